@@ -1,0 +1,1 @@
+"""The relay: one accepted event, one chat at Channel.io, one published id."""

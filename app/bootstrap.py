@@ -1,0 +1,117 @@
+"""The composition root: from settings to clients to collaborators. Nobody else sees everyone."""
+
+import sys
+from threading import Event
+
+import structlog
+from flask import Flask
+
+from app.channel.client import ChannelClient
+from app.chats.errors import StoreUnavailable
+from app.chats.event import OnUnknown
+from app.store.audit import Auditor
+from app.store.calls import CallStore, Limits
+from app.store.connect import connect, connect_blocking
+from app.store.events import EventStore
+from app.store.keys import Keys
+from app.web.application import create_app
+from app.web.callers import Callers, Right
+from app.worker.loop import WorkLoop
+from app.worker.process import WorkerProcess
+from app.worker.spool import Spool
+from config.settings import Settings, WebSettings, WorkerSettings, effective
+
+log = structlog.get_logger("relay")
+
+EXIT_UNSAFE_REDIS = 3
+
+
+def web(settings: WebSettings) -> Flask:
+    """Build the web application. Ends the process where Redis is reachable and unsafe."""
+    log.info("settings", **effective(settings))
+    client = connect(settings.redis_url.get_secret_value())
+    auditor = Auditor(client)
+    _refuse_unsafe(auditor, settings)
+    events = EventStore(
+        client,
+        Keys(settings.key_prefix),
+        record_ttl_seconds=settings.record_ttl_seconds,
+        max_backlog=settings.max_backlog,
+        min_replicas_acked=settings.min_replicas_acked,
+    )
+    return create_app(
+        events, _callers(settings), auditor, allow_unsafe=settings.redis_allow_unsafe
+    )
+
+
+def worker(settings: WorkerSettings) -> WorkerProcess:
+    """Build a worker process. Ends the process where Redis is reachable and unsafe."""
+    log.info("settings", **effective(settings))
+    calls = _calls(settings)
+    stopping = Event()
+    spool = Spool(settings.spool_dir)
+    channel = ChannelClient(
+        base_url=settings.channel_api_url,
+        access_key=settings.channel_access_key.get_secret_value(),
+        access_secret=settings.channel_access_secret.get_secret_value(),
+        api_version=settings.channel_api_version,
+        connect_timeout_seconds=settings.call_connect_timeout_seconds,
+    )
+    loop = WorkLoop(
+        calls, channel, spool, deadline_seconds=settings.call_deadline_seconds, stopping=stopping
+    )
+    return WorkerProcess(
+        loop,
+        spool,
+        concurrency=settings.worker_concurrency,
+        deadline_seconds=settings.call_deadline_seconds,
+        stopping=stopping,
+    )
+
+
+def _calls(settings: WorkerSettings) -> CallStore:
+    url = settings.redis_url.get_secret_value()
+    client = connect(url)
+    _refuse_unsafe(Auditor(client), settings)
+    return CallStore(
+        client,
+        connect_blocking(url),
+        Keys(settings.key_prefix),
+        base_url=settings.channel_api_url,
+        limits=Limits(
+            rate_per_second=settings.rate_limit_per_second,
+            burst=settings.rate_limit_burst,
+            threshold=settings.breaker_threshold,
+            cooldown_ms=round(settings.breaker_cooldown_seconds * 1000),
+        ),
+        call_deadline_ms=round(settings.call_deadline_seconds * 1000),
+        event_deadline_ms=settings.event_deadline_seconds * 1000,
+        on_unknown=OnUnknown(settings.on_unknown),
+        min_replicas_acked=settings.min_replicas_acked,
+    )
+
+
+def _callers(settings: WebSettings) -> Callers:
+    return Callers(
+        (right, token.name, token.token.get_secret_value())
+        for right, tokens in (
+            (Right.SUBMIT, settings.submit_tokens),
+            (Right.READ, settings.read_tokens),
+        )
+        for token in tokens
+    )
+
+
+def _refuse_unsafe(auditor: Auditor, settings: Settings) -> None:
+    try:
+        audit = auditor.audit()
+    except StoreUnavailable as error:
+        # Not a reason to stay down: web says so at /readyz, and the worker waits for it.
+        log.warning("redis_unavailable", reason=str(error))
+        return
+    for warning in audit.warnings:
+        log.warning("redis_warning", warning=warning)
+    for fault in audit.faults:
+        log.error("redis_unsafe", fault=fault, allowed=settings.redis_allow_unsafe)
+    if audit.faults and not settings.redis_allow_unsafe:
+        sys.exit(EXIT_UNSAFE_REDIS)

@@ -1,0 +1,118 @@
+"""The event that callers post, and what makes two of them the same."""
+
+import hashlib
+import json
+import re
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+MAX_METADATA_PAIRS = 10
+MAX_METADATA_BYTES = 1024
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class OnUnknown(StrEnum):
+    """What is to happen once nobody can know whether a call created a chat."""
+
+    HOLD = "hold"
+    RECREATE = "recreate"
+
+
+def _is_path_segment(event_id: str) -> str:
+    if event_id in {".", ".."}:
+        raise PydanticCustomError("event_id", "must not be '.' or '..'")
+    return event_id
+
+
+def _parse_instant(value: Any) -> Any:
+    """RFC 3339 with an offset, https://www.rfc-editor.org/rfc/rfc3339#section-5.6, as UTC."""
+    if value is None or isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise PydanticCustomError(
+            "rfc3339", "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z"
+        )
+    try:
+        return EPOCH + (datetime.fromisoformat(value.upper()) - EPOCH)
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("rfc3339", "is not a time that exists") from error
+
+
+def _is_not_ahead(instant: datetime | None) -> datetime | None:
+    if instant is not None and instant > datetime.now(UTC) + MAX_CLOCK_SKEW:
+        raise PydanticCustomError("ahead", "must not be more than 5 minutes ahead")
+    return instant
+
+
+def _parse_metadata(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _parse_on_unknown(value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return OnUnknown(value)
+    except ValueError as error:
+        raise PydanticCustomError("on_unknown", "must be 'hold' or 'recreate'") from error
+
+
+def _is_small(metadata: dict[str, str]) -> dict[str, str]:
+    if len(metadata) > MAX_METADATA_PAIRS:
+        raise PydanticCustomError("metadata", "must have at most 10 pairs")
+    try:
+        size_bytes = len(_compact(metadata).encode())
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError("metadata", "must be valid Unicode, without lone surrogates") from error
+    if size_bytes > MAX_METADATA_BYTES:
+        raise PydanticCustomError("metadata", "must be at most 1024 bytes as compact JSON")
+    return metadata
+
+
+EventId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:~-]+$"),
+    AfterValidator(_is_path_segment),
+]
+UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class OpenChatEvent(BaseModel):
+    """"Open a chat for this user", as an internal system posts it.
+
+    ``event_id`` is the idempotency key; ``occurred_at`` is aware UTC; ``on_unknown`` is ``None``
+    where the caller left it to the relay's setting; ``metadata`` is kept and returned, never used.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    event_id: EventId
+    user_id: UserId
+    occurred_at: Annotated[
+        datetime | None, BeforeValidator(_parse_instant), AfterValidator(_is_not_ahead)
+    ] = None
+    on_unknown: Annotated[OnUnknown | None, BeforeValidator(_parse_on_unknown)] = None
+    metadata: Annotated[
+        dict[str, str], BeforeValidator(_parse_metadata), AfterValidator(_is_small)
+    ] = Field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """``1:`` and the SHA-256 (URL-safe base64) of what must be equal for two events to be the same."""
+        content: dict[str, Any] = {"user_id": self.user_id, "metadata": self.metadata}
+        if self.on_unknown is not None:
+            content["on_unknown"] = self.on_unknown
+        digest = hashlib.sha256(_compact(content).encode()).digest()
+        return "1:" + urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,48 @@
+"""Whether this Redis keeps what it is given."""
+
+from dataclasses import dataclass
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from app.chats.errors import StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What is unsafe (the relay must not run on it) and what the operator should know."""
+
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class Auditor:
+    """Asks Redis for its settings."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def audit(self) -> Audit:
+        """Judge the settings of Redis. Raises ``StoreUnavailable`` where it does not answer."""
+        try:
+            memory = self._client.info("memory")
+            persistence = self._client.info("persistence")
+        except RedisError as error:
+            raise StoreUnavailable(f"INFO: {error}") from error
+        policy = memory["maxmemory_policy"]
+        faults = () if policy == "noeviction" else (
+            f"maxmemory-policy is {policy}: Redis may drop accepted events; set it to noeviction",
+        )
+        return Audit(faults, self._warnings(persistence["aof_enabled"]))
+
+    def _warnings(self, aof_enabled: int) -> tuple[str, ...]:
+        if aof_enabled or self._has_snapshots():
+            return ()
+        return ("neither AOF nor RDB persistence is on: a restart of Redis loses accepted events",)
+
+    def _has_snapshots(self) -> bool:
+        try:
+            return bool(self._client.config_get("save").get("save"))
+        except RedisError:
+            # Managed services forbid CONFIG; they say by other means what they keep.
+            return True

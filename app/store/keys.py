@@ -1,0 +1,14 @@
+"""The names of the keys that Python touches; the scripts' header lists the whole key space."""
+
+
+class Keys:
+    """Key names under one prefix, in braces so that all of them are one Redis Cluster slot."""
+
+    def __init__(self, prefix: str) -> None:
+        self.tag = f"{{{prefix}}}"
+        self.bell = f"{self.tag}:bell"
+        self.settled = f"{self.tag}:settled"
+
+    def event(self, event_id: str) -> str:
+        """The record of one event, a hash."""
+        return f"{self.tag}:event:{event_id}"

@@ -1,0 +1,83 @@
+"""Runs the Lua scripts: by hash, with their text as the fallback, and acknowledged where asked."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+
+from app.chats.errors import StoreUnavailable
+from app.store.keys import Keys
+
+ACKNOWLEDGE_TIMEOUT_MS = 700
+_DIRECTORY = Path(__file__).parent / "scripts"
+
+
+class NotAcknowledged(StoreUnavailable):
+    """The script ran, and too few replicas confirmed what it wrote."""
+
+
+class Scripts:
+    """The scripts over one client and prefix.
+
+    Every script may be run again with the same arguments: the second run finds what the first did.
+    """
+
+    def __init__(self, client: Redis, keys: Keys, *, min_replicas_acked: int = 0) -> None:
+        self._client = client
+        self._keys = keys
+        self._min_replicas_acked = min_replicas_acked
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether replicas must confirm what is written."""
+        return self._min_replicas_acked > 0
+
+    def run(self, name: str, arg: dict[str, Any], *, acknowledge: bool = True) -> Any:
+        """Run a script; a connection that is lost on the way is replaced, once.
+
+        Raises ``StoreUnavailable`` where Redis did not answer or refused: the script may have run.
+        Raises ``NotAcknowledged`` where it ran, and fewer than ``min_replicas_acked`` confirmed it.
+        """
+        arguments = (1, self._keys.tag, json.dumps(arg, separators=(",", ":"), ensure_ascii=False))
+        try:
+            try:
+                return self._evaluate(name, arguments, acknowledge=acknowledge)
+            except RedisConnectionError:
+                return self._evaluate(name, arguments, acknowledge=acknowledge)
+        except RedisError as error:
+            raise StoreUnavailable(f"{name}: {error}") from error
+
+    def _evaluate(self, name: str, arguments: tuple[Any, ...], *, acknowledge: bool) -> Any:
+        text, digest = _load(name)
+        try:
+            return self._send("EVALSHA", digest, *arguments, acknowledge=acknowledge)
+        except NoScriptError:
+            return self._send("EVAL", text, *arguments, acknowledge=acknowledge)
+
+    def _send(self, *command: Any, acknowledge: bool) -> Any:
+        if not (acknowledge and self.is_acknowledged):
+            execute: Callable[..., Any] = self._client.execute_command
+            return execute(*command)
+        # On one connection, since WAIT waits for the writes of its own.
+        with self._client.pipeline(transaction=False) as pipeline:
+            add: Callable[..., Any] = pipeline.execute_command
+            add(*command)
+            add("WAIT", self._min_replicas_acked, ACKNOWLEDGE_TIMEOUT_MS)
+            reply, acknowledged = pipeline.execute()
+        if acknowledged < self._min_replicas_acked:
+            raise NotAcknowledged(
+                f"{acknowledged} of {self._min_replicas_acked} replicas confirmed the write"
+            )
+        return reply
+
+
+@cache
+def _load(name: str) -> tuple[str, str]:
+    text = "".join((_DIRECTORY / f"{part}.lua").read_text() for part in ("relay", name))
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,28 @@
+-- Claims and schedules an event, or answers for the one that is known under its id.
+--
+-- arg: event_id, user_id, fingerprint, ttl_ms, max_backlog, is_acknowledged; on_unknown, metadata (JSON),
+--      occurred_ms where the event has them
+-- → {'new' | 'duplicate', record} | {'reused'} | {'too_old'} | {'full'}
+
+local id = arg.event_id
+local known = read(id)
+
+if known then
+  if known.fingerprint ~= arg.fingerprint then return {'reused'} end
+  -- WAIT waits for this connection's last write; without one it would confirm nothing.
+  if arg.is_acknowledged then redis.call('HSET', event_key(id), 'v', known.v) end
+  return {'duplicate', as_flat(known)}
+end
+if arg.occurred_ms and arg.occurred_ms < now - arg.ttl_ms then return {'too_old'} end
+if redis.call('ZCARD', DUE) + redis.call('ZCARD', CALLING) >= arg.max_backlog then return {'full'} end
+
+-- Scheduled before it is written: a script has no rollback, and an id without a record is cleaned up by
+-- whoever takes it, while a record that nobody schedules would be lost.
+local record = {}
+redis.call('ZADD', DUE, now, id)
+update(id, record, {
+  v = VERSION, status = 'accepted', user = arg.user_id, fingerprint = arg.fingerprint, accepted = now,
+  ttl = arg.ttl_ms, attempt = 0, attempts = 0, on_unknown = arg.on_unknown, metadata = arg.metadata,
+})
+ring()
+return {'new', as_flat(record)}

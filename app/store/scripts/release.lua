@@ -1,0 +1,18 @@
+-- Gives back a grant that was not used, known or not: nothing was sent, and nobody is to blame.
+--
+-- arg: token
+-- → 'released' | 'ignored'
+
+local taken = taken_key(arg.token)
+local id = redis.call('GET', taken)
+redis.call('DEL', taken)
+redis.call('SET', taken, '', 'PX', TOMBSTONE_MS)   -- a delayed `take` gets nothing
+feed_back(arg.token, 'neutral')
+
+local record = id and id ~= '' and read(id)
+if not record or not is_readable(record) or record.token ~= arg.token then return 'ignored' end
+-- Due at once and, by the instant at which it was accepted, ahead of what came later.
+schedule(id, record, record.accepted, {
+  attempts = record.attempts - 1, unknowns = unknowns_without(record), history = remember(record, 'released'),
+})
+return 'released'

@@ -1,0 +1,159 @@
+-- Grants the next call, or says what to do instead.
+--
+-- arg: token, url (hash of the base URL), lease_ms, event_deadline_ms, on_unknown, recreate_delay_ms,
+--      rate_per_second, burst, threshold, cooldown_ms, random (0..1), expired (the failure, JSON),
+--      lost (the failure, JSON)
+-- → {lost event ids, expired event ids, 'go', event id, record}
+--   {lost event ids, expired event ids, 'probe'}
+--   {lost event ids, expired event ids, 'idle' | 'shut', ms to wait}
+
+local MAX_STEPS = 50
+local MAX_WAIT_MS = 1000   -- of a sleep: an overdue call is looked for at least this often
+local POLL_MS = 200        -- how often to ask whether another worker's probe or trial is over
+local TAKEN_MARGIN_MS = 60000
+local lost, expired = {}, {}
+
+local function reply(...) return {lost, expired, ...} end
+
+local function wait(why, ms)
+  return reply(why, math.ceil(math.max(0, math.min(ms, MAX_WAIT_MS))))
+end
+
+-- A repeat of a `take` whose reply was lost: the same grant, or nothing if it is over.
+local function repeated()
+  local id = redis.call('GET', taken_key(arg.token))
+  if not id then return nil end
+  local record = id ~= '' and read(id)
+  if not record or record.status ~= 'calling' or record.token ~= arg.token then return wait('shut', 0) end
+  redis.call('HSET', event_key(id), 'token', arg.token)   -- something for WAIT to wait for
+  return reply('go', id, as_flat(record))
+end
+
+local function clamp(queue, max_ahead_ms)
+  local latest = now + max_ahead_ms
+  local ahead = redis.call('ZRANGEBYSCORE', queue, '(' .. latest, '+inf', 'LIMIT', 0, MAX_STEPS)
+  for _, id in ipairs(ahead) do redis.call('ZADD', queue, latest, id) end
+end
+
+-- The member belongs in `queue` no longer, or is not for this release to judge.
+local function skip(queue, id, record)
+  if record and not is_readable(record) then
+    redis.call('ZADD', queue, now + RECHECK_MS, id)
+  else
+    redis.call('ZREM', queue, id)
+  end
+end
+
+-- Calls that should be over by now are those of lost workers.
+local function find_lost()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', CALLING, '-inf', now, 'LIMIT', 0, MAX_STEPS)) do
+    local record = read(id)
+    if record and is_readable(record) and record.status == 'calling' then
+      feed_back(record.token, 'neutral')
+      end_unknown(id, record, 'worker_lost', arg.lost)
+      lost[#lost + 1] = id
+    else
+      skip(CALLING, id, record)
+    end
+  end
+end
+
+local function is_expired(record)
+  return now - tonumber(record.accepted) > arg.event_deadline_ms
+end
+
+-- The first event that may be called, past what is cleaned up on the way; nil if there is none.
+local function first_due()
+  for _ = 1, MAX_STEPS do
+    local id = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 1)[1]
+    if not id then return nil end
+    local record = read(id)
+    if not record or not is_readable(record) or record.status ~= 'accepted' then
+      skip(DUE, id, record)
+    elseif is_expired(record) then
+      fail(id, record, arg.expired, {history = remember(record, 'expired')})
+      expired[#expired + 1] = id
+    else
+      return id, record
+    end
+  end
+end
+
+-- How long until something is due, by itself or because a call is overdue.
+local function next_look_ms()
+  local next_ms = MAX_WAIT_MS
+  for _, queue in ipairs({DUE, CALLING}) do
+    local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+    if first[2] then next_ms = math.min(next_ms, first[2] - now) end
+  end
+  return next_ms
+end
+
+local function lease_probe(gate, scope)
+  local leased_until = instant(gate['probe_until:' .. scope], MAX_CALL_MS)
+  local holder = gate['probe:' .. scope]
+  if holder ~= arg.token and leased_until > now then
+    return wait('shut', holder and POLL_MS or leased_until - now)
+  end
+  redis.call('HSET', GATE, 'probe:' .. scope, arg.token, 'probe_until:' .. scope, now + arg.lease_ms)
+  return reply('probe')
+end
+
+-- Open: wait. Cooled down: one probe. Half-open: one create at a time.
+local function at_breaker(gate)
+  if gate.state == 'half_open' then
+    local trial_until = instant(gate.trial_until, MAX_CALL_MS)
+    if gate.trial and trial_until > now then return wait('shut', POLL_MS) end
+  elseif gate.state then
+    local open_until = instant(gate.open_until, 2 * math.max(MAX_COOLDOWN_MS, arg.cooldown_ms))
+    if open_until > now then return wait('shut', open_until - now) end
+    return lease_probe(gate, 'breaker')
+  end
+end
+
+-- The token bucket as GCRA, https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
+local function at_bucket(gate)
+  local interval_ms = 1000 / arg.rate_per_second
+  local depth_ms = arg.burst * interval_ms
+  local tat = math.max(now, instant(gate.tat, MAX_DELAY_MS + depth_ms)) + interval_ms
+  if tat - now > depth_ms then return wait('shut', tat - now - depth_ms) end
+  redis.call('HSET', GATE, 'tat', string.format('%.3f', tat))
+end
+
+-- What the gate answers instead of a grant; nil: go.
+local function at_gate(gate)
+  if not gate['url:' .. arg.url] then return lease_probe(gate, arg.url) end
+  local paused_until = instant(gate.pause_until, MAX_DELAY_MS)
+  if paused_until > now then return wait('shut', paused_until - now) end
+  return at_breaker(gate) or at_bucket(gate)
+end
+
+-- I1: `calling(attempt)` is stored before the worker hears of its grant.
+local function grant(id, record, is_trial)
+  redis.call('ZREM', DUE, id)
+  redis.call('ZADD', CALLING, now + arg.lease_ms, id)
+  redis.call('SET', taken_key(arg.token), id, 'PX', arg.lease_ms + TAKEN_MARGIN_MS)
+  if is_trial then
+    redis.call('HSET', GATE, 'trial', arg.token, 'trial_until', now + arg.lease_ms)
+  end
+  update(id, record, {
+    status = 'calling', token = arg.token, attempt = record.attempt + 1, attempts = record.attempts + 1,
+    orphan = (record.unknowns or record.orphan) and 1 or nil,
+  })
+  return reply('go', id, as_flat(record))
+end
+
+local again = repeated()
+if again then return again end
+
+redis.call('HDEL', GATE, '')   -- a removal first (see `leave`)
+clamp(CALLING, MAX_CALL_MS)
+clamp(DUE, MAX_DELAY_MS)
+find_lost()
+local id, record = first_due()
+local gate = as_table(redis.call('HGETALL', GATE))
+if id then return at_gate(gate) or grant(id, record, gate.state ~= nil) end
+-- Idle is the time to learn whether our base URL is any good.
+if not gate['url:' .. arg.url] then return lease_probe(gate, arg.url) end
+redis.call('DEL', BELL)   -- nothing is due: whatever was rung for has been done
+return wait('idle', next_look_ms())

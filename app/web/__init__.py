@@ -1,0 +1,1 @@
+"""All that knows HTTP as a server: routes, callers, bodies, problems."""

@@ -1,0 +1,120 @@
+"""The Flask application: its routes, who may use them, and what every request has in common."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+from flask import Flask, Response, g, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from app.chats.errors import RelayError, StoreUnavailable
+from app.web.callers import Callers, Right
+from app.web.events import Events, EventViews
+from app.web.health import Auditor, Readiness, livez
+from app.web.pages import problem_page
+from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
+from app.web.reading import MAX_BODY_BYTES
+
+log = structlog.get_logger("relay.web")
+
+# Asked every few seconds by load balancers and probes: not worth a line each at the usual level.
+QUIET = {"/livez", "/readyz"}
+
+# Method, rule, what the caller must have (nothing: open to all), view.
+Route = tuple[str, str, Right | None, Callable[..., Response]]
+
+
+def create_app(
+    events: Events, callers: Callers, auditor: Auditor, *, allow_unsafe: bool = False
+) -> Flask:
+    """Build the application over its collaborators."""
+    app = Flask("relay", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False
+
+    views = EventViews(events)
+    readiness = Readiness(auditor, allow_unsafe=allow_unsafe)
+    routes: list[Route] = [
+        ("POST", "/v1/events", Right.SUBMIT, views.post_event),
+        ("GET", "/v1/events/<event_id>", Right.READ, views.get_event),
+        ("GET", "/v1/users/<user_id>/chats", Right.READ, views.get_chats_of_user),
+        ("GET", "/v1/chats/<chat_id>", Right.READ, views.get_chat),
+        ("GET", "/livez", None, livez),
+        ("GET", "/readyz", None, readiness.readyz),
+        ("GET", "/problems/<slug>", None, problem_page),
+    ]
+    for method, rule, _, view in routes:
+        app.add_url_rule(rule, view.__name__, view, methods=[method])
+
+    _authorize_requests(app, callers, {view.__name__: right for _, _, right, view in routes})
+    _log_requests(app)
+    _answer_problems(app)
+    return app
+
+
+def _authorize_requests(app: Flask, callers: Callers, rights: Mapping[str, Right | None]) -> None:
+    """Below ``/v1`` nothing is told to strangers, not even what is there."""
+
+    def authorize() -> None:
+        if not request.path.startswith("/v1/"):
+            return
+        g.caller = callers.authenticate(request)
+        right = rights.get(request.endpoint or "")
+        if right is not None and right not in g.caller.rights:
+            raise Refusal("forbidden")
+
+    app.before_request(authorize)
+
+
+def _log_requests(app: Flask) -> None:
+    """One canonical line for each request."""
+
+    def begin() -> None:
+        g.began = time.perf_counter()
+
+    def finish(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        write = log.debug if request.path in QUIET else log.info
+        write(
+            "request",
+            method=request.method,
+            route=request.url_rule.rule if request.url_rule else None,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - g.began) * 1000, 1),
+            **{name: g.get(name) for name in ("event_id", "result", "problem") if name in g},
+            **({"caller": g.caller.name} if "caller" in g else {}),
+        )
+        return response
+
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)
+    app.after_request(finish)
+
+
+def _answer_problems(app: Flask) -> None:
+    """Whatever ends a request early is answered as a problem."""
+
+    def refuse(refusal: Refusal) -> ResponseReturnValue:
+        g.problem = refusal.problem.slug
+        return answer(refusal)
+
+    def refuse_error(error: RelayError) -> ResponseReturnValue:
+        if isinstance(error, StoreUnavailable):
+            log.warning("redis_unavailable", reason=str(error))
+        return refuse(refusal_of(error))
+
+    def refuse_http(error: HTTPException) -> ResponseReturnValue:
+        headers = {}
+        if isinstance(error, MethodNotAllowed):
+            headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return refuse(Refusal(OF_STATUS.get(error.code or 0, "bad-request"), headers=headers))
+
+    def fail(_error: Exception) -> ResponseReturnValue:
+        log.exception("request_failed")
+        return refuse(Refusal("internal-error"))
+
+    app.register_error_handler(Refusal, refuse)
+    app.register_error_handler(RelayError, refuse_error)
+    app.register_error_handler(HTTPException, refuse_http)
+    app.register_error_handler(Exception, fail)

@@ -1,0 +1,121 @@
+"""Posting an event, and looking records up."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from flask import Response, g, request
+
+from app.chats.event import OpenChatEvent
+from app.chats.outcome import Session
+from app.chats.record import Record
+from app.web.problems import Refusal
+from app.web.reading import read_event
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+
+class Events(Protocol):
+    """The store of events; each method raises ``StoreUnavailable`` where Redis did not confirm it."""
+
+    def accept(self, event: OpenChatEvent) -> tuple[Record, bool]: ...
+    def find(self, event_id: str) -> Record | None: ...
+    def chats_of_user(self, user_id: str, *, limit: int) -> Sequence[Record]: ...
+    def event_of_chat(self, chat_id: str) -> Record | None: ...
+
+
+class EventViews:
+    """The routes below ``/v1``."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def post_event(self) -> Response:
+        """Accept the event once, and answer with its record, new or known."""
+        event = read_event(request)
+        g.event_id = event.event_id
+        record, is_new = self._events.accept(event)
+        g.result = "accepted" if is_new else "duplicate"
+        return _answer_posted(record, is_new=is_new)
+
+    def get_event(self, event_id: str) -> Response:
+        """Answer with the record of an event."""
+        return _answer_found(self._events.find(event_id))
+
+    def get_chat(self, chat_id: str) -> Response:
+        """Answer with the record of the event that opened a chat."""
+        return _answer_found(self._events.event_of_chat(chat_id))
+
+    def get_chats_of_user(self, user_id: str) -> Response:
+        """Answer with a user's opened events, newest first."""
+        records = self._events.chats_of_user(user_id, limit=_limit())
+        return _json({"user_id": user_id, "chats": [as_json(record) for record in records]})
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    """The record as the HTTP contract shows it."""
+    chat, failure = record.chat, record.failure
+    return {
+        "event_id": record.event_id,
+        "user_id": record.user_id,
+        "status": record.status,
+        "created": record.created,
+        "chat": chat and {"id": chat.id, "channel_id": chat.channel_id, "state": chat.state},
+        "session": chat and _session(chat.session),
+        "user_session": chat and _session(chat.user_session),
+        "failure": failure
+        and {
+            "code": failure.code,
+            "detail": failure.detail,
+            "upstream_status": failure.upstream_status,
+        },
+        "attempts": record.attempts,
+        "possible_orphan": record.possible_orphan,
+        "duplicate_chat_ids": record.duplicate_chat_ids,
+        "accepted_at": _time(record.accepted_at),
+        "settled_at": record.settled_at and _time(record.settled_at),
+        "expires_at": record.expires_at and _time(record.expires_at),
+        "metadata": record.metadata,
+    }
+
+
+def _session(session: Session | None) -> dict[str, str | None] | None:
+    return {"id": session.id, "key": session.key} if session else None
+
+
+def _time(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _limit() -> int:
+    given = request.args.get("limit", str(DEFAULT_LIMIT))
+    if given.isascii() and given.isdecimal() and len(given) <= len(str(MAX_LIMIT)):
+        limit = int(given)
+        if 1 <= limit <= MAX_LIMIT:
+            return limit
+    error = {"parameter": "limit", "detail": f"must be a number from 1 to {MAX_LIMIT}"}
+    raise Refusal("invalid-parameter", "The limit is not valid.", errors=[error])
+
+
+def _answer_found(record: Record | None) -> Response:
+    if record is None:
+        raise Refusal("not-found")
+    return _json(as_json(record))
+
+
+def _answer_posted(record: Record, *, is_new: bool) -> Response:
+    response = _json(as_json(record))
+    response.headers["Location"] = f"/v1/events/{record.event_id}"
+    if not is_new:
+        response.headers["Idempotent-Replayed"] = "true"
+    if record.status.is_open:
+        response.status_code = HTTPStatus.ACCEPTED
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(json.dumps(content), mimetype="application/json")

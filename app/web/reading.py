@@ -1,0 +1,120 @@
+"""From the bytes of a request to an ``OpenChatEvent``, or to a refusal that names what is wrong."""
+
+import json
+import re
+from collections import Counter
+from typing import Any, NoReturn
+
+from flask import Request
+from gunicorn.http.errors import ParseException
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from app.chats.event import OpenChatEvent
+from app.web.problems import Refusal
+
+MAX_BODY_BYTES = 64 * 1024
+KEY_HEADER = "Idempotency-Key"
+
+
+class _Object(dict[str, Any]):
+    """A JSON object that remembers which of its keys came more than once."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(key for key, _ in pairs)
+        self.repeated = [key for key, count in counts.items() if count > 1]
+
+
+def read_event(request: Request) -> OpenChatEvent:
+    """Return the event that ``request`` posts. Raises ``Refusal``."""
+    _check_media_type(request)
+    content = _parse(_read_body(request))
+    if not isinstance(content, _Object):
+        _refuse([{"pointer": "", "detail": "must be an object"}])
+    return _validate(content, _idempotency_key(request))
+
+
+def _check_media_type(request: Request) -> None:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if request.mimetype != "application/json" or charset != "utf-8" or encoding != "identity":
+        raise Refusal("unsupported-media-type")
+
+
+def _read_body(request: Request) -> bytes:
+    # With a length that is too large it is refused unread, without one while it is read.
+    try:
+        return request.get_data(cache=False)
+    except TimeoutError as error:
+        raise Refusal("body-timeout", headers={"Connection": "close"}) from error
+    except (OSError, ParseException) as error:
+        detail = "The body ended early, or its chunks are broken."
+        raise Refusal("malformed-json", detail, headers={"Connection": "close"}) from error
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        # No number is wanted, and as a float none is too large to read.
+        return json.loads(
+            body.decode(), object_pairs_hook=_Object, parse_int=float, parse_constant=_refuse_constant
+        )
+    except UnicodeDecodeError as error:
+        detail = f"The body is not UTF-8 at byte {error.start}."
+    except json.JSONDecodeError as error:
+        detail = f"{error.msg} at line {error.lineno}, column {error.colno}."
+    except RecursionError:
+        detail = "The body is nested too deeply."
+    raise Refusal("malformed-json", detail)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Refusal("malformed-json", f"{name} is not JSON.")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The header's value, bare or as a quoted string; absent and empty are the same."""
+    value = request.headers.get(KEY_HEADER, "").strip()
+    quoted = re.fullmatch(r'"(.*)"', value)
+    return (quoted.group(1) if quoted else value) or None
+
+
+def _validate(content: _Object, key: str | None) -> OpenChatEvent:
+    errors = _repeated_keys(content)
+    in_body = content.get("event_id")
+    if in_body is None and key is not None:
+        content["event_id"] = key
+    elif key is not None and key != in_body:
+        errors.append({"header": KEY_HEADER, "detail": "differs from event_id in the body"})
+    try:
+        event = OpenChatEvent.model_validate(content)
+    except ValidationError as error:
+        is_from_header = in_body is None and key is not None
+        errors += [_describe(found, is_from_header=is_from_header) for found in error.errors()]
+    if errors:
+        _refuse(errors)
+    return event
+
+
+def _repeated_keys(content: _Object) -> list[dict[str, str]]:
+    metadata = content.get("metadata")
+    pointers = [_pointer(key) for key in content.repeated]
+    if isinstance(metadata, _Object):
+        pointers += [_pointer("metadata", key) for key in metadata.repeated]
+    return [{"pointer": pointer, "detail": "must not be repeated"} for pointer in pointers]
+
+
+def _describe(error: ErrorDetails, *, is_from_header: bool) -> dict[str, str]:
+    location = [str(part) for part in error["loc"] if part != "[key]"]
+    if location == ["event_id"] and is_from_header:
+        return {"header": KEY_HEADER, "detail": error["msg"]}
+    return {"pointer": _pointer(*location), "detail": error["msg"]}
+
+
+def _pointer(*path: str) -> str:
+    """A JSON pointer, https://www.rfc-editor.org/rfc/rfc6901"""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _refuse(errors: list[dict[str, str]]) -> NoReturn:
+    raise Refusal("invalid-event", "The event is not valid; errors names every fault.", errors=errors)

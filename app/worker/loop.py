@@ -1,0 +1,175 @@
+"""One worker thread: take, call, settle, and again."""
+
+import time
+from threading import Event
+from typing import Protocol
+
+import structlog
+
+from app.chats.errors import StoreUnavailable
+from app.chats.grant import Grant, Probe, Reply, Settled, Wait, new_token
+from app.chats.outcome import Created, Outcome, Session, Throttled
+from app.worker.spool import Answer, Spool
+
+log = structlog.get_logger("relay.worker")
+
+# A call that begins with less than this share of its deadline left would mostly end unknown.
+MIN_SHARE_LEFT = 0.5
+RETRY_SECONDS = 0.5
+
+
+class Calls(Protocol):
+    """The schedule of calls; each method raises ``StoreUnavailable`` where Redis did not confirm it."""
+
+    def take(self, token: str) -> Reply: ...
+    def settle(self, grant: Grant, outcome: Outcome) -> Settled: ...
+    def release(self, token: str) -> str: ...
+    def probed(self, token: str, *, problem: str | None) -> str: ...
+    def listen(self, seconds: float) -> None: ...
+
+
+class Channel(Protocol):
+    """Channel.io, asked once and answered by the deadline, on ``time.monotonic``."""
+
+    def open_chat(self, user_id: str, *, deadline: float) -> Outcome: ...
+    def probe(self, *, deadline: float) -> str | None: ...
+
+
+class WorkLoop:
+    """What each thread of a worker runs until it is told to stop."""
+
+    def __init__(
+        self, calls: Calls, channel: Channel, spool: Spool, *, deadline_seconds: float, stopping: Event
+    ) -> None:
+        self._calls = calls
+        self._channel = channel
+        self._spool = spool
+        self._deadline_seconds = deadline_seconds
+        self._stopping = stopping
+
+    def run(self) -> None:
+        """Work until stopped; what goes wrong with one event leaves it to the schedule."""
+        while not self._stopping.is_set():
+            try:
+                self._work()
+            except StoreUnavailable as error:
+                log.warning("redis_unavailable", reason=str(error))
+                self._stopping.wait(RETRY_SECONDS)
+            except Exception:
+                log.exception("worker_failed")
+                self._stopping.wait(RETRY_SECONDS)
+
+    def settle(self, answer: Answer) -> None:
+        """Settle a call's outcome. Raises ``StoreUnavailable``; settling it again is harmless."""
+        _log_settled(answer, self._calls.settle(answer.grant, answer.outcome))
+
+    def _work(self) -> None:
+        # Noted before the take: however late its reply comes, the call ends before its lease.
+        deadline = time.monotonic() + self._deadline_seconds
+        match self._take():
+            case Grant() as grant if self._is_late(deadline):
+                self._give_back(grant.token)
+            case Grant() as grant:
+                self._call(grant, deadline)
+            case Probe(token):
+                self._probe(token, deadline)
+            case Wait(ms, is_idle):
+                self._wait(ms / 1000, is_idle=is_idle)
+
+    def _take(self) -> Grant | Probe | Wait:
+        token = new_token()
+        try:
+            reply = self._calls.take(token)
+        except StoreUnavailable as error:
+            # A grant may stand under this token, and nothing was sent for it.
+            log.warning("redis_unavailable", reason=str(error))
+            self._give_back(token)
+            return Wait(0, is_idle=False)
+        _log_cleaned(reply)
+        return reply.taken
+
+    def _give_back(self, token: str) -> None:
+        while True:
+            try:
+                self._calls.release(token)
+            except StoreUnavailable:
+                # Also while stopping: until the process ends, Redis may come back.
+                time.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    def _is_late(self, deadline: float) -> bool:
+        return deadline - time.monotonic() < self._deadline_seconds * MIN_SHARE_LEFT
+
+    def _call(self, grant: Grant, deadline: float) -> None:
+        began = time.monotonic()
+        outcome = self._channel.open_chat(grant.user_id, deadline=deadline)
+        answer = Answer(grant, outcome)
+        with self._spool.holding(answer):
+            _log_call(grant, outcome, time.monotonic() - began)
+            self.settle(answer)
+
+    def _probe(self, token: str, deadline: float) -> None:
+        problem = self._channel.probe(deadline=deadline)
+        result = self._calls.probed(token, problem=problem)
+        if problem:
+            log.warning("probe_failed", problem=problem)
+        else:
+            log.info("probe_succeeded", result=result)
+
+    def _wait(self, seconds: float, *, is_idle: bool) -> None:
+        if seconds > 0 and is_idle:
+            self._calls.listen(seconds)
+        else:
+            # The gate is shut: no event that is accepted meanwhile could be called.
+            self._stopping.wait(seconds)
+
+
+def _log_call(grant: Grant, outcome: Outcome, seconds: float) -> None:
+    """The canonical line of a call: with the ids, before anything else may happen to them."""
+    log.info(
+        "call",
+        event_id=grant.event_id,
+        user_id=grant.user_id,
+        attempt=grant.attempt,
+        outcome=outcome.kind,
+        upstream_status=outcome.upstream_status,
+        duration_ms=round(seconds * 1000, 1),
+        **_particulars(outcome),
+    )
+
+
+def _particulars(outcome: Outcome) -> dict[str, object]:
+    if isinstance(outcome, Created):
+        chat = outcome.chat
+        return {
+            "chat_id": chat.id,
+            "channel_id": chat.channel_id,
+            "chat_state": chat.state,
+            "session_id": _id(chat.session),
+            "user_session_id": _id(chat.user_session),
+        }
+    if isinstance(outcome, Throttled):
+        return {"retry_after_ms": outcome.retry_after_ms}
+    return {"detail": outcome.detail}
+
+
+def _id(session: Session | None) -> str | None:
+    return session.id if session else None
+
+
+def _log_settled(answer: Answer, settled: Settled) -> None:
+    grant = answer.grant
+    if settled.breaker:
+        log.warning("breaker", state=settled.breaker, outcome=answer.outcome.kind)
+    if settled.result in {"duplicate", "ignored", "unknown"}:
+        log.warning(
+            "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
+        )
+
+
+def _log_cleaned(reply: Reply) -> None:
+    for event_id in reply.lost:
+        log.warning("worker_lost", event_id=event_id)
+    for event_id in reply.expired:
+        log.warning("event_expired", event_id=event_id)

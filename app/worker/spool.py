@@ -1,0 +1,192 @@
+"""Answers that Redis could not take, in files that outlive the process.
+
+I4: a received answer is in a durable place before it is forgotten. Each process writes one file of
+JSON lines, locked while it lives; whoever runs with the directory adopts the files of the dead.
+Settling twice is settling once, so a file may be read again after a crash.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from app.chats.grant import Grant
+from app.chats.outcome import Outcome
+
+log = structlog.get_logger("relay.spool")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One call's outcome, with the grant that it belongs to: all that settling it needs."""
+
+    grant: Grant
+    outcome: Outcome
+
+
+_JSON = TypeAdapter(Answer)
+
+
+class _SpoolFile:
+    """One file of answers, locked by this process for as long as it is open."""
+
+    def __init__(self, path: Path, handle: IO[bytes]) -> None:
+        self.path = path
+        self.unsettled = 0
+        self._handle = handle
+        self._has_unreadable_lines = False
+
+    @classmethod
+    def create(cls, directory: Path) -> "_SpoolFile":
+        path = directory / f"{os.getpid()}-{secrets.token_hex(8)}.jsonl"
+        handle = path.open("xb", buffering=0)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        _sync_directory(directory)
+        return cls(path, handle)
+
+    @classmethod
+    def adopt(cls, path: Path) -> "_SpoolFile | None":
+        try:
+            handle = path.open("rb", buffering=0)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.close()
+            return None
+        return cls(path, handle)
+
+    def append(self, answer: Answer) -> None:
+        # The line break in front ends whatever a full disk left of an earlier line.
+        self._handle.write(b"\n" + _JSON.dump_json(answer) + b"\n")
+        os.fsync(self._handle.fileno())
+
+    def read(self) -> Iterator[Answer]:
+        for number, line in enumerate(self._handle.read().split(b"\n"), start=1):
+            if not line:
+                continue
+            try:
+                yield _JSON.validate_json(line)
+            except ValidationError:
+                self._has_unreadable_lines = True
+                log.error("spool_line_unreadable", path=str(self.path), line=number)
+
+    def discard(self) -> None:
+        if self._has_unreadable_lines:
+            self.path.replace(self.path.with_suffix(".unreadable"))
+        else:
+            self.path.unlink(missing_ok=True)
+        self._handle.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    answer: Answer
+    file: _SpoolFile | None
+
+
+class Spool:
+    """The answers of this process that are not settled yet, and those that dead ones left."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = Lock()
+        self._held: list[Answer] = []
+        self._kept: list[_Kept] = []
+        self._own: _SpoolFile | None = None
+
+    @contextmanager
+    def holding(self, answer: Answer) -> Iterator[None]:
+        """Keep ``answer`` in a file unless the body, which settles it, ends well."""
+        with self._lock:
+            self._held.append(answer)
+        try:
+            yield
+        except BaseException:
+            self.keep(answer)
+            raise
+        finally:
+            with self._lock:
+                self._held.remove(answer)
+
+    def keep(self, answer: Answer) -> None:
+        """Write ``answer`` to this process's file, and remember to settle it."""
+        with self._lock:
+            self._kept.append(_Kept(answer, self._write(answer)))
+
+    def keep_held(self) -> None:
+        """Write down what is being settled right now: the process ends and will not see it through."""
+        for answer in list(self._held):
+            self.keep(answer)
+
+    def drain(self, settle: Callable[[Answer], object]) -> None:
+        """Settle what is kept, and what dead processes left. Whatever ``settle`` raises ends it."""
+        self._adopt()
+        for kept in list(self._kept):
+            try:
+                settle(kept.answer)
+            except Exception:
+                self._put_last(kept)
+                raise
+            self._forget(kept)
+
+    def _write(self, answer: Answer) -> _SpoolFile | None:
+        try:
+            if self._own is None:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                self._own = _SpoolFile.create(self._directory)
+            self._own.append(answer)
+        except OSError as error:
+            # The canonical log line still holds the ids, and the answer stays in memory.
+            log.error(  # noqa: TRY400 - the reason is all that matters
+                "answer_not_spooled", event_id=answer.grant.event_id, reason=str(error)
+            )
+            return None
+        self._own.unsettled += 1
+        return self._own
+
+    def _adopt(self) -> None:
+        for path in sorted(self._directory.glob("*.jsonl")):
+            with self._lock:
+                if file := _SpoolFile.adopt(path):
+                    self._read(file)
+
+    def _read(self, file: _SpoolFile) -> None:
+        kept = [_Kept(answer, file) for answer in file.read()]
+        file.unsettled = len(kept)
+        self._kept.extend(kept)
+        log.info("spool_adopted", path=str(file.path), answers=len(kept))
+        if not kept:
+            file.discard()
+
+    def _put_last(self, kept: _Kept) -> None:
+        with self._lock:
+            self._kept.remove(kept)
+            self._kept.append(kept)
+
+    def _forget(self, kept: _Kept) -> None:
+        with self._lock:
+            self._kept.remove(kept)
+            if kept.file is None:
+                return
+            kept.file.unsettled -= 1
+            if kept.file.unsettled == 0:
+                kept.file.discard()
+                self._own = None if kept.file is self._own else self._own
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
