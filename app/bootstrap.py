@@ -39,9 +39,7 @@ def web(settings: WebSettings) -> Flask:
         max_backlog=settings.max_backlog,
         min_replicas_acked=settings.min_replicas_acked,
     )
-    return create_app(
-        events, _callers(settings), auditor, allow_unsafe=settings.redis_allow_unsafe
-    )
+    return create_app(events, _callers(settings), auditor, allow_unsafe=settings.redis_allow_unsafe)
 
 
 def worker(settings: WorkerSettings) -> WorkerProcess:

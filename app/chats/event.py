@@ -8,7 +8,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
@@ -16,7 +23,10 @@ MAX_METADATA_PAIRS = 10
 MAX_METADATA_BYTES = 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Python takes 24:00 (from 3.14 on) and offsets of 99 minutes for times; RFC 3339 does not.
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
+)
 
 
 class OnUnknown(StrEnum):
@@ -71,7 +81,9 @@ def _is_small(metadata: dict[str, str]) -> dict[str, str]:
     try:
         size_bytes = len(_compact(metadata).encode())
     except UnicodeEncodeError as error:
-        raise PydanticCustomError("metadata", "must be valid Unicode, without lone surrogates") from error
+        raise PydanticCustomError(
+            "metadata", "must be valid Unicode, without lone surrogates"
+        ) from error
     if size_bytes > MAX_METADATA_BYTES:
         raise PydanticCustomError("metadata", "must be at most 1024 bytes as compact JSON")
     return metadata
@@ -86,7 +98,7 @@ UserId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class OpenChatEvent(BaseModel):
-    """"Open a chat for this user", as an internal system posts it.
+    """Open a chat for this user: an event as an internal system posts it.
 
     ``event_id`` is the idempotency key; ``occurred_at`` is aware UTC; ``on_unknown`` is ``None``
     where the caller left it to the relay's setting; ``metadata`` is kept and returned, never used.
@@ -106,7 +118,7 @@ class OpenChatEvent(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """``1:`` and the SHA-256 (URL-safe base64) of what must be equal for two events to be the same."""
+        """``1:`` and the URL-safe SHA-256 of what makes two events the same."""
         content: dict[str, Any] = {"user_id": self.user_id, "metadata": self.metadata}
         if self.on_unknown is not None:
             content["on_unknown"] = self.on_unknown

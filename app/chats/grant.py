@@ -59,7 +59,8 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What became of the event: ``opened``, ``duplicate``, ``failed``, ``accepted``, ``unknown`` or
-    ``ignored``; and of the breaker, ``open`` or ``closed``, where this outcome changed it."""
+    ``ignored``; and of the breaker, ``open`` or ``closed``, where this outcome changed it.
+    """
 
     result: str
     breaker: str | None

@@ -117,6 +117,7 @@ Outcome = Created | Refused | Denied | Throttled | NotSent | Unknown
 
 def retry_delay_ms(attempts: int) -> int:
     """Milliseconds until an event may be called again after its ``attempts``-th try: full doubling
-    from one second to a minute, with half of it jitter so that replicas do not march in step."""
+    from one second to a minute, with half of it jitter so that replicas do not march in step.
+    """
     longest_ms = min(MAX_RETRY_DELAY_MS, 1000 * 2 ** min(attempts - 1, 6))
     return random.randint(longest_ms // 2, longest_ms)  # noqa: S311 - jitter, not a secret

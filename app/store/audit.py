@@ -29,16 +29,14 @@ class Auditor:
             persistence = self._client.info("persistence")
         except RedisError as error:
             raise StoreUnavailable(f"INFO: {error}") from error
-        policy = memory["maxmemory_policy"]
-        faults = () if policy == "noeviction" else (
-            f"maxmemory-policy is {policy}: Redis may drop accepted events; set it to noeviction",
+        return Audit(
+            _faults(memory["maxmemory_policy"]), self._warnings(persistence["aof_enabled"])
         )
-        return Audit(faults, self._warnings(persistence["aof_enabled"]))
 
     def _warnings(self, aof_enabled: int) -> tuple[str, ...]:
         if aof_enabled or self._has_snapshots():
             return ()
-        return ("neither AOF nor RDB persistence is on: a restart of Redis loses accepted events",)
+        return ("neither AOF nor RDB persistence is on: a restart loses accepted events",)
 
     def _has_snapshots(self) -> bool:
         try:
@@ -46,3 +44,9 @@ class Auditor:
         except RedisError:
             # Managed services forbid CONFIG; they say by other means what they keep.
             return True
+
+
+def _faults(policy: str) -> tuple[str, ...]:
+    if policy == "noeviction":
+        return ()
+    return (f"maxmemory-policy is {policy}: Redis may drop accepted events; set noeviction",)

@@ -32,7 +32,10 @@ from app.store.scripts import Scripts
 LEASE_MARGIN_MS = 5000
 
 EXPIRED = Failure(FailureCode.EXPIRED, "The event waited longer than EVENT_DEADLINE_SECONDS.")
-LOST = Failure(FailureCode.WORKER_LOST, "The worker was lost while it called; nobody knows whether a chat was made.")
+LOST = Failure(
+    FailureCode.WORKER_LOST,
+    "The worker was lost while it called; nobody knows whether a chat was made.",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

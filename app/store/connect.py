@@ -14,8 +14,8 @@ MAX_BLOCK_SECONDS = 1.0
 _OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-    # The library repeats every command ten times by default; a repeat after a lost reply would run a
-    # write twice. What is safe to repeat is repeated by us, where it is called.
+    # The library may repeat commands ten times, and a repeat after a lost reply runs a write twice.
+    # What is safe to repeat is repeated by us, where it is called.
     "retry": Retry(NoBackoff(), 0),
 }
 

@@ -14,7 +14,6 @@ from app.web.events import Events, EventViews
 from app.web.health import Auditor, Readiness, livez
 from app.web.pages import problem_page
 from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
-from app.web.reading import MAX_BODY_BYTES
 
 log = structlog.get_logger("relay.web")
 
@@ -30,7 +29,6 @@ def create_app(
 ) -> Flask:
     """Build the application over its collaborators."""
     app = Flask("relay", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
 
@@ -111,7 +109,7 @@ def _answer_problems(app: Flask) -> None:
         return refuse(Refusal(OF_STATUS.get(error.code or 0, "bad-request"), headers=headers))
 
     def fail(_error: Exception) -> ResponseReturnValue:
-        log.exception("request_failed")
+        log.exception("request_failed")  # noqa: LOG004 - Flask handles one
         return refuse(Refusal("internal-error"))
 
     app.register_error_handler(Refusal, refuse)

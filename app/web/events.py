@@ -19,12 +19,19 @@ MAX_LIMIT = 100
 
 
 class Events(Protocol):
-    """The store of events; each method raises ``StoreUnavailable`` where Redis did not confirm it."""
+    """The store of events; methods raise ``StoreUnavailable`` where Redis did not confirm."""
 
-    def accept(self, event: OpenChatEvent) -> tuple[Record, bool]: ...
-    def find(self, event_id: str) -> Record | None: ...
-    def chats_of_user(self, user_id: str, *, limit: int) -> Sequence[Record]: ...
-    def event_of_chat(self, chat_id: str) -> Record | None: ...
+    def accept(self, event: OpenChatEvent) -> tuple[Record, bool]:
+        """Claim and schedule an event; its record, and whether it is new."""
+
+    def find(self, event_id: str) -> Record | None:
+        """Return the record of an event, if there is one."""
+
+    def chats_of_user(self, user_id: str, *, limit: int) -> Sequence[Record]:
+        """Return a user's opened events, newest first."""
+
+    def event_of_chat(self, chat_id: str) -> Record | None:
+        """Return the record that published a chat, if there is one."""
 
 
 class EventViews:

@@ -13,15 +13,19 @@ class Findings(Protocol):
     """What an audit found."""
 
     @property
-    def faults(self) -> tuple[str, ...]: ...
+    def faults(self) -> tuple[str, ...]:
+        """What makes this Redis unsafe."""
+
     @property
-    def warnings(self) -> tuple[str, ...]: ...
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know."""
 
 
 class Auditor(Protocol):
     """Judges the Redis that is used. Raises ``StoreUnavailable``."""
 
-    def audit(self) -> Findings: ...
+    def audit(self) -> Findings:
+        """Judge the settings of Redis."""
 
 
 def livez() -> Response:

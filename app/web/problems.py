@@ -182,7 +182,7 @@ OF_STATUS = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer
+class Refusal(Exception):
     """Ends a request with a problem; ``errors`` and ``headers`` go with the answer."""
 
     def __init__(

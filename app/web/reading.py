@@ -15,6 +15,22 @@ from app.web.problems import Refusal
 
 MAX_BODY_BYTES = 64 * 1024
 KEY_HEADER = "Idempotency-Key"
+CUT_OFF = "The body ended early, or its chunks are broken."
+CLOSE = {"Connection": "close"}
+
+# What the caller is told of pydantic's faults, by their type; the others have words of ours.
+DETAILS = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "dict_type": "must be an object of strings",
+    "string_type": "must be a string",
+    "string_unicode": "must be Unicode without lone surrogates",
+}
+# And by the field, where a string is not as it must be.
+RULES = {
+    "event_id": "must be 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -",
+    "user_id": "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
+}
 
 
 class _Object(dict[str, Any]):
@@ -43,26 +59,44 @@ def _check_media_type(request: Request) -> None:
 
 
 def _read_body(request: Request) -> bytes:
-    # With a length that is too large it is refused unread, without one while it is read.
+    # A length that is too large is refused unread; without one at most one byte too many is read.
+    announced_bytes = request.content_length or 0
+    if announced_bytes > MAX_BODY_BYTES:
+        raise Refusal("too-large")
+    body = _read_stream(request)
+    if len(body) > MAX_BODY_BYTES:
+        raise Refusal("too-large")
+    if len(body) < announced_bytes:
+        raise Refusal("malformed-json", CUT_OFF, headers=CLOSE)
+    return body
+
+
+def _read_stream(request: Request) -> bytes:
+    # From the server itself: the framework's stream passes off the beginning of a body that is too
+    # large or ends early as the whole, and a time-out as a broken connection.
     try:
-        return request.get_data(cache=False)
-    except TimeoutError as error:
-        raise Refusal("body-timeout", headers={"Connection": "close"}) from error
+        body: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+    except (TimeoutError, BlockingIOError) as error:
+        raise Refusal("body-timeout", headers=CLOSE) from error
     except (OSError, ParseException) as error:
-        detail = "The body ended early, or its chunks are broken."
-        raise Refusal("malformed-json", detail, headers={"Connection": "close"}) from error
+        raise Refusal("malformed-json", CUT_OFF, headers=CLOSE) from error
+    return body
 
 
 def _parse(body: bytes) -> Any:
     try:
         # No number is wanted, and as a float none is too large to read.
         return json.loads(
-            body.decode(), object_pairs_hook=_Object, parse_int=float, parse_constant=_refuse_constant
+            body.decode(),
+            object_pairs_hook=_Object,
+            parse_int=float,
+            parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError as error:
         detail = f"The body is not UTF-8 at byte {error.start}."
     except json.JSONDecodeError as error:
-        detail = f"{error.msg} at line {error.lineno}, column {error.colno}."
+        what = error.msg.removesuffix(" at")
+        detail = f"{what} at line {error.lineno}, column {error.colno}."
     except RecursionError:
         detail = "The body is nested too deeply."
     raise Refusal("malformed-json", detail)
@@ -90,7 +124,8 @@ def _validate(content: _Object, key: str | None) -> OpenChatEvent:
         event = OpenChatEvent.model_validate(content)
     except ValidationError as error:
         is_from_header = in_body is None and key is not None
-        errors += [_describe(found, is_from_header=is_from_header) for found in error.errors()]
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        errors += [_describe(fault, is_from_header=is_from_header) for fault in faults]
     if errors:
         _refuse(errors)
     return event
@@ -105,10 +140,17 @@ def _repeated_keys(content: _Object) -> list[dict[str, str]]:
 
 
 def _describe(error: ErrorDetails, *, is_from_header: bool) -> dict[str, str]:
-    location = [str(part) for part in error["loc"] if part != "[key]"]
+    location = [str(part) for part in error["loc"]]
     if location == ["event_id"] and is_from_header:
-        return {"header": KEY_HEADER, "detail": error["msg"]}
-    return {"pointer": _pointer(*location), "detail": error["msg"]}
+        return {"header": KEY_HEADER, "detail": _detail(error)}
+    return {"pointer": _pointer(*location), "detail": _detail(error)}
+
+
+def _detail(error: ErrorDetails) -> str:
+    kind = error["type"]
+    if kind in DETAILS:
+        return DETAILS[kind]
+    return RULES[str(error["loc"][0])] if kind.startswith("string_") else error["msg"]
 
 
 def _pointer(*path: str) -> str:
@@ -117,4 +159,5 @@ def _pointer(*path: str) -> str:
 
 
 def _refuse(errors: list[dict[str, str]]) -> NoReturn:
-    raise Refusal("invalid-event", "The event is not valid; errors names every fault.", errors=errors)
+    detail = "The event is not valid; errors names every fault."
+    raise Refusal("invalid-event", detail, errors=errors)

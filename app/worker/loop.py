@@ -19,27 +19,45 @@ RETRY_SECONDS = 0.5
 
 
 class Calls(Protocol):
-    """The schedule of calls; each method raises ``StoreUnavailable`` where Redis did not confirm it."""
+    """The schedule of calls; methods raise ``StoreUnavailable`` where Redis did not confirm."""
 
-    def take(self, token: str) -> Reply: ...
-    def settle(self, grant: Grant, outcome: Outcome) -> Settled: ...
-    def release(self, token: str) -> str: ...
-    def probed(self, token: str, *, problem: str | None) -> str: ...
-    def listen(self, seconds: float) -> None: ...
+    def take(self, token: str) -> Reply:
+        """Ask for the next call; the same token gets the same grant."""
+
+    def settle(self, grant: Grant, outcome: Outcome) -> Settled:
+        """Store what a call came to; twice is once."""
+
+    def release(self, token: str) -> str:
+        """Give back what was granted under a token: nothing was sent."""
+
+    def probed(self, token: str, *, problem: str | None) -> str:
+        """Tell the gate what a probe found."""
+
+    def listen(self, seconds: float) -> None:
+        """Return when an event was accepted, or in time."""
 
 
 class Channel(Protocol):
     """Channel.io, asked once and answered by the deadline, on ``time.monotonic``."""
 
-    def open_chat(self, user_id: str, *, deadline: float) -> Outcome: ...
-    def probe(self, *, deadline: float) -> str | None: ...
+    def open_chat(self, user_id: str, *, deadline: float) -> Outcome:
+        """Ask once for a new chat; raises nothing."""
+
+    def probe(self, *, deadline: float) -> str | None:
+        """Ask whether Channel.io serves us: what is wrong, or nothing."""
 
 
 class WorkLoop:
     """What each thread of a worker runs until it is told to stop."""
 
     def __init__(
-        self, calls: Calls, channel: Channel, spool: Spool, *, deadline_seconds: float, stopping: Event
+        self,
+        calls: Calls,
+        channel: Channel,
+        spool: Spool,
+        *,
+        deadline_seconds: float,
+        stopping: Event,
     ) -> None:
         self._calls = calls
         self._channel = channel

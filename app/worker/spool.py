@@ -78,7 +78,9 @@ class _SpoolFile:
                 yield _JSON.validate_json(line)
             except ValidationError:
                 self._has_unreadable_lines = True
-                log.error("spool_line_unreadable", path=str(self.path), line=number)
+                log.error(  # noqa: TRY400 - the reason would quote the line
+                    "spool_line_unreadable", path=str(self.path), line=number
+                )
 
     def discard(self) -> None:
         if self._has_unreadable_lines:
@@ -124,7 +126,7 @@ class Spool:
             self._kept.append(_Kept(answer, self._write(answer)))
 
     def keep_held(self) -> None:
-        """Write down what is being settled right now: the process ends and will not see it through."""
+        """Write down what is being settled right now: the process ends before that does."""
         for answer in list(self._held):
             self.keep(answer)
 

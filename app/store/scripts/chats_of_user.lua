@@ -1,4 +1,5 @@
--- The user's opened events, newest first; those whose record is gone are skipped.
+-- The user's opened events, newest first. Skipped are those whose record is gone, and those whose id was
+-- posted anew after that, perhaps for another user.
 --
 -- arg: user_id, limit
 -- → {{event id, record}, …}
@@ -6,7 +7,9 @@
 local found = {}
 for _, id in ipairs(redis.call('ZREVRANGE', key('user:' .. arg.user_id), 0, MAX_CHATS_OF_USER - 1)) do
   if #found >= arg.limit then break end
-  local flat = redis.call('HGETALL', event_key(id))
-  if #flat > 0 then found[#found + 1] = {id, flat} end
+  local record = read(id)
+  if record and record.chat_id and record.user == arg.user_id then
+    found[#found + 1] = {id, as_flat(record)}
+  end
 end
 return found

@@ -12,7 +12,7 @@ feed_back(arg.token, 'neutral')
 local record = id and id ~= '' and read(id)
 if not record or not is_readable(record) or record.token ~= arg.token then return 'ignored' end
 -- Due at once and, by the instant at which it was accepted, ahead of what came later.
-schedule(id, record, record.accepted, {
+schedule(id, record, instant(record.accepted, 0), {
   attempts = record.attempts - 1, unknowns = unknowns_without(record), history = remember(record, 'released'),
 })
 return 'released'

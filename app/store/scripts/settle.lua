@@ -48,9 +48,11 @@ local function created(record)
   return 'opened'
 end
 
--- Proof that this attempt executed nothing counts only while the record stands at this attempt.
+-- Proof that this attempt executed nothing counts only while the record stands at this very grant. After
+-- lost writes another worker may be calling under the same number, and the proof says nothing of its call.
 local function stands_at_attempt(record)
-  return tonumber(record.attempt) == attempt and (record.status == 'calling' or record.status == 'unknown')
+  return tonumber(record.attempt) == attempt and record.token == arg.token
+    and (record.status == 'calling' or record.status == 'unknown')
 end
 
 local function back(record)
@@ -79,6 +81,7 @@ end
 
 local function unknown(record)
   if tonumber(record.attempt) ~= attempt or record.status ~= 'calling' then return 'ignored' end
+  update(id, record, {token = arg.token})   -- whose doubt it is: nobody else's proof takes it away
   end_unknown(id, record, arg.reason, arg.failure)
   return record.status
 end
@@ -88,9 +91,17 @@ local SETTLE = {created = created, refused = refused, throttled = throttled, den
 local EFFECT = {created = 'success', refused = 'success', throttled = 'neutral', denied = 'trip',
   not_sent = 'failure', unknown = 'failure'}
 
+-- Redis lost writes. Where it still has an older record, proof changes nothing in it: it may be called, or
+-- is being called, for all that this grant tells.
+local function is_lost(record)
+  if not record then return true end
+  local is_behind = tonumber(record.attempt) < attempt and record.status ~= 'opened'
+  return is_behind and (arg.kind == 'created' or arg.kind == 'unknown')
+end
+
 local record = read(id)
 if record and not is_readable(record) then return {'newer', ''} end
-if not record or (tonumber(record.attempt) < attempt and record.status ~= 'opened') then record = restore() end
+if is_lost(record) then record = restore() end
 local result = SETTLE[arg.kind](record)
 local is_transition = result ~= 'ignored' and result ~= 'duplicate'
 return {result, feed_back(arg.token, is_transition and EFFECT[arg.kind] or 'neutral', arg.reason)}

@@ -89,8 +89,16 @@ local function next_look_ms()
   return next_ms
 end
 
+-- An instant of the gate. One that no clock of ours can have meant is pulled in for good: clamped only when
+-- it is read, it would stay just as far ahead until the clock that wrote it is reached.
+local function gate_instant(gate, name, max_ahead_ms)
+  local stored, latest = tonumber(gate[name] or 0), now + max_ahead_ms
+  if stored > latest then redis.call('HSET', GATE, name, latest) end
+  return math.min(stored, latest)
+end
+
 local function lease_probe(gate, scope)
-  local leased_until = instant(gate['probe_until:' .. scope], MAX_CALL_MS)
+  local leased_until = gate_instant(gate, 'probe_until:' .. scope, MAX_CALL_MS)
   local holder = gate['probe:' .. scope]
   if holder ~= arg.token and leased_until > now then
     return wait('shut', holder and POLL_MS or leased_until - now)
@@ -102,10 +110,10 @@ end
 -- Open: wait. Cooled down: one probe. Half-open: one create at a time.
 local function at_breaker(gate)
   if gate.state == 'half_open' then
-    local trial_until = instant(gate.trial_until, MAX_CALL_MS)
+    local trial_until = gate_instant(gate, 'trial_until', MAX_CALL_MS)
     if gate.trial and trial_until > now then return wait('shut', POLL_MS) end
   elseif gate.state then
-    local open_until = instant(gate.open_until, 2 * math.max(MAX_COOLDOWN_MS, arg.cooldown_ms))
+    local open_until = gate_instant(gate, 'open_until', 2 * math.max(MAX_COOLDOWN_MS, arg.cooldown_ms))
     if open_until > now then return wait('shut', open_until - now) end
     return lease_probe(gate, 'breaker')
   end
@@ -115,7 +123,7 @@ end
 local function at_bucket(gate)
   local interval_ms = 1000 / arg.rate_per_second
   local depth_ms = arg.burst * interval_ms
-  local tat = math.max(now, instant(gate.tat, MAX_DELAY_MS + depth_ms)) + interval_ms
+  local tat = math.max(now, gate_instant(gate, 'tat', MAX_DELAY_MS + depth_ms)) + interval_ms
   if tat - now > depth_ms then return wait('shut', tat - now - depth_ms) end
   redis.call('HSET', GATE, 'tat', string.format('%.3f', tat))
 end
@@ -123,7 +131,7 @@ end
 -- What the gate answers instead of a grant; nil: go.
 local function at_gate(gate)
   if not gate['url:' .. arg.url] then return lease_probe(gate, arg.url) end
-  local paused_until = instant(gate.pause_until, MAX_DELAY_MS)
+  local paused_until = gate_instant(gate, 'pause_until', MAX_DELAY_MS)
   if paused_until > now then return wait('shut', paused_until - now) end
   return at_breaker(gate) or at_bucket(gate)
 end

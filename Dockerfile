@@ -1,0 +1,27 @@
+# One image, two commands: web as it is, the worker by `python -m app.worker` instead.
+
+FROM python:3.13-slim AS build
+COPY requirements.txt .
+RUN python3 -m venv --without-pip /venv \
+    && python3 -m pip --python /venv/bin/python3 install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt
+
+FROM python:3.13-slim
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    SPOOL_DIR=/var/spool/relay
+# The uid is fixed, so that a mounted volume can be given to it.
+RUN groupadd --gid 10001 relay \
+    && useradd --uid 10001 --gid relay --home-dir /app --no-create-home --shell /usr/sbin/nologin relay \
+    && install -d -o relay -g relay /var/spool/relay
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY app app
+COPY config config
+USER 10001:10001
+# Answers that Redis could not take; keep it across restarts.
+VOLUME /var/spool/relay
+EXPOSE 8000
+# Knows by itself whether this container is web or worker, see the module.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["python3", "-m", "app.healthcheck"]
+CMD ["gunicorn", "--config", "config/gunicorn.py", "app.wsgi:application"]

@@ -1,0 +1,64 @@
+# `make` alone lists what there is. PYTHON chooses the interpreter, VENV where it is set up, and
+# ARGS is handed to pytest: make test ARGS="tests/config -x"
+
+PYTHON ?= python3
+VENV ?= .venv
+UV_VERSION = 0.13.9
+
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url
+
+define check-python
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "chat-relay needs Python 3.11 or newer, and $(PYTHON) is not; name one: make PYTHON=python3.13" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+endef
+
+help:
+	@echo "make run     the relay on this machine, with Redis and a stand-in of Channel.io; Ctrl-C ends it"
+	@echo "make test    all tests"
+	@echo "make check   lint, format and types"
+	@echo "make format  let the formatter rewrite the code"
+	@echo "make docs    write the documents that come from code"
+	@echo "make lock    pin the newest versions that requirements*.in allow"
+	@echo "make clean   remove what was installed and cached; .data/ and spool/ stay"
+
+# exec: a signal to make's child is then a signal to the program itself
+run: $(INSTALLED)
+	@exec $(BIN)/python -m tests.stack
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(INSTALLED)
+	@$(BIN)/ruff format .
+
+lock:
+	$(check-python)
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	@$(LOCK) --upgrade --output-file requirements.txt requirements.in
+	@$(LOCK) --upgrade --output-file requirements-dev.txt requirements-dev.in
+
+clean:
+	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find app config tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements-dev.txt
+	$(check-python)
+	@echo "Installing into $(VENV), once; this takes about a minute." >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+.PHONY: help run test check format docs lock clean

@@ -1,0 +1,4 @@
+"""The one seam to Channel.io: one call, one deadline, one outcome.
+
+``client`` is what others use. It knows ``app.chats`` and ``requests``, and nothing else of ours.
+"""

@@ -1,0 +1,139 @@
+"""What happened, and did it create a chat? The answer to both, as one table.
+
+Sentences are ours and for somebody on call; they never quote what Channel.io said.
+"""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+
+from app.channel.body import has_channel, read_chat, says_not_found
+from app.channel.call import Answer, Ending
+from app.channel.throttle import pause_ms
+from app.chats.outcome import (
+    Created,
+    Denied,
+    FailureCode,
+    NotSent,
+    Outcome,
+    Refused,
+    Throttled,
+    Unknown,
+)
+
+WRONG_KEY = "the access key or secret is wrong, or lacks the right"
+WRONG_URL = "CHANNEL_API_URL does not lead to Channel.io's API"
+
+_FAULTS = {
+    None: "time ran out",
+    "ConnectionRefusedError": "the connection was refused",
+    "ConnectionResetError": "the connection was reset",
+    "RemoteDisconnected": "the connection was closed",
+    "SSLCertVerificationError": "its TLS certificate could not be verified",
+    "TimeoutError": "time ran out",
+    "TooLate": "time ran out",
+    "gaierror": "its host name could not be resolved",
+}
+
+
+def outcome_of(ending: Ending) -> Outcome:
+    """What a create came to, however it ended; raises nothing."""
+    why = _why(ending.fault)
+    if not ending.sent:
+        return NotSent(f"Nothing was sent to Channel.io: {why}.")
+    if ending.answer is None:
+        detail = f"The request was sent to Channel.io, and no whole answer came: {why}."
+        return Unknown(FailureCode.NO_ANSWER, detail)
+    return _outcome_of_answer(ending.answer)
+
+
+def problem_of(ending: Ending) -> str | None:
+    """Why a probe shows that Channel.io does not serve us, or ``None`` if it does."""
+    if ending.answer is None:
+        return f"Channel.io did not answer the probe: {_why(ending.fault)}."
+    status = ending.answer.status
+    if status not in _SUCCESS:
+        return f"Channel.io answered the probe with {status}{_hint(status)}."
+    if not has_channel(ending.answer.body):
+        return f"Channel.io answered the probe with {status}, but without a channel: {WRONG_URL}."
+    return None
+
+
+def _why(fault: str | None) -> str:
+    return _FAULTS.get(fault, f"the connection broke ({fault})")
+
+
+def _hint(status: int) -> str:
+    if status in _KEY_REFUSED:
+        return f": {WRONG_KEY}"
+    return f": {WRONG_URL}" if status in _URL_REFUSED or status in _NOT_FOUND else ""
+
+
+def _opened(answer: Answer) -> Outcome:
+    chat = read_chat(answer.body)
+    if chat is not None:
+        return Created(chat, answer.status)
+    detail = f"Channel.io answered {answer.status} without a readable chat id: a chat may exist."
+    return Unknown(FailureCode.UNREADABLE_ANSWER, detail, answer.status)
+
+
+def _denied(why: str) -> Callable[[Answer], Outcome]:
+    return lambda answer: Denied(f"Channel.io answered {answer.status}: {why}.", answer.status)
+
+
+def _user_not_found(answer: Answer) -> Outcome:
+    detail = f"Channel.io answered {answer.status}: it knows no such user."
+    return Refused(FailureCode.USER_NOT_FOUND, detail, answer.status)
+
+
+def _rejected(answer: Answer) -> Outcome:
+    detail = f"Channel.io answered {answer.status}: it does not accept the request."
+    return Refused(FailureCode.REJECTED, detail, answer.status)
+
+
+def _unprocessable(answer: Answer) -> Outcome:
+    return _user_not_found(answer) if says_not_found(answer.body) else _rejected(answer)
+
+
+def _throttled(answer: Answer) -> Outcome:
+    return Throttled(pause_ms(answer.headers), answer.status)
+
+
+def _unknown(code: FailureCode) -> Callable[[Answer], Outcome]:
+    def unknown(answer: Answer) -> Outcome:
+        detail = f"Channel.io answered {answer.status}, which does not tell: a chat may exist."
+        return Unknown(code, detail, answer.status)
+
+    return unknown
+
+
+_SUCCESS = range(200, 300)
+_KEY_REFUSED = {401, 403}
+_URL_REFUSED = {*range(300, 400), 405, 410}
+_NOT_FOUND = {404}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an answer with one of these statuses means."""
+
+    statuses: Container[int]
+    outcome: Callable[[Answer], Outcome]
+
+
+TABLE = (
+    Row(_SUCCESS, _opened),
+    Row(_KEY_REFUSED, _denied(WRONG_KEY)),
+    Row(_URL_REFUSED, _denied(WRONG_URL)),
+    Row(_NOT_FOUND, _user_not_found),
+    Row({422}, _unprocessable),
+    Row({429}, _throttled),
+    Row({408, 409}, _unknown(FailureCode.NO_ANSWER)),
+    Row(range(400, 500), _rejected),
+    Row(range(500, 600), _unknown(FailureCode.NO_ANSWER)),
+    Row(range(1000), _unknown(FailureCode.UNREADABLE_ANSWER)),
+)
+"""The first row that has the status counts; the last has every status that HTTP can write."""
+
+
+def _outcome_of_answer(answer: Answer) -> Outcome:
+    return next(row.outcome(answer) for row in TABLE if answer.status in row.statuses)

@@ -1,0 +1,76 @@
+"""The client of Channel.io: the only place that calls it."""
+
+import ssl
+from functools import partial
+from threading import Thread
+from urllib.parse import quote
+
+from requests import Request
+
+from app.channel.answers import outcome_of, problem_of
+from app.channel.call import Call, Ending
+from app.channel.transport import speak, trusted_authorities
+from app.chats.outcome import Outcome
+
+THREAD_NAME = "channel-call"
+
+
+class ChannelClient:
+    """Opens chats at one channel of Channel.io. Safe to share between threads.
+
+    ``base_url`` has no trailing path of a call (``https://api.channel.io/open/v4``); ``tls`` says
+    whom to trust where that is not the public authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        access_key: str,
+        access_secret: str,
+        api_version: str | None,
+        connect_timeout_seconds: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = _headers(access_key, access_secret, api_version)
+        self._speak = partial(
+            speak, tls=tls or trusted_authorities(), connect_timeout_seconds=connect_timeout_seconds
+        )
+
+    def open_chat(self, user_id: str, *, deadline: float) -> Outcome:
+        """Ask once for a new chat, and return by ``deadline`` (on ``time.monotonic``).
+
+        Whatever happens is an outcome: nothing is raised, repeated, or sent after the deadline.
+        """
+        path = f"/users/{quote(user_id, safe='')}/user-chats"
+        return outcome_of(self._request("POST", path, deadline))
+
+    def probe(self, *, deadline: float) -> str | None:
+        """Ask for the channel, which changes nothing: what is wrong, or ``None`` if nothing is."""
+        return problem_of(self._request("GET", "/channel", deadline))
+
+    def _request(self, method: str, path: str, deadline: float) -> Ending:
+        call = Call(deadline)
+        request = Request(method, self._base_url + path, headers=self._headers)
+        # A daemon: it may hang in a name look-up, and must not keep the process from ending.
+        speak_in_thread = partial(call.run, partial(self._speak, request))
+        thread = Thread(target=speak_in_thread, name=THREAD_NAME, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            return Ending(sent=False, fault=type(error).__name__)
+        return call.wait()
+
+
+def _headers(access_key: str, access_secret: str, api_version: str | None) -> dict[str, str]:
+    """Every header of a request, in full: nothing is added from elsewhere."""
+    headers = {
+        "x-access-key": access_key,
+        "x-access-secret": access_secret,
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "User-Agent": "chat-relay",
+    }
+    return headers if api_version is None else {**headers, "Channel-Version": api_version}

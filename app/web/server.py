@@ -1,0 +1,225 @@
+"""gunicorn's threads, given whole requests only: a client that stalls costs a socket, no thread.
+
+The main loop reads what clients send, and hands a connection to a thread once its request is whole,
+or can only be refused. So nothing that a client does holds a thread, except not taking an answer
+that is larger than the system's buffers, for ``WRITE_SECONDS``.
+For HTTP/1.1 behind a load balancer: TLS and HTTP/2 end there, and are not served here.
+"""
+
+import errno
+import resource
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.http.parser import RequestParser
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from app.web.incoming import Incoming, Stage
+
+RECEIVE_BYTES = 64 * 1024
+WRITE_SECONDS = 2.0
+SWEEP_SECONDS = 0.5
+FULL_PAUSE_SECONDS = 0.1
+OTHER_FILES = 64  # what a process has open besides its clients: listeners, pipes, logs
+
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_NOBODY_THERE = {errno.EAGAIN, errno.ECONNABORTED}
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A client's connection: ``incoming`` is filled by the main loop, and used by threads."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.incoming = Incoming()
+        self.parser = RequestParser(cfg, (), client)
+        self.parser.unreader = self.incoming
+        self.initialized = True
+        self.is_answered = False
+
+    def init(self) -> None:
+        """A thread begins with a request: from here on the socket is for writing."""
+        self.sock.settimeout(WRITE_SECONDS)
+
+    def receive(self) -> bytes | None:
+        """Read what is there: nothing from a client that has ended, None if there is nothing."""
+        try:
+            piece: bytes = self.sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        return piece
+
+    def allow_body(self) -> None:
+        """Tell a client that waits for it to go on, https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1"""
+        with suppress(OSError):  # one that is gone is found out when it is read
+            self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.incoming.add()
+
+
+class BufferingWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's ``gthread``, whose main loop receives requests and ends connections by itself.
+
+    A request has ``request_seconds`` from its first byte; one whose head has come is then answered
+    408. A connection without a request is kept as long as a kept-alive one, a new one too: load
+    balancers open some ahead. Whoever waited longest goes when there is no room for a new client.
+    An ended connection is read for ``linger_seconds`` more, so that a client that is still sending
+    gets its answer, and no reset: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+    """
+
+    request_seconds = 10.0
+    linger_seconds = 5.0
+
+    worker_connections: int
+    nr_conns: int
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._waiting: dict[Connection, float] = {}  # until when; who waits longest comes first
+        self._is_full = False
+        self._swept_at = 0.0
+
+    def init_process(self) -> None:
+        """Start, with as many connections as the system allows this process to have."""
+        spare = OTHER_FILES + 2 * self.cfg.threads
+        self.worker_connections = _allow_files(self.worker_connections + spare) - spare
+        super().init_process()
+
+    def accept(self, listener: socket.socket) -> None:
+        """Let a client in, and wait for its request."""
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            self._is_full = error.errno in _NO_ROOM
+            if error.errno not in _NO_ROOM | _NOBODY_THERE:
+                raise
+        else:
+            self.nr_conns += 1
+            conn = Connection(self.cfg, sock, client, listener.getsockname())
+            self._wait(conn, self.cfg.keepalive, self._receive)
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Answer; a connection on which more of this request may come ends with it."""
+        req._expected_100_continue = False  # noqa: SLF001 - the main loop has seen to it
+        if conn.incoming.stage is not Stage.WHOLE:
+            req.force_close()
+        try:
+            return bool(super().handle_request(req, conn))
+        except TimeoutError:
+            self.log.info("A client does not take its answer")
+            return False
+
+    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
+        """End the connection, or wait for its next request, of which some may have come already."""
+        if fs.exception() or not fs.result():
+            self._linger(conn)
+            return
+        conn.sock.settimeout(0)
+        conn.incoming.begin()
+        if conn.incoming.stage is Stage.CONTINUE:
+            conn.allow_body()
+        if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
+            # Not at once: a client that sends on and on, and never reads, would hold a thread.
+            self._wait(conn, WRITE_SECONDS, self._hand_over, selectors.EVENT_WRITE)
+        else:
+            seconds = self.request_seconds if conn.incoming.received else self.cfg.keepalive
+            self._wait(conn, seconds, self._receive)
+
+    def murder_pending(self) -> None:
+        """After each turn of the loop: make room, and end what has waited too long."""
+        if self._is_full and not self._waiting:
+            time.sleep(FULL_PAUSE_SECONDS)  # threads must end first; accept() would fail on and on
+        while self._waiting and (self._is_full or self.nr_conns >= self.worker_connections):
+            self._drop(next(iter(self._waiting)))
+            self._is_full = False
+        now = time.monotonic()
+        if now - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = now
+            for conn in [conn for conn, until in self._waiting.items() if until <= now]:
+                self._give_up(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """The worker stops: nobody waits longer than till then."""
+        self._waiting = {conn: min(until, deadline) for conn, until in self._waiting.items()}
+
+    def _wait(
+        self,
+        conn: Connection,
+        seconds: float,
+        on_event: Callable[[Connection], None],
+        event: int = selectors.EVENT_READ,
+    ) -> None:
+        self._set_deadline(conn, seconds)
+        self.poller.register(conn.sock, event, lambda _sock: on_event(conn))
+
+    def _set_deadline(self, conn: Connection, seconds: float) -> None:
+        longest = seconds if self.alive else min(seconds, STOP_KEEPALIVE_LINGER)
+        self._waiting.pop(conn, None)
+        self._waiting[conn] = time.monotonic() + longest
+
+    def _receive(self, conn: Connection) -> None:
+        piece = conn.receive()
+        if piece is None:
+            return
+        if not piece:
+            self._drop(conn)
+            return
+        if not conn.incoming.received:
+            self._set_deadline(conn, self.request_seconds)
+        conn.incoming.add(piece)
+        if conn.incoming.stage is Stage.CONTINUE:
+            conn.allow_body()
+        if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
+            self._hand_over(conn)
+
+    def _hand_over(self, conn: Connection) -> None:
+        self._leave(conn)
+        conn.incoming.release()
+        self.enqueue_req(conn)
+
+    def _give_up(self, conn: Connection) -> None:
+        if conn.incoming.stage is Stage.BODY and not conn.is_answered:
+            self._hand_over(conn)
+        else:
+            self._drop(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        conn.is_answered = True
+        try:
+            conn.sock.settimeout(0)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+        else:
+            self._wait(conn, self.linger_seconds, self._discard)
+
+    def _discard(self, conn: Connection) -> None:
+        if conn.receive() == b"":
+            self._drop(conn)
+
+    def _drop(self, conn: Connection) -> None:
+        self._leave(conn)
+        self._close(conn)
+
+    def _leave(self, conn: Connection) -> None:
+        del self._waiting[conn]
+        self.poller.unregister(conn.sock)
+
+    def _close(self, conn: Connection) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+def _allow_files(wanted: int) -> int:
+    """Raise the limit of open files as far as needed and possible; how many there may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if resource.RLIM_INFINITY != soft < possible:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    return possible

@@ -1,0 +1,1 @@
+"""Everything that is read from outside, and nothing that acts."""

@@ -1,0 +1,39 @@
+"""gunicorn's settings, from ours; each name is one of gunicorn's, https://docs.gunicorn.org."""
+
+import logging
+import os
+
+from config.logging import configure
+from config.settings import WebSettings, load_or_exit
+
+_settings = load_or_exit(WebSettings)
+configure(_settings.log_level)
+
+bind = f"0.0.0.0:{_settings.port}"
+workers = _settings.web_concurrency
+worker_class = "app.web.server.BufferingWorker"  # gthread, without a thread for a stalled client
+threads = _settings.web_threads
+
+# per process; each is a socket and about 5 KB. One more, and whoever was idle longest must go
+worker_connections = 4096
+
+# above the idle time of load balancers (60 s as a rule): else they send on a closing connection
+keepalive = 75
+
+# above the longest Prefer: wait, so that a stop lets it end
+graceful_timeout = 35
+
+# a process whose main loop is silent for so long is replaced; requests run in other threads
+timeout = 60
+
+# on by default at one path per user, where a second gunicorn clashes with the first
+control_socket_disable = True
+
+# the heartbeat is a file: on a slow disk it blocks the process; and /tmp may be such a disk
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not shared
+
+# no log of its own: the app writes one line a request, and messages go where all others go
+accesslog = None
+errorlog = None
+loglevel = _settings.log_level.lower()
+logging.getLogger("gunicorn.error").handlers = logging.getLogger().handlers  # it does not propagate

@@ -1,0 +1,191 @@
+"""The settings: each variable's name, default and limits, and how they are read.
+
+``load`` reports every problem at once and quotes no value, since any value may be a secret.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails
+
+from config.cores import usable_cores
+from config.environment import read
+from config.values import (
+    AnyCase,
+    ApiUrl,
+    HeaderSecret,
+    HeaderText,
+    RedisUrl,
+    Tokens,
+    WebhookSecrets,
+    name_of_two,
+    refuse,
+)
+
+EXIT_SETTINGS_INVALID = 2
+TOKENS_SENTENCE = "name:token,name:token with a name for each caller"
+HEADER_SENTENCE = "1 to 512 printable ASCII characters without spaces"
+
+
+class SettingsInvalid(Exception):
+    """The settings cannot be used; ``problems`` has one line for each, and no values."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _whole(default: int, low: int, high: int) -> Any:
+    return Field(default, ge=low, le=high, description=f"a whole number from {low} to {high}")
+
+
+def _number(default: float, low: float, high: float) -> Any:
+    sentence = f"a number from {low} to {high}"
+    return Field(default, ge=low, le=high, description=sentence)
+
+
+class Settings(BaseModel):
+    """What web and worker both read, and must agree on."""
+
+    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    redis_url: RedisUrl = Field(
+        description="a URL that starts with redis://, rediss://, unix://, redis+sentinel:// or "
+        "redis+cluster://"
+    )
+    redis_allow_unsafe: bool = Field(default=False, description="1 or 0")
+    key_prefix: str = Field(
+        "relay", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="1 to 64 of A-Z a-z 0-9 . _ -"
+    )
+    record_ttl_seconds: int = _whole(2_592_000, 60, 315_360_000)
+    event_deadline_seconds: int = _whole(86_400, 1, 315_360_000)
+    min_replicas_acked: int = _whole(0, 0, 100)
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], AnyCase] = Field(
+        "INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+
+    @field_validator("event_deadline_seconds")
+    @classmethod
+    def _ends_within_the_window(cls, seconds: int, others: ValidationInfo) -> int:
+        window = others.data.get("record_ttl_seconds", seconds)
+        if seconds > window:
+            raise refuse(
+                f"{seconds} is longer than RECORD_TTL_SECONDS, {window}: "
+                "raise that, or lower this, so that no event outlives its deduplication"
+            )
+        return seconds
+
+
+class WebSettings(Settings):
+    """What the web process reads; never Channel.io's keys."""
+
+    port: int = _whole(8000, 1, 65_535)
+    web_concurrency: int = Field(
+        default_factory=usable_cores, ge=1, le=64, description="a whole number from 1 to 64"
+    )
+    web_threads: int = _whole(8, 1, 1000)
+    max_backlog: int = _whole(100_000, 1, 100_000_000)
+    submit_tokens: Tokens = Field(description=TOKENS_SENTENCE)
+    read_tokens: Tokens = Field(description=TOKENS_SENTENCE)
+    webhook_secrets: WebhookSecrets = Field((), description="whsec_…,whsec_…")
+
+    @field_validator("read_tokens")
+    @classmethod
+    def _names_one_caller_a_token(cls, tokens: Any, others: ValidationInfo) -> Any:
+        if name := name_of_two(others.data.get("submit_tokens", ()) + tokens):
+            raise refuse(
+                f"the token of {name!r} belongs to another name in SUBMIT_TOKENS: "
+                "use one name for both, or make a new token"
+            )
+        return tokens
+
+
+class WorkerSettings(Settings):
+    """What the worker reads."""
+
+    channel_api_url: ApiUrl = Field(
+        "https://api.channel.io/open/v4",
+        description="an absolute http or https URL without user, query or fragment",
+    )
+    channel_api_version: HeaderText | None = Field(None, description=HEADER_SENTENCE)
+    channel_access_key: HeaderSecret = Field(description=HEADER_SENTENCE)
+    channel_access_secret: HeaderSecret = Field(description=HEADER_SENTENCE)
+    worker_concurrency: int = _whole(16, 1, 1000)
+    call_deadline_seconds: float = _number(15, 1, 300)
+    call_connect_timeout_seconds: float = _number(3, 0.01, 300)
+    rate_limit_per_second: float = _number(10, 0.001, 10_000)
+    rate_limit_burst: int = _whole(100, 1, 1_000_000)
+    breaker_threshold: int = _whole(5, 1, 1000)
+    breaker_cooldown_seconds: float = _number(5, 0.01, 60)
+    on_unknown: Literal["hold", "recreate"] = Field("hold", description="hold or recreate")
+    spool_dir: Path = Field(Path("spool"), description="a directory")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="a whole number from 1 to 65535"
+    )
+
+    @field_validator("call_connect_timeout_seconds")
+    @classmethod
+    def _fits_in_the_call(cls, seconds: float, others: ValidationInfo) -> float:
+        deadline = others.data.get("call_deadline_seconds", seconds)
+        if seconds > deadline:
+            raise refuse(
+                f"{seconds:g} is longer than CALL_DEADLINE_SECONDS, {deadline:g}, which bounds "
+                "the whole call: raise that, or lower this"
+            )
+        return seconds
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(model: type[AnySettings], environ: Mapping[str, str]) -> AnySettings:
+    """Read ``model`` from the environment, or raise ``SettingsInvalid`` with all problems."""
+    names = [field.upper() for field in model.model_fields]
+    texts, problems = read(names, environ)
+    try:
+        settings = model.model_validate({name.lower(): text for name, text in texts.items()})
+    except ValidationError as error:
+        for wrong in error.errors(include_url=False, include_input=False):
+            field = str(wrong["loc"][0])
+            problems.setdefault(field.upper(), _problem(model, field, wrong))
+    if problems:  # outside of the except, so that pydantic's error is not shown with it
+        raise SettingsInvalid(list(problems.values()))
+    return settings
+
+
+def load_or_exit(model: type[AnySettings], environ: Mapping[str, str] = os.environ) -> AnySettings:
+    """Do as ``load``; on problems print them, one a line, and end the process with code 2."""
+    try:
+        return load(model, environ)
+    except SettingsInvalid as invalid:
+        print(*invalid.problems, sep="\n", file=sys.stderr)  # noqa: T201 - no log yet
+    sys.exit(EXIT_SETTINGS_INVALID)
+
+
+def effective(settings: Settings) -> dict[str, str | int | float | None]:
+    """Return each variable's name and its value as used, with the secrets masked."""
+    return {field.upper(): _shown(value) for field, value in settings}
+
+
+def _shown(value: Any) -> str | int | float | None:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return value if value is None or isinstance(value, int | float) else str(value)
+
+
+def _problem(model: type[Settings], field: str, wrong: ErrorDetails) -> str:
+    if wrong["type"] == "sentence":
+        return f"{field.upper()}: {wrong['msg']}"
+    complaint = "is not set, and must be" if wrong["type"] == "missing" else "must be"
+    return f"{field.upper()}: {complaint} {model.model_fields[field].description}"

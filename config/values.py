@@ -1,0 +1,151 @@
+"""What may be written into a variable that is more than a number, and the type it becomes.
+
+No message here quotes what it refuses: it may be a secret, or hold one.
+"""
+
+import binascii
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_core import PydanticCustomError
+
+REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"})
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TOKEN = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,512}")
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,512}")
+_LABEL = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_HTTP_URL = re.compile(
+    rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::\d+)?"
+    r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A caller's bearer token; ``name`` is what logs say instead of it."""
+
+    name: str
+    token: SecretStr
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.token}"
+
+
+def refuse(sentence: str) -> PydanticCustomError:
+    """Make the error that becomes the problem ``sentence``, word for word."""
+    return PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
+
+
+def name_of_two(tokens: tuple[Token, ...]) -> str | None:
+    """Return the later of two names that share one token; logs could not tell them apart."""
+    first_name: dict[str, str] = {}
+    for token in tokens:
+        if first_name.setdefault(token.token.get_secret_value(), token.name) != token.name:
+            return token.name
+    return None
+
+
+def _parse_tokens(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    tokens: list[Token] = []
+    problems: list[str] = []
+    for position, entry in _entries(text):
+        name, colon, token = entry.partition(":")
+        if colon and _NAME.fullmatch(name) and _TOKEN.fullmatch(token):
+            tokens.append(Token(name, SecretStr(token)))
+        else:
+            problems.append(_wrong_entry(position, name if colon else "", token))
+    problems += _repeated(tokens) if tokens or problems else ["holds no token"]
+    if problems:
+        raise refuse("; ".join(problems))
+    return tuple(tokens)
+
+
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    """Yield what stands between commas, counted from 1; blanks and a last comma are no entries."""
+    entries = (entry.strip() for entry in text.split(","))
+    return enumerate(filter(None, entries), start=1)
+
+
+def _wrong_entry(position: int, name: str, token: str) -> str:
+    if not name:
+        return f"entry {position} must be name:token"
+    if not _NAME.fullmatch(name):
+        return f"the name of entry {position} must be 1 to 64 of A-Z a-z 0-9 _ . -"
+    if not token:
+        return f"entry {position} has a name and no token"
+    return f"the token of entry {position} must be 1 to 512 printable ASCII characters, no spaces"
+
+
+def _repeated(tokens: list[Token]) -> list[str]:
+    problems = []
+    if len(set(tokens)) < len(tokens):
+        problems.append("the same name:token is given twice, drop one")
+    if name := name_of_two(tuple(tokens)):
+        problems.append(f"the token of {name!r} belongs to another name too, make a new one")
+    return problems
+
+
+def _parse_webhook_secrets(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    for position, entry in _entries(text):
+        if not _is_webhook_secret(entry):
+            raise refuse(f"entry {position} must be whsec_ and the key in base64")
+    return tuple(SecretStr(entry) for _, entry in _entries(text))
+
+
+def _is_webhook_secret(text: str) -> bool:
+    """https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"""
+    prefix, _, key = text.partition("_")
+    try:
+        return prefix == "whsec" and b64decode(key, validate=True) != b""
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _check_redis_url(url: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in REDIS_SCHEMES or not (parts.netloc or parts.path):
+        raise ValueError
+    if parts.scheme in {"redis", "rediss"}:
+        _ = parts.port  # raises ValueError where it is none
+    return url
+
+
+def _check_api_url(url: str) -> str:
+    if not _HTTP_URL.fullmatch(url) or urlsplit(url).port == 0:
+        raise ValueError
+    return url.rstrip("/")
+
+
+def _check_header_safe(text: str) -> str:
+    # http.client refuses other characters at every call, long after a start that looked good
+    if not _HEADER_SAFE.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _check_secret_header_safe(secret: SecretStr) -> SecretStr:
+    _check_header_safe(secret.get_secret_value())
+    return secret
+
+
+def _upper(text: Any) -> Any:
+    return text.upper() if isinstance(text, str) else text
+
+
+Tokens = Annotated[tuple[Token, ...], BeforeValidator(_parse_tokens)]
+WebhookSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parse_webhook_secrets)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
+ApiUrl = Annotated[str, AfterValidator(_check_api_url)]
+HeaderText = Annotated[str, AfterValidator(_check_header_safe)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_check_secret_header_safe)]
+AnyCase = BeforeValidator(_upper)

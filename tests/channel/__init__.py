@@ -1,0 +1,1 @@
+"""The client of Channel.io, against the stand-in and against raw sockets."""

@@ -1,0 +1,36 @@
+"""What the tests of the client share."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from app.channel.client import THREAD_NAME
+from tests.channel.calls import ACCESS_KEY, ACCESS_SECRET
+from tests.stack.channel_io import ChannelIo
+from tests.stack.processes import wait_until
+
+
+@pytest.fixture(scope="session")
+def running_stand_in() -> Iterator[ChannelIo]:
+    """One stand-in of Channel.io for all tests here."""
+    with ChannelIo(ACCESS_KEY, ACCESS_SECRET) as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def stand_in(running_stand_in: ChannelIo) -> Iterator[ChannelIo]:
+    """The stand-in, creating chats for everybody unless the test says otherwise."""
+    yield running_stand_in
+    running_stand_in.behave_well()
+
+
+@pytest.fixture
+def no_call_is_left() -> Iterator[None]:
+    """Fail the test if a call's thread outlives it by more than a moment."""
+    yield
+    wait_until(lambda: not _calls(), 5, "the calls' threads to end")
+
+
+def _calls() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]

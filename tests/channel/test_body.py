@@ -1,0 +1,168 @@
+"""What is read of an answer's body, and that no body breaks anything."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.channel.answers import outcome_of
+from app.channel.body import has_channel, read_chat, says_not_found
+from app.channel.call import Answer, Ending
+from app.chats.outcome import Chat, Outcome, Session, Unknown
+from tests.channel.calls import CHAT_ID, http, open_chat
+from tests.channel.raw_server import RawServer
+
+LONGEST = "x" * 256
+NOT_IDENTIFIERS: list[object] = [
+    None,
+    7,
+    1.5,
+    True,
+    [],
+    {},
+    "",
+    LONGEST + "x",
+    "a\n",
+    "\x00",
+    "\ud800",
+    "a\u202e",
+]
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+fields = st.fixed_dictionaries(
+    {}, optional={"id": anything, "key": anything, "channelId": anything, "state": anything}
+)
+answers = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("userChat", "session", "userSession"), fields | anything)
+)
+
+
+def chat_of(**answer: Any) -> Chat | None:
+    """What is read of an answer with these top-level fields."""
+    return read_chat(json.dumps(answer).encode())
+
+
+def outcome_of_body(body: bytes | None) -> Outcome:
+    """What a 200 with this body comes to."""
+    return outcome_of(Ending(sent=True, answer=Answer(200, {}, body)))
+
+
+def test_identifiers_are_kept_as_they_are() -> None:
+    """They are opaque: any printable text of up to 256 characters."""
+    chat = chat_of(
+        userChat={"id": LONGEST, "channelId": "6263", "state": "처음", "handling": {}},
+        session={"id": "s1", "key": "bot-1-userChat-2"},
+        userSession={"id": "s2"},
+    )
+
+    sessions = Session("s1", "bot-1-userChat-2"), Session("s2", None)
+    assert Chat(LONGEST, "6263", "처음", *sessions) == chat
+
+
+@pytest.mark.parametrize("bad", [*NOT_IDENTIFIERS, "a/b"])
+def test_a_chat_without_a_readable_id_is_no_chat(bad: object) -> None:
+    """It could not be looked up, or would not fit in a path."""
+    assert chat_of(userChat={"id": bad}) is None
+
+
+@pytest.mark.parametrize("bad", NOT_IDENTIFIERS)
+def test_everything_but_the_chats_id_may_be_unreadable(bad: object) -> None:
+    """It is then absent, and the chat counts all the same."""
+    chat = chat_of(
+        userChat={"id": CHAT_ID, "channelId": bad, "state": bad},
+        session={"id": bad, "key": "k"},
+        userSession={"id": "s", "key": bad},
+    )
+
+    assert Chat(CHAT_ID, user_session=Session("s", None)) == chat
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        b"",
+        b"null",
+        b"[]",
+        b'"userChat"',
+        b'{"userChat": {"id": "a"}',
+        b'{"userChat": {"id": "\xff"}}',
+        '{"userChat": {"id": "a"}}'.encode("utf-16"),
+        b"[" * 100_000,
+        b'{"userChat":' * 100_000,
+        b'{"userChat": {"id": ' + b"9" * 5000 + b"}}",
+        b'{"userChat": NaN}',
+        b'{"userChat": {"id": "a"}, "userChat": 1}',
+    ],
+)
+def test_a_body_that_is_no_answer_leaves_the_create_unknown(body: bytes | None) -> None:
+    """A chat was probably made; that it cannot be read is an outcome, never an exception."""
+    assert isinstance(outcome_of_body(body), Unknown)
+
+
+def test_a_huge_number_elsewhere_does_no_harm() -> None:
+    """Python refuses integers of more than 4300 digits: the answer is then unreadable."""
+    body = b'{"userChat": {"id": "a"}, "version": ' + b"9" * 5000 + b"}"
+
+    assert isinstance(outcome_of_body(body), Unknown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors": [{"field": "userId", "message": "User not found"}]}',
+        b'{"type": "NotFound"}',
+        b'{"operationErrorCode": "user_not_found"}',
+        b"<h1>Not Found</h1>",
+        '{"message": "사용자를 찾을 수 없습니다"}'.encode(),
+        json.dumps({"message": "존재하지 않는 사용자입니다"}).encode(),
+        b"\xff not found",
+    ],
+)
+def test_not_found_is_heard_in_every_shape(body: bytes) -> None:
+    """No error schema is published; messages may be Korean, and escaped."""
+    assert says_not_found(body)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{}", b'{"message": "User is blocked"}'])
+def test_other_errors_are_not_taken_for_not_found(body: bytes | None) -> None:
+    """They are refusals of another kind."""
+    assert not says_not_found(body)
+
+
+@given(st.binary() | anything.map(lambda value: json.dumps(value).encode()))
+def test_no_body_makes_reading_raise(body: bytes) -> None:
+    """Not for a create, not for an error, not for a probe."""
+    for status in (200, 422, 429, 500):
+        assert outcome_of(Ending(sent=True, answer=Answer(status, {}, body))).upstream_status
+    assert has_channel(body) in {True, False}
+
+
+@given(answers)
+def test_whatever_is_kept_is_short_and_printable(answer: dict[str, Any]) -> None:
+    """Nothing of another kind, or of any length, gets into a record or a log line."""
+    chat = chat_of(**answer)
+
+    texts = [] if chat is None else [chat.id, chat.channel_id, chat.state]
+    for session in (chat.session, chat.user_session) if chat else ():
+        texts += [session.id, session.key] if session else []
+    assert all(text.isprintable() and 0 < len(text) <= 256 for text in texts if text is not None)
+
+
+def test_any_bytes_in_place_of_an_answer_are_an_outcome() -> None:
+    """Whatever comes back over the socket, the caller gets an outcome."""
+    reply = [b""]
+
+    @given(st.binary() | st.binary().map(lambda noise: http(200, noise)))
+    def check(said: bytes) -> None:
+        reply[0] = said
+        assert open_chat(server.url).kind in {"unknown", "created"}
+
+    with RawServer(lambda connection: connection.sendall(reply[0])) as server:
+        check()

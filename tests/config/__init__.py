@@ -1,0 +1,1 @@
+"""What is read from outside: settings, logs, gunicorn's configuration."""

@@ -1,0 +1,40 @@
+"""Runs the stand-in by itself, for the local stack."""
+
+import argparse
+import signal
+import sys
+from threading import Event
+
+from tests.stack.channel_io.stand_in import ChannelIo
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    told = _arguments().parse_args()
+    is_over = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: is_over.set())
+    with ChannelIo(
+        told.key,
+        told.secret,
+        told.port,
+        limit_per_second=told.limit_per_second,
+        burst=told.burst,
+    ) as stand_in:
+        sys.stdout.write(f"the stand-in of Channel.io serves {stand_in.url}\n")
+        sys.stdout.flush()
+        is_over.wait()
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.stack.channel_io", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--key", default="key", help="the x-access-key that is right")
+    parser.add_argument("--secret", default="secret", help="the x-access-secret that is right")
+    parser.add_argument("--limit-per-second", type=float, help="default: no rate limit")
+    parser.add_argument("--burst", type=int, default=1000)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Where requests to the stand-in wait until the test lets them go."""
+
+import threading
+
+
+class Barrier:
+    """Holds whoever waits until the next ``release``, or for good once ``stopping`` is set."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        """Nobody waits."""
+        self._stopping = stopping
+        self._changed = threading.Condition()
+        self._releases = 0
+        self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait now."""
+        return self._waiting
+
+    def wait(self) -> None:
+        """Return at the next ``release``. Raises ConnectionAbortedError if it never comes."""
+        with self._changed:
+            mine = self._releases
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._releases > mine or self._stopping.is_set())
+            self._waiting -= 1
+            if self._releases == mine:
+                raise ConnectionAbortedError
+
+    def release(self) -> None:
+        """Let go whoever waits now."""
+        with self._changed:
+            self._releases += 1
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Let whoever waits see that ``stopping`` is set."""
+        with self._changed:
+            self._changed.notify_all()

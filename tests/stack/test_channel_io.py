@@ -1,0 +1,326 @@
+"""What the tests rely on: the stand-in answers as named, and counts every chat that it makes."""
+
+import json
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo
+from tests.stack.processes import free_port, start_child, stop_child, wait_until
+
+KEYS = {"x-access-key": "key", "x-access-secret": "secret"}
+NOTHING = None  # where a status would be
+
+# The status that the client reads, and how many chats there are then.
+ANSWERS: dict[Behaviour, tuple[int | None, int]] = {
+    Behaviour.CREATE: (200, 1),
+    Behaviour.USER_NOT_FOUND: (404, 0),
+    Behaviour.USER_NOT_FOUND_422: (422, 0),
+    Behaviour.REJECTED_422: (422, 0),
+    Behaviour.BAD_REQUEST: (400, 0),
+    Behaviour.UNAUTHORIZED: (401, 0),
+    Behaviour.FORBIDDEN: (403, 0),
+    Behaviour.METHOD_NOT_ALLOWED: (405, 0),
+    Behaviour.GONE: (410, 0),
+    Behaviour.TOO_LARGE: (413, 0),
+    Behaviour.UNSUPPORTED_MEDIA_TYPE: (415, 0),
+    Behaviour.TEAPOT: (418, 0),
+    Behaviour.REDIRECT: (302, 0),
+    Behaviour.REDIRECT_307: (307, 0),
+    Behaviour.THROTTLED: (429, 0),
+    Behaviour.THROTTLED_BARE: (429, 0),
+    Behaviour.THROTTLED_RESET: (429, 0),
+    Behaviour.THROTTLED_ABSURD: (429, 0),
+    Behaviour.REQUEST_TIMEOUT: (408, 0),
+    Behaviour.CONFLICT: (409, 0),
+    Behaviour.SERVER_ERROR: (500, 0),
+    Behaviour.BAD_GATEWAY_HTML: (502, 0),
+    Behaviour.UNAVAILABLE: (503, 0),
+    Behaviour.GATEWAY_TIMEOUT: (504, 0),
+    Behaviour.HTML_200: (200, 0),
+    Behaviour.SILENCE: (NOTHING, 0),
+    Behaviour.CLOSE_WITHOUT_CREATE: (NOTHING, 0),
+    Behaviour.CREATE_THEN_CLOSE: (NOTHING, 1),
+    Behaviour.CREATE_THEN_RESET: (NOTHING, 1),
+    Behaviour.CREATE_THEN_TRUNCATE: (200, 1),
+    Behaviour.CREATE_THEN_TRUNCATE_CHUNKED: (200, 1),
+    Behaviour.CREATE_THEN_SILENCE: (NOTHING, 1),
+    Behaviour.CREATE_THEN_GATEWAY_TIMEOUT: (504, 1),
+    Behaviour.CREATE_SLOW: (200, 1),
+    Behaviour.CREATE_DRIP: (200, 1),
+    Behaviour.WAIT_THEN_CREATE: (NOTHING, 0),
+    Behaviour.CREATE_THEN_WAIT: (NOTHING, 1),
+    Behaviour.CREATE_201: (201, 1),
+    Behaviour.CREATE_CHUNKED: (200, 1),
+    Behaviour.CREATE_GZIP: (200, 1),
+    Behaviour.NO_SESSION: (200, 1),
+    Behaviour.NO_USER_SESSION: (200, 1),
+    Behaviour.ODD_SESSIONS: (200, 1),
+    Behaviour.HANDLING_OBJECT: (200, 1),
+    Behaviour.NO_CONTENT_204: (204, 1),
+    Behaviour.NO_CHAT_ID: (200, 1),
+    Behaviour.NO_USER_CHAT: (200, 1),
+    Behaviour.BAD_CHAT_ID: (200, 1),
+    Behaviour.BAD_CHAT_ID_EMPTY: (200, 1),
+    Behaviour.BAD_CHAT_ID_SLASH: (200, 1),
+    Behaviour.BAD_CHAT_ID_LONG: (200, 1),
+    Behaviour.BAD_CHAT_ID_SURROGATE: (200, 1),
+    Behaviour.BAD_CHAT_ID_CONTROL: (200, 1),
+    Behaviour.BROKEN_JSON_200: (200, 1),
+    Behaviour.DEEP_JSON_200: (200, 1),
+    Behaviour.LIST_200: (200, 1),
+    Behaviour.HUGE_BODY: (200, 1),
+    Behaviour.GZIP_BOMB: (200, 1),
+    Behaviour.HUGE_HEADERS: (200, 1),
+    Behaviour.GARBAGE: (NOTHING, 1),
+}
+
+
+@pytest.fixture
+def stand_in() -> Iterator[ChannelIo]:
+    """A stand-in that creates."""
+    with ChannelIo() as stand_in:
+        yield stand_in
+
+
+def chats_url(stand_in: ChannelIo, user_id: str = "u1") -> str:
+    """Where chats for the user are made."""
+    return f"{stand_in.url}/users/{user_id}/user-chats"
+
+
+def post(stand_in: ChannelIo, user_id: str = "u1") -> requests.Response:
+    """Ask for a chat, on a connection of its own."""
+    return requests.post(chats_url(stand_in, user_id), headers=KEYS, timeout=5)
+
+
+def post_raw(stand_in: ChannelIo, user_id: str = "u1", silence_seconds: float = 10) -> bytes:
+    """Ask for a chat; every byte that came until the end, or until a silence as long as this."""
+    lines = [f"POST /open/v4/users/{user_id}/user-chats HTTP/1.1", "Host: h", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in KEYS.items()]
+    with socket.create_connection(
+        ("127.0.0.1", stand_in.port), timeout=silence_seconds
+    ) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        return b"".join(received(connection))
+
+
+def received(connection: socket.socket) -> Iterator[bytes]:
+    """What arrives, until the connection ends in one way or another."""
+    try:
+        yield from iter(lambda: connection.recv(65536), b"")
+    except (TimeoutError, ConnectionResetError):
+        return
+
+
+def status_in(raw: bytes) -> int | None:
+    """The status of an answer, if this is one."""
+    found = re.match(rb"HTTP/1\.1 (\d{3}) ", raw)
+    return int(found[1]) if found else None
+
+
+def test_every_behaviour_is_in_the_table() -> None:
+    """A behaviour that is added is tested."""
+    assert set(ANSWERS) == set(Behaviour)
+
+
+@pytest.mark.parametrize("behaviour", Behaviour)
+def test_it_answers_and_creates_as_the_behaviour_is_named(
+    stand_in: ChannelIo, behaviour: Behaviour
+) -> None:
+    """The user id names the behaviour; the answer and the count are those of the table."""
+    if behaviour in {Behaviour.CREATE_SLOW, Behaviour.CREATE_DRIP}:
+        stand_in.plan(behaviour, user_id=behaviour.user_id, seconds=1e-6)
+
+    status, creates = ANSWERS[behaviour]
+    patience_seconds = 0.3 if status is NOTHING else 10
+
+    answer = post_raw(stand_in, behaviour.user_id, patience_seconds)
+
+    assert (status, creates) == (status_in(answer), len(stand_in.creates))
+
+
+def test_every_post_makes_a_new_chat(stand_in: ChannelIo) -> None:
+    """Two calls are two chats, in state ``initial``, as the ledger says."""
+    before = int(time.time())
+
+    chats = [post(stand_in).json()["userChat"] for _ in range(2)]
+
+    assert [create.chat_id for create in stand_in.creates] == [chat["id"] for chat in chats]
+    assert chats[0]["id"] != chats[1]["id"]
+    assert re.fullmatch(r"[0-9a-f]{20}", chats[0]["id"])
+    assert before <= int(chats[0]["id"][:8], 16) <= time.time()
+    assert {("initial", CHANNEL_ID)} == {(chat["state"], chat["channelId"]) for chat in chats}
+
+
+def test_a_chat_made_by_the_api_is_in_no_list(stand_in: ChannelIo) -> None:
+    """So a look-up can never tell whether a lost POST made a chat."""
+    post(stand_in)
+
+    listed = requests.get(chats_url(stand_in), headers=KEYS, timeout=5)
+
+    assert [] == listed.json()["userChats"]
+
+
+def test_the_answer_holds_personal_data(stand_in: ChannelIo) -> None:
+    """Tests can look for it wherever it must not be."""
+    answer = post(stand_in).text
+
+    assert all(secret in answer for secret in PERSONAL)
+
+
+@pytest.mark.parametrize("keys", [{}, KEYS | {"x-access-secret": "wrong"}, {"x-access-key": "key"}])
+def test_wrong_or_missing_keys_create_nothing(stand_in: ChannelIo, keys: dict[str, str]) -> None:
+    """Both keys must be right."""
+    answer = requests.post(chats_url(stand_in), headers=keys, timeout=5)
+
+    assert 401 == answer.status_code
+    assert [] == stand_in.creates
+
+
+@pytest.mark.parametrize(
+    ("base", "status"), [("/open", 200), ("/open/v4", 200), ("/open/v5", 200), ("/v4", 404)]
+)
+def test_it_serves_three_bases_and_no_other(stand_in: ChannelIo, base: str, status: int) -> None:
+    """A wrong base URL answers 404 to everything."""
+    root = f"http://127.0.0.1:{stand_in.port}{base}"
+
+    made = requests.post(f"{root}/users/u1/user-chats", headers=KEYS, timeout=5)
+    probed = requests.get(f"{root}/channel", headers=KEYS, timeout=5)
+
+    assert (status, status) == (made.status_code, probed.status_code)
+
+
+def test_plans_come_first_and_each_is_used_once(stand_in: ChannelIo) -> None:
+    """The user's own plan, then anybody's, then what is always so."""
+    stand_in.always(Behaviour.UNAVAILABLE)
+    stand_in.plan(Behaviour.CONFLICT, Behaviour.GONE)
+    stand_in.plan(Behaviour.FORBIDDEN, user_id="u1")
+
+    statuses = [post(stand_in).status_code for _ in range(4)]
+    stand_in.behave_well()
+
+    assert [403, 409, 410, 503] == statuses
+    assert 200 == post(stand_in).status_code
+
+
+def test_a_throttle_says_what_it_is_told_to(stand_in: ChannelIo) -> None:
+    """``retry_after`` goes out as it is."""
+    stand_in.plan(Behaviour.THROTTLED, retry_after="17")
+
+    assert "17" == post(stand_in).headers["Retry-After"]
+
+
+def test_a_probe_never_creates(stand_in: ChannelIo) -> None:
+    """``GET {base}/channel`` has a behaviour of its own."""
+    url = f"{stand_in.url}/channel"
+
+    good = requests.get(url, headers=KEYS, timeout=5)
+    stand_in.probe_with(Behaviour.CREATE_THEN_GATEWAY_TIMEOUT)
+    bad = requests.get(url, headers=KEYS, timeout=5)
+
+    assert (CHANNEL_ID, 504) == (good.json()["channel"]["id"], bad.status_code)
+    assert [] == stand_in.creates
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "before", "after"),
+    [(Behaviour.WAIT_THEN_CREATE, 0, 2), (Behaviour.CREATE_THEN_WAIT, 2, 2)],
+)
+def test_requests_are_held_until_the_test_lets_go(
+    stand_in: ChannelIo, behaviour: Behaviour, before: int, after: int
+) -> None:
+    """The count is right while they are held, before a byte of an answer is out."""
+    stand_in.always(behaviour)
+
+    with ThreadPoolExecutor() as callers:
+        calls = [callers.submit(post, stand_in) for _ in range(2)]
+        stand_in.wait_for_arrivals(2)
+        assert before == len(stand_in.creates)
+        stand_in.release()
+
+    assert [200, 200] == [call.result().status_code for call in calls]
+    assert after == len(stand_in.creates)
+
+
+def test_stopped_it_cuts_what_it_holds_and_comes_back(stand_in: ChannelIo) -> None:
+    """What was held is not created; the port and the count stay."""
+    post(stand_in)
+    stand_in.plan(Behaviour.WAIT_THEN_CREATE)
+    with ThreadPoolExecutor() as callers:
+        held = callers.submit(post_raw, stand_in)
+        stand_in.wait_for_arrivals()
+        stand_in.stop()
+
+    assert b"" == held.result()
+    with pytest.raises(requests.ConnectionError):
+        post(stand_in)
+    stand_in.start()
+    assert 200 == post(stand_in).status_code
+    assert 2 == len(stand_in.creates)
+
+
+def test_it_remembers_requests_as_they_came(stand_in: ChannelIo) -> None:
+    """A test can see that one request was sent, without a body, on which connection."""
+    with requests.Session() as session:
+        session.post(chats_url(stand_in), headers=KEYS, timeout=5)
+        session.post(chats_url(stand_in), headers=KEYS, timeout=5, data=b"{}")
+
+    first, second = stand_in.requests
+    assert ("POST", "/open/v4/users/u1/user-chats") == (first.method, first.path)
+    assert "key" == first.headers["x-access-key"]
+    assert (False, True) == (first.has_body, second.has_body)
+    assert second.client_port == first.client_port
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_rate_limit_lets_a_burst_through_and_no_more(*, tells: bool) -> None:
+    """Over the limit: 429, nothing created, and told when to come back if so wished."""
+    with ChannelIo(limit_per_second=0.1, burst=3, tells_retry_after=tells) as stand_in:
+        answers = [post(stand_in) for _ in range(4)]
+
+    assert [200, 200, 200, 429] == [answer.status_code for answer in answers]
+    assert ["2", "1", "0", "0"] == [answer.headers["x-ratelimit-remaining"] for answer in answers]
+    assert ("10" if tells else None) == answers[3].headers.get("Retry-After")
+    assert 3 == len(stand_in.creates)
+
+
+def test_truncated_it_promises_more_than_it_sends(stand_in: ChannelIo) -> None:
+    """The client can know that something is missing."""
+    head, body = post_raw(stand_in, Behaviour.CREATE_THEN_TRUNCATE.user_id).split(b"\r\n\r\n")
+
+    promised = re.search(rb"Content-Length: (\d+)", head)
+    assert promised
+    assert len(body) < int(promised[1])
+
+
+def test_reset_is_a_reset(stand_in: ChannelIo) -> None:
+    """An RST, not an orderly end."""
+    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+        post(stand_in, Behaviour.CREATE_THEN_RESET.user_id)
+
+
+def test_by_itself_it_is_told_and_asked_over_http(tmp_path: Path) -> None:
+    """In another process the same can be done; SIGTERM ends it cleanly."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.stack.channel_io", "--port", str(port)]
+    with (tmp_path / "output").open("wb") as output:
+        child = start_child(command, output=output)
+    wait_until((tmp_path / "output").read_text, 10, "the stand-in to serve")
+    control = f"http://127.0.0.1:{port}/stand-in"
+    apart = ChannelIo(port=port)
+
+    told = {"behaviour": "create-then-gateway-timeout", "times": 1}
+    requests.put(f"{control}/behaviour", data=json.dumps(told), timeout=5).raise_for_status()
+    statuses = [post(apart).status_code for _ in range(2)]
+    creates = requests.get(f"{control}/creates", timeout=5).json()
+
+    assert [504, 200] == statuses
+    assert ["u1", "u1"] == [create["user_id"] for create in creates]
+    assert 0 == stop_child(child)

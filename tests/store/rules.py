@@ -1,0 +1,56 @@
+"""What holds for all keys of a relay at every moment, whatever happened."""
+
+from typing import cast
+
+from redis import Redis
+
+from app.chats.record import Status
+from app.store.keys import Keys
+from app.store.records import VERSION
+
+QUEUES = ("due", "calling", "held", "failed")
+QUEUE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
+SETTLED = {"opened", "failed"}
+MORTAL = ("taken:", "user:", "chat:")
+
+
+def broken_rules(client: Redis, keys: Keys) -> list[str]:
+    """The rules that do not hold, in words: which queue an event is in, and which key may end."""
+    names = sorted(cast("list[str]", client.keys(f"{keys.tag}:*")))
+    prefix = keys.event("")
+    events = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    others = [name for name in names if not name.startswith(prefix)]
+    return [*_broken_by_events(client, keys, events), *_broken_by_others(client, keys, others)]
+
+
+def _broken_by_events(client: Redis, keys: Keys, event_ids: list[str]) -> list[str]:
+    with client.pipeline(transaction=False) as pipeline:
+        for event_id in event_ids:
+            pipeline.hmget(keys.event(event_id), "status", "v", "ttl")
+            pipeline.pttl(keys.event(event_id))
+            for queue in QUEUES:
+                pipeline.zscore(f"{keys.tag}:{queue}", event_id)
+        replies = pipeline.execute()
+    width = 2 + len(QUEUES)
+    broken = []
+    for place, event_id in enumerate(event_ids):
+        (status, version, ttl), left_ms, *scores = replies[place * width : (place + 1) * width]
+        if version == VERSION and status in set(Status):
+            found = [name for name, score in zip(QUEUES, scores, strict=True) if score is not None]
+            if found != [name for of, name in QUEUE_OF.items() if of == status]:
+                broken.append(f"{event_id} is {status}, and in {found}")
+            if not (0 < left_ms <= int(ttl) if status in SETTLED else left_ms == -1):
+                broken.append(f"{event_id} is {status}, with a TTL of {left_ms}")
+    return broken
+
+
+def _broken_by_others(client: Redis, keys: Keys, names: list[str]) -> list[str]:
+    with client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.pttl(name)
+        lefts = pipeline.execute()
+    return [
+        f"{name} has a TTL of {left_ms}"
+        for name, left_ms in zip(names, lefts, strict=True)
+        if (left_ms != -1) != name.removeprefix(f"{keys.tag}:").startswith(MORTAL)
+    ]

@@ -1,0 +1,526 @@
+"""The gate: one breaker, one pause, one token bucket for all workers, and probes before calls."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.chats.grant import Grant, Probe, Wait, new_token
+from app.chats.outcome import Outcome, Throttled
+from app.chats.record import Status
+from tests.store.bench import COOLDOWN_MS, HOUR_MS, LEASE_MS, LIMITS, THRESHOLD, Bench
+from tests.store.outcomes import CREATED, DENIED, NOT_SENT, REFUSED, THROTTLED, UNKNOWN
+
+MINUTE_MS = 60_000
+MAX_WAIT_MS = 1000
+POLL_MS = 200
+OTHER_URL = "https://channel.example/open/v5"
+
+
+def fill(bench: Bench, number: int = 10) -> None:
+    """Let that many events wait."""
+    for index in range(number):
+        bench.accept(f"e{index}")
+
+
+def settle_next(bench: Bench, outcome: Outcome) -> str | None:
+    """Take the next call, end it so, and say what the breaker changed to."""
+    return bench.worker().settle(bench.grant(), outcome).breaker
+
+
+def trip(bench: Bench) -> None:
+    """Open the breaker by as many failures as it takes."""
+    changes = [settle_next(bench, NOT_SENT) for _ in range(THRESHOLD)]
+    assert changes == [None] * (THRESHOLD - 1) + ["open"]
+
+
+def cool_down(bench: Bench) -> None:
+    """Let the breaker's cool-down be over."""
+    bench.set_gate(open_until=1)
+
+
+def half_open(bench: Bench) -> None:
+    """Trip the breaker, and let a probe find the reads good."""
+    trip(bench)
+    cool_down(bench)
+    assert probe(bench, problem=None) == "half_open"
+
+
+def probe(bench: Bench, *, problem: str | None) -> str:
+    """Take, which must be a probe, and tell what it found."""
+    taken = bench.take()
+    assert isinstance(taken, Probe), taken
+    return bench.worker().probed(taken.token, problem=problem)
+
+
+def is_shut(bench: Bench, *, longest_ms: int = MAX_WAIT_MS) -> bool:
+    """Whether a take is told to sleep for the gate's sake, not for want of work."""
+    taken = bench.take()
+    return isinstance(taken, Wait) and not taken.is_idle and 0 < taken.ms <= longest_ms
+
+
+# The breaker
+
+
+@pytest.mark.parametrize("outcome", [NOT_SENT, UNKNOWN], ids=lambda outcome: outcome.kind)
+def test_failures_in_a_row_open_the_breaker(bench: Bench, outcome: Outcome) -> None:
+    """As many as the threshold, of all workers together."""
+    fill(bench)
+
+    changes = [settle_next(bench, outcome) for _ in range(THRESHOLD)]
+
+    assert changes == [None, None, "open"]
+    assert is_shut(bench)
+    left_ms = int(bench.gate()["open_until"]) - bench.now_ms()
+    assert COOLDOWN_MS - 1000 < left_ms <= COOLDOWN_MS * 1.2
+
+
+@pytest.mark.parametrize("outcome", [CREATED, REFUSED], ids=lambda outcome: outcome.kind)
+def test_a_success_resets_the_count(bench: Bench, outcome: Outcome) -> None:
+    """The endpoint worked, also where it refused."""
+    fill(bench)
+    for _ in range(THRESHOLD - 1):
+        settle_next(bench, NOT_SENT)
+
+    changes = [settle_next(bench, kind) for kind in (outcome, *[NOT_SENT] * THRESHOLD)]
+
+    assert changes == [None, None, None, "open"]
+
+
+def test_denied_opens_the_breaker_at_once(bench: Bench) -> None:
+    """A wrong key must not burn events: the event stays accepted, and the reason is told."""
+    fill(bench)
+
+    change = settle_next(bench, DENIED)
+
+    assert (change, bench.gate()["reason"]) == ("open", "credentials")
+    assert bench.record("e0").status is Status.ACCEPTED
+    assert is_shut(bench)
+
+
+def test_throttled_is_neutral(bench: Bench) -> None:
+    """It neither adds to the failures nor takes them back."""
+    fill(bench)
+    for _ in range(THRESHOLD - 1):
+        settle_next(bench, NOT_SENT)
+
+    settle_next(bench, Throttled(0))
+
+    assert int(bench.gate()["failures"]) == THRESHOLD - 1
+
+
+def test_a_lost_worker_is_neutral(bench: Bench) -> None:
+    """A worker's end says nothing of Channel.io."""
+    fill(bench)
+    bench.set_gate(failures=THRESHOLD - 1)
+    bench.grant()
+    bench.lose_worker("e0")
+
+    reply = bench.reply()
+
+    assert reply.lost == ["e0"]
+    assert int(bench.gate()["failures"]) == THRESHOLD - 1
+    assert isinstance(reply.taken, Grant)
+
+
+def test_an_outcome_without_a_transition_is_neutral(bench: Bench) -> None:
+    """A late answer that counts for nothing counts for nothing here either."""
+    fill(bench)
+    bench.set_gate(failures=THRESHOLD - 1)
+    grant = bench.grant()
+    bench.lose_worker("e0")
+    bench.reply()
+
+    settled = bench.worker().settle(grant, UNKNOWN)
+
+    assert (settled.result, settled.breaker) == ("ignored", None)
+    assert int(bench.gate()["failures"]) == THRESHOLD - 1
+
+
+def test_after_the_cool_down_one_worker_probes(bench: Bench) -> None:
+    """The others go on waiting, until its lease is over; the same token gets the same probe."""
+    fill(bench)
+    trip(bench)
+    cool_down(bench)
+    token = new_token()
+
+    first = bench.worker().take(token).taken
+
+    assert first == Probe(token)
+    assert is_shut(bench, longest_ms=POLL_MS)
+    assert bench.worker().take(token).taken == first
+    assert LEASE_MS - 5000 < int(bench.gate()["probe_until:breaker"]) - bench.now_ms() <= LEASE_MS
+    bench.set_gate(**{"probe_until:breaker": 1})
+    assert isinstance(bench.take(), Probe)
+
+
+def test_nobody_probes_for_want_of_work(bench: Bench) -> None:
+    """An open breaker with nothing due is left as it is."""
+    bench.set_gate(state="open", open_until=1)
+
+    assert bench.take() == Wait(MAX_WAIT_MS, is_idle=True)
+
+
+def test_a_good_probe_admits_one_create_at_a_time(bench: Bench) -> None:
+    """Reads that work prove nothing of creates: the trial does."""
+    fill(bench)
+    half_open(bench)
+
+    trial = bench.grant()
+
+    assert bench.gate()["trial"] == trial.token
+    assert LEASE_MS - 5000 < int(bench.gate()["trial_until"]) - bench.now_ms() <= LEASE_MS
+    assert is_shut(bench, longest_ms=POLL_MS)
+    assert bench.gate()["state"] == "half_open"
+
+
+@pytest.mark.parametrize("outcome", [CREATED, REFUSED], ids=lambda outcome: outcome.kind)
+def test_the_trials_success_closes_the_breaker(bench: Bench, outcome: Outcome) -> None:
+    """And resets the count and the cool-down."""
+    fill(bench)
+    half_open(bench)
+
+    assert settle_next(bench, outcome) == "closed"
+
+    left = {"state", "reason", "failures", "open_until", "cooldown_ms", "trial", "trial_until"}
+    assert bench.gate().keys() & left == set()
+    assert all(isinstance(bench.take(), Grant) for _ in range(3))
+
+
+@pytest.mark.parametrize("outcome", [NOT_SENT, UNKNOWN, DENIED], ids=lambda outcome: outcome.kind)
+def test_the_trials_failure_opens_the_breaker_again(bench: Bench, outcome: Outcome) -> None:
+    """One is enough, and the cool-down has doubled."""
+    fill(bench)
+    half_open(bench)
+
+    assert settle_next(bench, outcome) == "open"
+
+    assert is_shut(bench)
+    assert bench.gate().keys().isdisjoint({"trial", "trial_until", "failures"})
+    left_ms = int(bench.gate()["open_until"]) - bench.now_ms()
+    assert 2 * COOLDOWN_MS - 1000 < left_ms <= 2 * COOLDOWN_MS * 1.2
+
+
+def test_the_trials_neutral_end_lets_another_begin(bench: Bench) -> None:
+    """Throttled: neither closed nor opened again."""
+    fill(bench)
+    half_open(bench)
+
+    assert settle_next(bench, Throttled(0)) is None
+
+    bench.client.hdel(bench.key("gate"), "tat")
+    assert bench.gate()["state"] == "half_open"
+    assert isinstance(bench.take(), Grant)
+
+
+@pytest.mark.parametrize("state", ["open", "half_open"])
+@pytest.mark.parametrize("outcome", [CREATED, NOT_SENT, UNKNOWN, DENIED], ids=lambda o: o.kind)
+def test_only_the_trials_outcome_counts_while_not_closed(
+    bench: Bench, state: str, outcome: Outcome
+) -> None:
+    """Calls from before it opened neither close it, nor keep it open, nor end the trial."""
+    fill(bench)
+    earlier = bench.grant()
+    half_open(bench)
+    if state == "half_open":
+        bench.grant()
+    else:
+        settle_next(bench, NOT_SENT)
+    before = bench.gate()
+
+    settled = bench.worker().settle(earlier, outcome)
+
+    assert settled.breaker is None
+    assert bench.gate() == before
+
+
+def test_a_lost_trial_lets_another_begin(bench: Bench) -> None:
+    """Found as a lost worker, its trial is over, without a verdict."""
+    fill(bench)
+    half_open(bench)
+    trial = bench.grant()
+    bench.lose_worker(trial.event_id)
+
+    reply = bench.reply()
+
+    assert reply.lost == [trial.event_id]
+    assert isinstance(reply.taken, Grant)
+    assert bench.gate()["trial"] == reply.taken.token
+
+
+def test_a_trial_that_nobody_ends_is_over_with_its_lease(bench: Bench) -> None:
+    """Its event may have been opened by a late answer, so that no lost worker is ever found."""
+    fill(bench)
+    half_open(bench)
+    bench.grant()
+    bench.set_gate(trial_until=1)
+
+    assert isinstance(bench.take(), Grant)
+
+
+def test_a_bad_probe_opens_the_breaker_again(bench: Bench) -> None:
+    """For twice as long, and the next worker may probe after that."""
+    fill(bench)
+    trip(bench)
+    cool_down(bench)
+
+    assert probe(bench, problem="refused") == "shut"
+
+    assert (bench.gate()["state"], bench.gate()["reason"]) == ("open", "probe")
+    assert is_shut(bench)
+    cool_down(bench)
+    assert isinstance(bench.take(), Probe)
+
+
+def test_the_cool_down_doubles_up_to_a_minute(bench: Bench) -> None:
+    """With at most a fifth of jitter on top."""
+    fill(bench)
+    trip(bench)
+    lefts = []
+    for _ in range(6):
+        lefts.append(int(bench.gate()["open_until"]) - bench.now_ms())
+        cool_down(bench)
+        probe(bench, problem="refused")
+
+    expected = [5000, 10_000, 20_000, 40_000, MINUTE_MS, MINUTE_MS]
+    assert all(ms - 1000 < left <= ms * 1.2 for left, ms in zip(lefts, expected, strict=True))
+
+
+def test_a_configured_cool_down_above_a_minute_is_kept(bench: Bench) -> None:
+    """It does not double, and is not cut."""
+    worker = bench.worker(limits=replace(LIMITS, cooldown_ms=2 * MINUTE_MS))
+    fill(bench)
+    for _ in range(2):
+        bench.client.hdel(bench.key("gate"), "state")
+        worker.settle(bench.grant(worker), DENIED)
+
+        left_ms = int(bench.gate()["open_until"]) - bench.now_ms()
+        assert 2 * MINUTE_MS - 1000 < left_ms <= 2.4 * MINUTE_MS
+
+
+@pytest.mark.parametrize("problem", [None, "refused"])
+def test_a_probe_whose_lease_went_to_another_is_ignored(bench: Bench, problem: str | None) -> None:
+    """Only the holder's finding counts, and only once."""
+    fill(bench)
+    trip(bench)
+    cool_down(bench)
+    late, current = new_token(), new_token()
+    bench.worker().take(late)
+    bench.set_gate(**{"probe_until:breaker": 1})
+    bench.worker().take(current)
+
+    assert bench.worker().probed(late, problem=problem) == "ignored"
+    assert bench.gate()["state"] == "open"
+    assert bench.worker().probed(current, problem=None) == "half_open"
+    assert bench.worker().probed(current, problem=problem) == "ignored"
+    assert bench.gate()["state"] == "half_open"
+
+
+# The base URL
+
+
+def test_a_worker_with_an_unseen_base_url_probes_first(new_bench: Bench) -> None:
+    """A wrong path would fail every event as an unknown user: nothing is taken until it is good."""
+    new_bench.accept()
+
+    assert probe(new_bench, problem=None) == "seen"
+
+    assert isinstance(new_bench.take(), Grant)
+
+
+def test_it_probes_while_it_is_idle(new_bench: Bench) -> None:
+    """So that the first event does not wait for it."""
+    assert isinstance(new_bench.take(), Probe)
+
+
+def test_a_bad_probe_keeps_its_base_url_out_for_a_cool_down(new_bench: Bench) -> None:
+    """Then it may be probed again; the breaker, which is for all, stays as it is."""
+    new_bench.accept()
+
+    assert probe(new_bench, problem="404") == "shut"
+
+    assert is_shut(new_bench)
+    [(name, until)] = [
+        pair for pair in new_bench.gate().items() if pair[0].startswith("probe_until")
+    ]
+    assert COOLDOWN_MS - 1000 < int(until) - new_bench.now_ms() <= COOLDOWN_MS
+    new_bench.set_gate(**{name: 1})
+    assert isinstance(new_bench.take(), Probe)
+    assert "state" not in new_bench.gate()
+
+
+def test_others_are_not_held_up_by_an_unseen_base_url(bench: Bench) -> None:
+    """A rolling change of version: the old workers go on, the new ones wait for one probe."""
+    fill(bench)
+    changed = bench.worker(base_url=OTHER_URL)
+    token = new_token()
+
+    assert changed.take(token).taken == Probe(token)
+    waiting = bench.take(changed)
+    assert isinstance(waiting, Wait)
+    assert not waiting.is_idle
+    assert isinstance(bench.take(), Grant)
+    assert changed.probed(token, problem=None) == "seen"
+    assert isinstance(bench.take(changed), Grant)
+    assert isinstance(bench.take(), Grant)
+
+
+def test_a_good_base_url_wakes_the_idle(new_bench: Bench) -> None:
+    """Events that came before the probe are called at once."""
+    probe(new_bench, problem=None)
+
+    assert new_bench.client.llen(new_bench.keys.bell) == 1
+
+
+def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: Bench) -> None:
+    """The two findings are apart."""
+    fill(bench)
+    trip(bench)
+    changed = bench.worker(base_url=OTHER_URL)
+    taken = bench.take(changed)
+    assert isinstance(taken, Probe)
+
+    changed.probed(taken.token, problem=None)
+
+    assert bench.gate()["state"] == "open"
+    assert is_shut(bench)
+
+
+# The pause
+
+
+def test_a_throttled_call_pauses_everybody(bench: Bench) -> None:
+    """Until the time told, also those whose own events were never refused."""
+    fill(bench)
+
+    settle_next(bench, THROTTLED)
+
+    left_ms = int(bench.gate()["pause_until"]) - bench.now_ms()
+    assert THROTTLED.retry_after_ms - 5000 < left_ms <= THROTTLED.retry_after_ms
+    assert is_shut(bench)
+
+
+def test_the_pause_only_grows(bench: Bench) -> None:
+    """A shorter one told later does not cut it."""
+    fill(bench)
+    first, second, third = bench.grant(), bench.grant(), bench.grant()
+    pauses = []
+    for grant, delay_ms in ((first, 20_000), (second, 1000), (third, 40_000)):
+        bench.worker().settle(grant, Throttled(delay_ms))
+        pauses.append(int(bench.gate()["pause_until"]))
+
+    assert pauses[0] == pauses[1]
+    assert 15_000 < pauses[2] - pauses[1] < 25_000
+
+
+def test_a_pause_is_at_most_two_minutes(bench: Bench) -> None:
+    """Whatever was told."""
+    fill(bench)
+
+    settle_next(bench, Throttled(HOUR_MS))
+
+    assert 0 < int(bench.gate()["pause_until"]) - bench.now_ms() <= 120_000
+
+
+def test_after_a_pause_there_is_no_second_burst(bench: Bench) -> None:
+    """The bucket is empty up to its end: one call, and then the rate."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=5))
+    fill(bench)
+    worker.settle(bench.grant(worker), Throttled(30_000))
+    paused_ms = int(bench.gate()["pause_until"]) - bench.now_ms()
+    bench.set_gate(pause_until=1, tat=float(bench.gate()["tat"]) - paused_ms)
+
+    assert isinstance(bench.take(worker), Grant)
+    assert isinstance(bench.take(worker), Wait)
+
+
+# The rate
+
+
+def test_a_burst_is_granted_at_once_and_no_more(bench: Bench) -> None:
+    """All workers share one bucket, and are told when it next holds a call."""
+    limits = replace(LIMITS, rate_per_second=0.5, burst=3)
+    workers = [bench.worker(limits=limits) for _ in range(5)]
+    fill(bench)
+
+    taken = [bench.take(worker) for worker in workers]
+
+    assert [isinstance(each, Grant) for each in taken] == [True, True, True, False, False]
+    assert taken[3] == Wait(MAX_WAIT_MS, is_idle=False)
+
+
+def test_the_bucket_fills_at_the_rate(bench: Bench) -> None:
+    """One call an interval, not a new burst."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=3))
+    fill(bench)
+    for _ in range(3):
+        bench.grant(worker)
+
+    bench.set_gate(tat=float(bench.gate()["tat"]) - 10_000)
+
+    assert isinstance(bench.take(worker), Grant)
+    assert isinstance(bench.take(worker), Wait)
+
+
+def test_an_idle_hour_saves_up_no_more_than_a_burst(bench: Bench) -> None:
+    """The bucket's depth is its bound."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=2))
+    fill(bench)
+    bench.set_gate(tat=bench.now_ms() - HOUR_MS)
+
+    taken = [bench.take(worker) for _ in range(3)]
+
+    assert [isinstance(each, Grant) for each in taken] == [True, True, False]
+
+
+def test_a_worker_is_told_how_long_the_bucket_needs(bench: Bench) -> None:
+    """So that it neither spins nor sleeps past its turn."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=2, burst=1))
+    fill(bench)
+    bench.grant(worker)
+
+    taken = bench.take(worker)
+
+    assert isinstance(taken, Wait)
+    assert 0 < taken.ms <= 500
+
+
+def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
+    """A shut breaker does not drain the bucket."""
+    fill(bench)
+    trip(bench)
+    before = bench.gate()["tat"]
+
+    assert is_shut(bench)
+    assert bench.gate()["tat"] == before
+
+
+# Clocks that were ahead
+
+
+@pytest.mark.parametrize(
+    ("field", "gate"),
+    [
+        ("pause_until", {}),
+        ("open_until", {"state": "open"}),
+        ("probe_until:breaker", {"state": "open", "open_until": 1, "probe:breaker": "other"}),
+        ("trial_until", {"state": "half_open", "trial": "other"}),
+        ("tat", {}),
+    ],
+)
+def test_the_gate_is_not_shut_longer_than_is_legal(
+    bench: Bench, field: str, gate: dict[str, str]
+) -> None:
+    """After a failover to a host whose clock is behind, a stored instant seems hours away.
+
+    Read as the furthest legal one, it is pulled along with the clock for no longer than that.
+    """
+    fill(bench)
+    bench.set_gate(**gate, **{field: bench.now_ms() + HOUR_MS})
+
+    assert is_shut(bench)
+    assert is_pulled_in(bench, field)
+
+
+def is_pulled_in(bench: Bench, field: str) -> bool:
+    """Whether the stored instant is now at most the longest that the gate may be shut."""
+    return float(bench.gate()[field]) - bench.now_ms() <= 305_000

@@ -1,0 +1,190 @@
+"""Looking up: by event, by user and by chat, one read each, and nothing that is not so."""
+
+import pytest
+
+from app.chats.errors import RecordFromNewerRelease
+from app.chats.outcome import Outcome
+from app.chats.record import Record, Status
+from tests.store.bench import TTL_SECONDS, Bench, event_of
+from tests.store.outcomes import CREATED, REFUSED, UNKNOWN, created
+
+TTL_MS = TTL_SECONDS * 1000
+MAX_CHATS = 100
+
+
+def settled(bench: Bench, event_id: str, outcome: Outcome, **fields: str) -> None:
+    """Accept an event, take it and settle it so."""
+    bench.worker().settle(bench.granted(event_id, **fields), outcome)
+
+
+def chats(bench: Bench, user_id: str = "u1", limit: int = 100) -> list[str]:
+    """The ids of the user's opened events, in the order of the answer."""
+    return [record.event_id for record in bench.intake().chats_of_user(user_id, limit=limit)]
+
+
+def test_an_event_that_was_never_posted_is_not_found(bench: Bench) -> None:
+    """None, not an error."""
+    assert bench.intake().find("e1") is None
+
+
+def test_a_user_without_chats_has_an_empty_list(bench: Bench) -> None:
+    """Known or not."""
+    bench.accept()
+
+    assert chats(bench) == []
+
+
+def test_a_users_opened_events_come_newest_first(bench: Bench) -> None:
+    """Of this user only, and only the opened ones."""
+    settled(bench, "e1", created("chat-1"))
+    settled(bench, "e2", created("chat-2"))
+    settled(bench, "e3", REFUSED)
+    settled(bench, "e4", UNKNOWN)
+    settled(bench, "e5", created("chat-5"), user_id="u2")
+    bench.client.zadd(bench.key("user:u1"), {"e2": 1}, xx=True)
+
+    assert chats(bench) == ["e1", "e2"]
+    assert chats(bench, "u2") == ["e5"]
+
+
+def test_the_list_is_cut_at_its_limit(bench: Bench) -> None:
+    """The newest stay."""
+    for number in range(3):
+        settled(bench, f"e{number}", created(f"chat-{number}"))
+        bench.client.zadd(bench.key("user:u1"), {f"e{number}": number}, xx=True)
+
+    assert chats(bench, limit=2) == ["e2", "e1"]
+
+
+def test_records_that_are_gone_are_skipped_not_counted(bench: Bench) -> None:
+    """The limit counts what is answered."""
+    for number in range(3):
+        settled(bench, f"e{number}", created(f"chat-{number}"))
+        bench.client.zadd(bench.key("user:u1"), {f"e{number}": number}, xx=True)
+    bench.client.delete(bench.keys.event("e2"))
+
+    assert chats(bench, limit=2) == ["e1", "e0"]
+
+
+@pytest.mark.parametrize("user_id", ["u1", "u2"])
+def test_an_id_posted_anew_after_its_window_is_no_chat_of_the_past(
+    bench: Bench, user_id: str
+) -> None:
+    """While it is not opened it is no chat, and another user's chat is never listed."""
+    settled(bench, "e1", CREATED)
+    bench.client.delete(bench.keys.event("e1"), bench.key("chat:chat-1"))
+    bench.accept("e1", user_id=user_id)
+
+    assert chats(bench) == []
+
+    bench.worker().settle(bench.grant(), created("chat-2"))
+    assert chats(bench) == (["e1"] if user_id == "u1" else [])
+    assert chats(bench, user_id) == ["e1"]
+
+
+def test_only_the_newest_hundred_are_kept(bench: Bench) -> None:
+    """A busy user's index does not grow."""
+    bench.client.zadd(
+        bench.key("user:u1"), {f"old-{number}": number for number in range(MAX_CHATS)}
+    )
+
+    settled(bench, "e1", CREATED)
+
+    kept = bench.queue("user:u1")
+    assert len(kept) == MAX_CHATS
+    assert "old-0" not in kept
+    assert kept.keys() >= {"old-1", "e1"}
+
+
+def test_the_index_lives_as_long_as_its_longest_record(bench: Bench) -> None:
+    """A later record with a shorter window does not cut it, a longer one stretches it."""
+    lives = []
+    for number, seconds in enumerate([1000, 10, 2000]):
+        bench.intake(record_ttl_seconds=seconds).accept(event_of(f"e{number}"))
+        bench.worker().settle(bench.grant(), created(f"chat-{number}"))
+        lives.append(bench.ttl_ms("user:u1") / 1000)
+
+    assert [round(seconds, -2) for seconds in lives] == [1000, 1000, 2000]
+
+
+def test_a_chat_leads_to_its_event(bench: Bench) -> None:
+    """For as long as the record lives."""
+    settled(bench, "e1", CREATED)
+
+    record = bench.intake().event_of_chat("chat-1")
+
+    assert record == bench.record("e1")
+    assert TTL_MS - 5000 < bench.ttl_ms("chat:chat-1") <= TTL_MS
+
+
+def test_a_chat_that_nobody_published_is_not_found(bench: Bench) -> None:
+    """None, not an error."""
+    assert bench.intake().event_of_chat("chat-1") is None
+
+
+def test_a_chat_whose_record_is_gone_is_not_found(bench: Bench) -> None:
+    """The index may outlive it by a moment."""
+    settled(bench, "e1", CREATED)
+    bench.client.delete(bench.keys.event("e1"))
+
+    assert bench.intake().event_of_chat("chat-1") is None
+
+
+def test_a_chat_stays_with_the_event_that_had_it_first(bench: Bench) -> None:
+    """What a look-up once answered it goes on answering."""
+    settled(bench, "e1", CREATED)
+
+    settled(bench, "e2", CREATED)
+
+    record = bench.intake().event_of_chat("chat-1")
+    assert record is not None
+    assert record.event_id == "e1"
+
+
+def by_event(bench: Bench) -> Record | None:
+    """Look up e1 itself."""
+    return bench.intake().find("e1")
+
+
+def by_user(bench: Bench) -> list[Record]:
+    """Look up e1 through its user."""
+    return bench.intake().chats_of_user("u1", limit=1)
+
+
+def by_chat(bench: Bench) -> Record | None:
+    """Look up e1 through its chat."""
+    return bench.intake().event_of_chat("chat-1")
+
+
+@pytest.mark.parametrize("look_up", [by_event, by_user, by_chat])
+@pytest.mark.parametrize("fields", [{"v": "2"}, {"status": "merging"}])
+def test_a_newer_releases_record_is_not_guessed_at(
+    bench: Bench, look_up: object, fields: dict[str, str]
+) -> None:
+    """Whoever can read it must answer: the caller is told to come again."""
+    settled(bench, "e1", CREATED)
+    bench.set_fields(**fields)
+
+    assert callable(look_up)
+    with pytest.raises(RecordFromNewerRelease):
+        look_up(bench)
+
+
+def test_a_record_without_a_version_is_not_guessed_at(bench: Bench) -> None:
+    """Something else wrote it."""
+    bench.accept()
+    bench.client.hdel(bench.keys.event("e1"), "v")
+
+    with pytest.raises(RecordFromNewerRelease):
+        by_event(bench)
+
+
+def test_a_failed_event_can_be_looked_up_with_its_failure(bench: Bench) -> None:
+    """Until its window is over."""
+    settled(bench, "e1", REFUSED)
+
+    record = bench.record()
+
+    assert record.status is Status.FAILED
+    assert record.failure is not None
+    assert (record.failure.detail, record.failure.upstream_status) == (REFUSED.detail, 404)

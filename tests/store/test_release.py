@@ -1,0 +1,201 @@
+"""Releasing: a grant that was not used is given back, be it known, unknown or yet to come."""
+
+import pytest
+
+from app.chats.event import OnUnknown
+from app.chats.grant import Grant, Wait, new_token
+from app.chats.record import Status
+from tests.store.bench import HOUR_MS, THRESHOLD, Bench
+from tests.store.outcomes import CREATED, OUTCOMES
+
+NOTHING = Wait(0, is_idle=False)
+TOMBSTONE_MS = 400_000
+
+
+def test_a_released_event_is_due_at_once_ahead_of_later_ones(bench: Bench) -> None:
+    """It keeps the place that it had, and idle workers hear of it."""
+    grant = bench.granted("e1")
+    bench.take()
+    bench.client.zadd(bench.key("due"), {"e2": bench.now_ms()})
+    bench.accept("e2")
+
+    result = bench.worker().release(grant.token)
+
+    assert result == "released"
+    assert bench.client.llen(bench.keys.bell) == 2
+    assert bench.grant().event_id == "e1"
+
+
+def test_a_released_grant_was_no_attempt_and_leaves_no_doubt(bench: Bench) -> None:
+    """`attempts` counts it not, but its number is never given again."""
+    grant = bench.granted()
+
+    bench.worker().release(grant.token)
+
+    record = bench.record()
+    assert (record.status, record.attempts, record.created) == (Status.ACCEPTED, 0, False)
+    assert bench.history() == ["released"]
+    assert (bench.grant().attempt, bench.record().attempts) == (2, 1)
+
+
+def test_a_released_token_gets_nothing(bench: Bench) -> None:
+    """A take that arrives after it, delayed on the way, is not granted anything."""
+    grant = bench.granted()
+    bench.worker().release(grant.token)
+
+    assert bench.worker().take(grant.token).taken == NOTHING
+
+
+def test_an_unknown_token_is_released_beforehand(bench: Bench) -> None:
+    """The take may still be on its way; when it comes it gets nothing."""
+    bench.accept()
+    token = new_token()
+
+    result = bench.worker().release(token)
+
+    assert result == "ignored"
+    assert bench.worker().take(token).taken == NOTHING
+    assert bench.record().status is Status.ACCEPTED
+    assert TOMBSTONE_MS - 5000 < bench.ttl_ms(f"taken:{token}") <= TOMBSTONE_MS
+
+
+def test_the_same_release_twice_is_one_release(bench: Bench) -> None:
+    """It does not take the event away from whoever was granted it meanwhile."""
+    grant = bench.granted()
+    bench.worker().release(grant.token)
+    bench.grant()
+    before = bench.fields()
+
+    result = bench.worker().release(grant.token)
+
+    assert (result, bench.fields()) == ("ignored", before)
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_what_was_settled_is_not_given_back(bench: Bench, kind: str) -> None:
+    """A release after the settle changes nothing."""
+    grant = bench.granted()
+    bench.worker().settle(grant, OUTCOMES[kind])
+    before = bench.fields()
+
+    result = bench.worker().release(grant.token)
+
+    assert (result, bench.fields()) == ("ignored", before)
+
+
+def test_a_late_release_takes_the_doubt_away(bench: Bench) -> None:
+    """The worker counted as lost, and now says that it sent nothing: that is proof."""
+    grant = bench.granted()
+    bench.lose_worker()
+    bench.reply()
+
+    bench.worker().release(grant.token)
+
+    record = bench.record()
+    assert (record.status, record.created, record.failure) == (Status.ACCEPTED, False, None)
+    assert bench.grant().attempt == 2
+    assert bench.record().possible_orphan is False
+
+
+def test_a_late_release_after_consent_changes_nothing(bench: Bench) -> None:
+    """The event is called again already, and it is not this token's to give back."""
+    worker = bench.worker(on_unknown=OnUnknown.RECREATE)
+    first = bench.granted()
+    bench.lose_worker()
+    bench.reply(worker)
+    bench.make_due()
+    second = bench.grant(worker)
+
+    result = bench.worker().release(first.token)
+
+    assert result == "ignored"
+    assert bench.fields()["token"] == second.token
+
+
+def test_a_release_takes_no_doubt_away_from_an_earlier_attempt(bench: Bench) -> None:
+    """Only the given-back grant surely did nothing."""
+    worker = bench.worker(on_unknown=OnUnknown.RECREATE)
+    bench.granted()
+    bench.lose_worker()
+    bench.reply(worker)
+    bench.make_due()
+
+    bench.worker().release(bench.grant().token)
+
+    record = bench.record()
+    assert (record.status, record.created) == (Status.ACCEPTED, None)
+    assert record.possible_orphan is True
+
+
+def test_a_release_for_a_record_that_is_gone_changes_nothing(bench: Bench) -> None:
+    """There is nothing to give back."""
+    grant = bench.granted()
+    bench.client.delete(bench.keys.event("e1"), bench.key("calling"))
+
+    assert bench.worker().release(grant.token) == "ignored"
+    assert bench.intake().find("e1") is None
+
+
+@pytest.mark.parametrize("fields", [{"v": "2"}, {"status": "merging"}])
+def test_a_newer_releases_record_is_left_alone(bench: Bench, fields: dict[str, str]) -> None:
+    """Its own overdue instant brings it to whoever can read it."""
+    grant = bench.granted()
+    bench.set_fields(**fields)
+    before = bench.fields()
+
+    result = bench.worker().release(grant.token)
+
+    assert (result, bench.fields()) == ("ignored", before)
+    assert bench.queue("calling").keys() == {"e1"}
+
+
+def test_a_release_is_neutral_to_the_breaker(bench: Bench) -> None:
+    """Nobody is to blame, however often."""
+    bench.set_gate(failures=THRESHOLD - 1)
+    bench.accept()
+    before = bench.gate()["failures"]
+
+    for _ in range(THRESHOLD):
+        bench.worker().release(bench.grant().token)
+
+    assert (bench.gate()["failures"], bench.gate().get("state")) == (before, None)
+
+
+def test_a_release_lets_the_next_trial_begin(bench: Bench) -> None:
+    """Half-open, one create at a time; a trial that is given back is over."""
+    bench.accept()
+    bench.set_gate(state="half_open")
+
+    bench.worker().release(bench.grant().token)
+
+    assert isinstance(bench.take(), Grant)
+    assert bench.gate()["state"] == "half_open"
+
+
+def test_an_acceptance_by_a_clock_ahead_delays_no_released_event(bench: Bench) -> None:
+    """Due at once means now, also after a failover to a host whose clock is behind."""
+    grant = bench.granted()
+    bench.set_fields(accepted=bench.now_ms() + HOUR_MS)
+
+    bench.worker().release(grant.token)
+
+    assert bench.queue("due")["e1"] <= bench.now_ms()
+
+
+def test_with_memory_full_a_grant_is_given_back(
+    bench: Bench, request: pytest.FixtureRequest
+) -> None:
+    """A worker never waits for memory to be rid of what it cannot use."""
+    grant = bench.granted()
+    request.getfixturevalue("full_memory")
+
+    assert bench.worker().release(grant.token) == "released"
+
+
+def test_nothing_is_published_by_a_release(bench: Bench) -> None:
+    """The event can still be opened, by the next grant."""
+    bench.worker().release(bench.granted().token)
+
+    bench.worker().settle(bench.grant(), CREATED)
+
+    assert bench.record().status is Status.OPENED

@@ -1,0 +1,195 @@
+"""Running scripts: by hash, by text where the hash is not known, acknowledged, and never believed
+to have run where Redis did not say so.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.chats.errors import StoreUnavailable
+from app.chats.grant import Grant, new_token
+from app.chats.record import Status
+from app.store.connect import connect
+from app.store.keys import Keys
+from app.store.scripts import NotAcknowledged
+from tests.stack.processes import wait_until
+from tests.stack.valkey import Valkey
+from tests.store.bench import Bench, event_of
+from tests.store.outcomes import CREATED
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A server that the test may stop."""
+    with Valkey(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def own_bench(own_valkey: Valkey) -> Iterator[Bench]:
+    """A relay on the server that the test may stop."""
+    with connect(own_valkey.url) as client:
+        bench = Bench(client, Keys("relay"))
+        bench.open_gate()
+        yield bench
+
+
+STEPS: dict[str, Callable[[Bench, Grant], object]] = {
+    "accept": lambda bench, _: bench.intake().accept(event_of("e2")),
+    "find": lambda bench, _: bench.intake().find("e1"),
+    "chats_of_user": lambda bench, _: bench.intake().chats_of_user("u1", limit=1),
+    "event_of_chat": lambda bench, _: bench.intake().event_of_chat("chat-1"),
+    "take": lambda bench, _: bench.worker().take(new_token()),
+    "settle": lambda bench, grant: bench.worker().settle(grant, CREATED),
+    "release": lambda bench, grant: bench.worker().release(grant.token),
+    "probed": lambda bench, _: bench.worker().probed(new_token(), problem=None),
+    "listen": lambda bench, _: bench.worker().listen(0.1),
+}
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_a_flushed_script_is_sent_again(
+    bench: Bench, step: Callable[[Bench, Grant], object]
+) -> None:
+    """A restart or a failover forgets the scripts; nobody notices."""
+    grant = bench.granted()
+    bench.client.script_flush()
+
+    step(bench, grant)
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_a_stopped_redis_is_unavailable(
+    own_valkey: Valkey, own_bench: Bench, step: Callable[[Bench, Grant], object]
+) -> None:
+    """Never "assume that it is new", never "not found"."""
+    grant = own_bench.granted()
+    own_valkey.stop()
+
+    with pytest.raises(StoreUnavailable):
+        step(own_bench, grant)
+
+
+def test_a_frozen_redis_is_unavailable(own_valkey: Valkey, own_bench: Bench) -> None:
+    """The reply does not come in time; the event may have been stored, and a repeat finds it so."""
+    own_valkey.pause()
+    with pytest.raises(StoreUnavailable):
+        own_bench.intake().accept(event_of())
+    own_valkey.resume()
+
+    record, _ = own_bench.intake().accept(event_of())
+
+    assert record.status is Status.ACCEPTED
+    assert own_bench.queue("due").keys() == {"e1"}
+
+
+def test_a_connection_that_was_closed_is_replaced(bench: Bench) -> None:
+    """An idle time-out of the server or of what is in between costs nothing."""
+    bench.accept()
+    bench.client.client_kill_filter(_type="normal", skipme=False)
+
+    assert bench.grant().event_id == "e1"
+
+
+def test_two_relays_do_not_see_each_other(bench: Bench) -> None:
+    """Each prefix has its own events, schedule and gate."""
+    other = Bench(bench.client, Keys("other"))
+    bench.accept()
+
+    assert other.intake().find("e1") is None
+    other.open_gate()
+    assert not isinstance(other.take(), Grant)
+
+
+# Acknowledgement by replicas
+
+
+@pytest.fixture
+def replica(own_valkey: Valkey, own_bench: Bench, tmp_path: Path) -> Iterator[Valkey]:
+    """A second server that follows the first, and is in step with it."""
+    own_bench.client.config_set("repl-diskless-sync-delay", 0)
+    follow = ("--replicaof", f"127.0.0.1 {own_valkey.port}")
+    with Valkey(tmp_path / "replica", arguments=follow) as replica:
+        wait_until(lambda: own_bench.client.wait(1, 100), 10, "the replica to follow")
+        yield replica
+
+
+def test_an_event_without_acknowledgement_is_not_confirmed(bench: Bench) -> None:
+    """New or repeated: the caller must come again, and the event is stored once."""
+    intake = bench.intake(min_replicas_acked=1)
+
+    for _ in range(2):
+        with pytest.raises(NotAcknowledged):
+            intake.accept(event_of())
+
+    assert bench.queue("due").keys() == {"e1"}
+
+
+def test_a_grant_without_acknowledgement_is_none(bench: Bench) -> None:
+    """I1: neither the take nor its repeat hands it out; it is given back."""
+    bench.accept()
+    worker = bench.worker(min_replicas_acked=1)
+    token = new_token()
+
+    for _ in range(2):
+        with pytest.raises(NotAcknowledged):
+            worker.take(token)
+
+    assert bench.record().status is Status.CALLING
+    assert worker.release(token) == "released"
+    assert bench.record().status is Status.ACCEPTED
+
+
+def test_an_answer_without_acknowledgement_is_settled_again(bench: Bench) -> None:
+    """The worker keeps it until a replica has it too."""
+    grant = bench.granted()
+    worker = bench.worker(min_replicas_acked=1)
+
+    for _ in range(2):
+        with pytest.raises(NotAcknowledged):
+            worker.settle(grant, CREATED)
+
+    assert bench.record().status is Status.OPENED
+
+
+def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: Bench) -> None:
+    """First runs and repeats."""
+    intake = own_bench.intake(min_replicas_acked=1)
+    worker = own_bench.worker(min_replicas_acked=1)
+    token = new_token()
+
+    assert [intake.accept(event_of())[1] for _ in range(2)] == [True, False]
+    grants = [worker.take(token).taken for _ in range(2)]
+    assert grants[0] == grants[1]
+    assert isinstance(grants[0], Grant)
+    results = [worker.settle(grants[0], CREATED).result for _ in range(2)]
+    assert results == ["opened", "ignored"]
+
+
+@pytest.mark.parametrize("name", ["accept", "take", "settle"])
+def test_a_repeat_on_another_connection_is_confirmed_no_sooner(
+    own_valkey: Valkey, replica: Valkey, own_bench: Bench, name: str
+) -> None:
+    """WAIT waits for its own connection's writes: with none, all would be confirmed."""
+    grant = own_bench.granted("e2")
+    if name == "settle":
+        own_bench.worker().settle(grant, CREATED)
+    elif name == "accept":
+        own_bench.accept("e1")
+    wait_until(lambda: own_bench.client.wait(1, 100), 10, "the replica to follow")
+    replica.pause()
+
+    with connect(own_valkey.url) as client, pytest.raises(NotAcknowledged):
+        repeat(Bench(client, own_bench.keys), grant, name)
+
+
+def repeat(bench: Bench, grant: Grant, name: str) -> None:
+    """Do once more what was done before the replica fell silent."""
+    match name:
+        case "accept":
+            bench.intake(min_replicas_acked=1).accept(event_of("e1"))
+        case "take":
+            bench.worker(min_replicas_acked=1).take(grant.token)
+        case "settle":
+            bench.worker(min_replicas_acked=1).settle(grant, CREATED)

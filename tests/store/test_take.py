@@ -1,0 +1,405 @@
+"""Taking: the same token the same grant, lost workers, the first due event, its age, the gate, the
+grant; in this order.
+"""
+
+import pytest
+
+from app.chats.event import OnUnknown
+from app.chats.grant import Grant, Wait, new_token
+from app.chats.outcome import FailureCode, Outcome
+from app.chats.record import Status
+from tests.store.bench import (
+    CALL_DEADLINE_MS,
+    EVENT_DEADLINE_MS,
+    HOUR_MS,
+    LEASE_MS,
+    TTL_SECONDS,
+    Bench,
+)
+from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN
+
+IDLE = Wait(1000, is_idle=True)
+MAX_STEPS = 50
+
+
+def test_a_grant_is_stored_before_the_worker_hears_of_it(bench: Bench) -> None:
+    """I1: the record is calling, with its fence, its lease and its token."""
+    bench.accept()
+
+    grant = bench.grant()
+
+    assert (grant.event_id, grant.user_id, grant.attempt, grant.attempts) == ("e1", "u1", 1, 1)
+    assert grant.record == bench.fields()
+    record = bench.record()
+    assert (record.status, record.created, record.attempts) == (Status.CALLING, None, 1)
+    assert bench.queue("due") == {}
+    assert LEASE_MS - 5000 < bench.queue("calling")["e1"] - bench.now_ms() <= LEASE_MS
+    assert bench.client.get(bench.key(f"taken:{grant.token}")) == "e1"
+
+
+def test_the_oldest_due_event_is_granted_first(bench: Bench) -> None:
+    """By the instant at which it may be called, not by name or arrival."""
+    for event_id in ("e1", "e2", "e3"):
+        bench.accept(event_id)
+    bench.move("due", "e2", 1)
+    bench.move("due", "e3", 2)
+
+    assert [bench.grant().event_id for _ in range(3)] == ["e2", "e3", "e1"]
+
+
+def test_an_event_that_is_not_due_yet_waits(bench: Bench) -> None:
+    """Backoff is kept to, and the worker is told how long to sleep."""
+    bench.accept()
+    bench.move("due", "e1", bench.now_ms() + 500)
+
+    taken = bench.take()
+
+    assert isinstance(taken, Wait)
+    assert taken.is_idle
+    assert 0 < taken.ms <= 500
+
+
+def test_with_nothing_to_do_a_worker_sleeps_for_a_second_at_most(bench: Bench) -> None:
+    """So that a lost ring costs no more, and an overdue call is found."""
+    assert bench.take() == IDLE
+
+    bench.granted()
+
+    assert bench.take() == IDLE
+
+
+def test_an_idle_worker_wakes_when_a_call_is_overdue(bench: Bench) -> None:
+    """The next lost worker is found when its instant comes."""
+    bench.granted()
+    bench.move("calling", "e1", bench.now_ms() + 300)
+
+    taken = bench.take()
+
+    assert isinstance(taken, Wait)
+    assert 0 < taken.ms <= 300
+
+
+def test_idle_takes_empty_the_bell(bench: Bench) -> None:
+    """Rings for what others have done wake nobody; rings for what waits stay."""
+    bench.granted()
+    bench.accept("e2")
+    bench.grant()
+    rings = bench.client.llen(bench.keys.bell)
+
+    bench.take()
+
+    assert (rings, bench.client.llen(bench.keys.bell)) == (2, 0)
+
+
+def test_a_repeated_take_gets_the_same_grant(bench: Bench) -> None:
+    """Its reply was lost; nothing else is granted for it, and nothing is counted twice."""
+    bench.accept("e1")
+    bench.accept("e2")
+    first = bench.grant()
+
+    repeated = bench.worker().take(first.token).taken
+
+    assert repeated == first
+    assert bench.queue("due").keys() == {"e2"}
+
+
+def test_the_token_is_remembered_longer_than_its_call_may_last(bench: Bench) -> None:
+    """A minute past the deadline, and no longer than it takes."""
+    grant = bench.granted()
+
+    left_ms = bench.ttl_ms(f"taken:{grant.token}")
+
+    assert CALL_DEADLINE_MS + 60_000 < left_ms <= LEASE_MS + 60_000
+
+
+def test_a_settled_token_gets_nothing(bench: Bench) -> None:
+    """A take that was delayed until after its own settling must not call again."""
+    grant = bench.granted()
+    bench.worker().settle(grant, CREATED)
+    bench.accept("e2")
+
+    assert bench.worker().take(grant.token).taken == Wait(0, is_idle=False)
+
+
+def test_a_token_whose_event_is_called_by_another_gets_nothing(bench: Bench) -> None:
+    """The event's later grant is not this token's."""
+    worker = bench.worker(on_unknown=OnUnknown.RECREATE)
+    first = bench.granted()
+    bench.lose_worker()
+    bench.reply(worker)
+    bench.make_due()
+    second = bench.grant(worker)
+
+    assert worker.take(first.token).taken == Wait(0, is_idle=False)
+    assert second == worker.take(second.token).taken
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_token_whose_grant_is_over_gets_nothing(bench: Bench, *, is_deleted: bool) -> None:
+    """Lost or gone: what the token once stood for is not called any more."""
+    grant = bench.granted()
+    bench.lose_worker()
+    bench.reply()
+    if is_deleted:
+        bench.client.delete(bench.keys.event("e1"), bench.key("held"))
+
+    assert bench.worker().take(grant.token).taken == Wait(0, is_idle=False)
+
+
+def test_an_overdue_call_is_a_lost_worker(bench: Bench) -> None:
+    """Nobody knows whether it created a chat: the event is held, and never called again."""
+    bench.granted()
+    bench.lose_worker()
+
+    reply = bench.reply()
+
+    assert (reply.lost, reply.taken) == (["e1"], IDLE)
+    record = bench.record()
+    assert (record.status, record.created) == (Status.UNKNOWN, None)
+    assert record.failure is not None
+    assert record.failure.code is FailureCode.WORKER_LOST
+    assert bench.history() == ["worker_lost"]
+    assert abs(bench.now_ms() - bench.queue("held")["e1"]) < 5000
+
+
+def test_a_call_that_is_not_overdue_is_left_alone(bench: Bench) -> None:
+    """Its worker may still be at it."""
+    bench.granted()
+
+    assert bench.reply().lost == []
+    assert bench.record().status is Status.CALLING
+
+
+SHUT_GATES = {
+    "paused": {"pause_until": "{later}"},
+    "open": {"state": "open", "open_until": "{later}"},
+    "on trial": {"state": "half_open", "trial": "other", "trial_until": "{later}"},
+    "empty bucket": {"tat": "{later}"},
+}
+
+
+@pytest.mark.parametrize("shut", SHUT_GATES.values(), ids=SHUT_GATES.keys())
+def test_lost_workers_and_expiry_are_found_whatever_the_gate_says(
+    bench: Bench, shut: dict[str, str]
+) -> None:
+    """A shut gate hides nothing, and grants nothing."""
+    bench.granted("lost")
+    bench.lose_worker("lost")
+    for event_id in ("old", "young"):
+        bench.accept(event_id)
+    bench.set_fields("old", accepted=bench.now_ms() - EVENT_DEADLINE_MS - 1)
+    later = bench.now_ms() + 60_000
+    bench.set_gate(**{name: text.format(later=later) for name, text in shut.items()})
+
+    reply = bench.reply()
+
+    assert (reply.lost, reply.expired) == (["lost"], ["old"])
+    assert isinstance(reply.taken, Wait)
+    assert not reply.taken.is_idle
+    assert 0 < reply.taken.ms <= 1000
+    assert bench.record("young").status is Status.ACCEPTED
+
+
+def test_a_lost_worker_is_found_beside_a_grant(bench: Bench) -> None:
+    """A backlog does not hide it."""
+    bench.granted("lost")
+    bench.lose_worker("lost")
+    bench.accept("next")
+
+    reply = bench.reply()
+
+    assert reply.lost == ["lost"]
+    assert isinstance(reply.taken, Grant)
+    assert reply.taken.event_id == "next"
+
+
+def test_an_event_past_its_deadline_fails_when_its_turn_comes(bench: Bench) -> None:
+    """Nothing was ever sent for it, so it is settled, `created: false`, on the operator's list."""
+    bench.accept()
+    bench.set_fields(accepted=bench.now_ms() - EVENT_DEADLINE_MS - 1)
+
+    reply = bench.reply()
+
+    assert (reply.expired, reply.taken) == (["e1"], IDLE)
+    record = bench.record()
+    assert (record.status, record.created) == (Status.FAILED, False)
+    assert record.failure is not None
+    assert record.failure.code is FailureCode.EXPIRED
+    assert bench.history() == ["expired"]
+    assert 0 < bench.ttl_ms("event:e1") <= TTL_SECONDS * 1000
+    assert bench.queue("failed").keys() == {"e1"}
+
+
+def test_an_event_just_within_its_deadline_is_called(bench: Bench) -> None:
+    """The deadline counts from when it was accepted, not from when it became due."""
+    bench.accept()
+    bench.set_fields(accepted=bench.now_ms() - EVENT_DEADLINE_MS + 60_000)
+
+    assert bench.grant().event_id == "e1"
+
+
+def test_what_expires_after_an_unknown_attempt_is_not_known(bench: Bench) -> None:
+    """`created` stays null: an earlier call may have made a chat."""
+    bench.granted()
+    bench.lose_worker()
+    bench.reply(bench.worker(on_unknown=OnUnknown.RECREATE))
+    bench.make_due()
+    bench.set_fields(accepted=bench.now_ms() - EVENT_DEADLINE_MS - 1)
+
+    bench.reply()
+
+    assert (bench.record().status, bench.record().created) == (Status.FAILED, None)
+
+
+def test_failures_older_than_the_window_leave_the_list(bench: Bench) -> None:
+    """Their records are gone by then."""
+    bench.client.zadd(bench.key("failed"), {"gone": bench.now_ms() - TTL_SECONDS * 1000 - 1})
+    bench.client.zadd(bench.key("failed"), {"kept": bench.now_ms() - TTL_SECONDS * 1000 + 60_000})
+    bench.accept()
+    bench.set_fields(accepted=1)
+
+    bench.reply()
+
+    assert bench.queue("failed").keys() == {"kept", "e1"}
+
+
+def test_cleaning_up_is_bounded_and_goes_on_with_the_next_take(bench: Bench) -> None:
+    """One take never holds Redis for long, and what it left over is at once the next one's."""
+    for number in range(MAX_STEPS + 1):
+        bench.accept(f"e{number}")
+        bench.set_fields(f"e{number}", accepted=1)
+
+    first, second = bench.reply(), bench.reply()
+
+    assert (len(first.expired), len(second.expired)) == (MAX_STEPS, 1)
+    assert first.taken == Wait(0, is_idle=True)
+
+
+def test_lost_workers_are_found_in_bounded_steps(bench: Bench) -> None:
+    """The rest is the next take's."""
+    for number in range(MAX_STEPS + 1):
+        bench.granted(f"e{number}")
+    for number in range(MAX_STEPS + 1):
+        bench.lose_worker(f"e{number}")
+
+    first, second = bench.reply(), bench.reply()
+
+    assert (len(first.lost), len(second.lost)) == (MAX_STEPS, 1)
+
+
+@pytest.mark.parametrize("queue", ["due", "calling"])
+def test_an_id_without_a_record_is_cleaned_up(bench: Bench, queue: str) -> None:
+    """Half of a lost write does not stand in the way of the next event."""
+    bench.client.zadd(bench.key(queue), {"nothing": 1})
+    bench.accept()
+
+    assert bench.grant().event_id == "e1"
+    assert bench.queue(queue).keys() - {"e1"} == set()
+
+
+@pytest.mark.parametrize("outcome", [CREATED, REFUSED, UNKNOWN], ids=lambda outcome: outcome.kind)
+@pytest.mark.parametrize("queue", ["due", "calling"])
+def test_what_is_settled_or_held_is_never_called_nor_lost(
+    bench: Bench, queue: str, outcome: Outcome
+) -> None:
+    """A member that belongs in the queue no longer is dropped from it."""
+    bench.worker().settle(bench.granted(), outcome)
+    before = bench.fields()
+    bench.client.zadd(bench.key(queue), {"e1": 1})
+
+    reply = bench.reply()
+
+    assert (reply.lost, reply.expired, reply.taken) == ([], [], IDLE)
+    assert bench.fields() == before
+    assert bench.queue(queue) == {}
+
+
+def test_a_clock_that_was_ahead_hides_no_lost_worker(bench: Bench) -> None:
+    """A lease from a host whose clock was ahead ends after the longest lease there is."""
+    bench.granted()
+    bench.move("calling", "e1", bench.now_ms() + HOUR_MS)
+
+    bench.reply()
+
+    assert 0 < bench.queue("calling")["e1"] - bench.now_ms() <= 305_000
+
+
+def test_a_clock_that_was_ahead_delays_no_event_for_long(bench: Bench) -> None:
+    """It becomes due after the longest backoff there is."""
+    bench.accept()
+    bench.move("due", "e1", bench.now_ms() + HOUR_MS)
+
+    bench.reply()
+
+    assert 0 < bench.queue("due")["e1"] - bench.now_ms() <= 120_000
+
+
+def test_legal_instants_are_not_moved(bench: Bench) -> None:
+    """Only what no clock of ours can have meant is pulled in."""
+    bench.granted("e1")
+    bench.accept("e2")
+    ahead = {"calling": bench.now_ms() + 300_000, "due": bench.now_ms() + 119_000}
+    bench.move("calling", "e1", ahead["calling"])
+    bench.move("due", "e2", ahead["due"])
+
+    bench.reply()
+
+    assert bench.queue("calling") == {"e1": ahead["calling"]}
+    assert bench.queue("due") == {"e2": ahead["due"]}
+
+
+@pytest.mark.parametrize("fields", [{"v": "2"}, {"status": "merging"}])
+@pytest.mark.parametrize("queue", ["due", "calling"])
+def test_a_newer_releases_record_is_looked_at_again_later(
+    bench: Bench, queue: str, fields: dict[str, str]
+) -> None:
+    """It is neither called, lost nor dropped, and others go past it."""
+    bench.accept("newer")
+    if queue == "calling":
+        bench.grant()
+    bench.set_fields("newer", accepted=1, **fields)
+    bench.move(queue, "newer", 1)
+    before = bench.fields("newer")
+    bench.accept("e1")
+
+    reply = bench.reply()
+
+    assert isinstance(reply.taken, Grant)
+    assert (reply.taken.event_id, reply.lost, reply.expired) == ("e1", [], [])
+    assert bench.fields("newer") == before
+    assert 4000 < bench.queue(queue)["newer"] - bench.now_ms() <= 5000
+
+
+def test_with_memory_full_grants_and_lost_workers_go_on(
+    bench: Bench, request: pytest.FixtureRequest
+) -> None:
+    """What is accepted still goes through; only intake waits for memory."""
+    bench.granted("lost")
+    bench.lose_worker("lost")
+    bench.accept("next")
+    request.getfixturevalue("full_memory")
+
+    reply = bench.reply()
+
+    assert reply.lost == ["lost"]
+    assert isinstance(reply.taken, Grant)
+
+
+def test_a_later_attempt_of_the_same_event_has_a_higher_fence(bench: Bench) -> None:
+    """Attempts tell grants apart; `attempts` counts those that were used."""
+    worker = bench.worker()
+    worker.settle(bench.granted(), NOT_SENT)
+    bench.make_due()
+
+    second = bench.grant()
+
+    assert (second.attempt, second.attempts) == (2, 2)
+    assert bench.record().possible_orphan is False
+
+
+def test_tokens_are_long_and_random() -> None:
+    """128 bits, so that no take ever meets another's grant."""
+    tokens = {new_token() for _ in range(100)}
+
+    assert len(tokens) == 100
+    assert all(len(token) == 22 for token in tokens)

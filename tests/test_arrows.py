@@ -1,0 +1,123 @@
+"""Arrows point inward: who may import whom. Read from the sources; nothing is imported for it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# These put the parts together, and see everyone.
+SEE_ALL = {"app.bootstrap", "app.wsgi", "app.worker.__main__", "app.operate.__main__"}
+
+# Which other parts of ours a part may know; one that is not named knows none.
+KNOWS = {
+    "app.web": {"app.chats"},
+    "app.worker": {"app.chats"},
+    "app.channel": {"app.chats"},
+    "app.store": {"app.chats"},
+    "app.operate": {"app.chats"},
+}
+
+# Who may know a library that is somebody's business.
+HOMES: dict[str, set[str]] = {
+    "flask": {"app.web", "app.bootstrap"},
+    "werkzeug": {"app.web"},
+    "gunicorn": {"app.web"},
+    "requests": {"app.channel"},
+    "urllib3": {"app.channel"},
+    "redis": {"app.store"},
+    "tests": set(),
+}
+
+# What holds connections, or is built over something that does.
+CLIENTS = {
+    *("Redis", "from_url", "connect", "connect_blocking", "Session", "PoolManager"),
+    *("EventStore", "CallStore", "ChannelClient", "Flask", "create_app"),
+}
+
+
+def _module_of(path: Path) -> str:
+    """The name under which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+TREES = {
+    _module_of(path): ast.parse(path.read_text())
+    for directory in ("app", "config")
+    for path in sorted((ROOT / directory).rglob("*.py"))
+}
+
+
+def part_of(module: str) -> str:
+    """Which part of ours, or which library, a module belongs to."""
+    names = module.split(".")
+    return ".".join(names[: 2 if names[0] == "app" else 1])
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules that are imported anywhere in ``tree``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "an import is written in full, so that its arrow can be read"
+            # `from app import bootstrap` imports the part and not the package
+            whole = [f"app.{alias.name}" for alias in node.names]
+            yield from whole if node.module == "app" else [str(node.module)]
+
+
+def called(statement: ast.stmt) -> set[str]:
+    """The last names of what ``statement`` calls: ``from_url`` of ``Redis.from_url(…)``."""
+    calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
+    return {ast.unparse(function).rpartition(".")[2] for function in calls}
+
+
+def test_siblings_do_not_know_each_other() -> None:
+    """The business knows nobody, everyone knows the business, and settings nothing of ours."""
+    arrows = [
+        (module, name)
+        for module, tree in TREES.items()
+        for name in imported(tree)
+        if name.startswith(("app.", "config")) and module not in SEE_ALL
+    ]
+
+    assert ("app.store.events", "app.chats.event") in arrows
+    assert not [
+        (module, name)
+        for module, name in arrows
+        if part_of(name) not in {part_of(module), *KNOWS.get(part_of(module), ())}
+    ]
+
+
+def test_libraries_stay_at_home() -> None:
+    """HTTP in, HTTP out and Redis are one part's business each; nobody knows the tests."""
+    arrows = {
+        (part_of(module), name.partition(".")[0])
+        for module, tree in TREES.items()
+        for name in imported(tree)
+    }
+
+    assert {("app.web", "flask"), ("app.channel", "requests"), ("app.store", "redis")} <= arrows
+    assert not [(part, name) for part, name in arrows if part not in HOMES.get(name, {part})]
+
+
+def test_nothing_is_imported_inside_of_a_function() -> None:
+    """What a module needs stands at its head."""
+    assert not [
+        (module, name)
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for name in imported(node)
+    ]
+
+
+def test_no_module_makes_a_client() -> None:
+    """Collaborators come in through constructors."""
+    assert not [
+        (module, name)
+        for module, tree in TREES.items()
+        for statement in tree.body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        for name in CLIENTS & called(statement)
+    ]

@@ -1,0 +1,119 @@
+"""What is installed and started: pinned, and as documented."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from app.healthcheck import is_live, port_to_ask
+
+ROOT = Path(__file__).parents[1]
+LOCKS = ["requirements.txt", "requirements-dev.txt"]
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Return each requirement of ``lock`` with all that follows its name."""
+    text = (ROOT / lock).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    return {re.split(r"[^\w.-]", line)[0]: line for line in lines}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
+    """What is installed is what was tested, byte for byte."""
+    assert pins(lock)
+    for name, line in pins(lock).items():
+        assert re.match(rf"{name}==[\w.]+ ", line), line
+        assert "--hash=sha256:" in line
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_locks_name_no_place(lock: str) -> None:
+    """A lock holds for any index: no host, no path, no option."""
+    assert not re.search(r"://|^-|file:|/home|/root", (ROOT / lock).read_text(), re.MULTILINE)
+
+
+def test_tests_run_on_what_is_deployed() -> None:
+    """The development lock has every requirement of the run time at the same pin."""
+    assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
+
+
+def test_wanted_libraries_are_locked() -> None:
+    """Each library asked for in a ``.in`` file is in its lock."""
+    for lock in LOCKS:
+        wanted = (ROOT / lock).with_suffix(".in").read_text()
+        assert set(re.findall(r"^([a-z][\w-]*)", wanted, re.MULTILINE)) <= pins(lock).keys()
+
+
+def test_procfile_has_the_two_commands() -> None:
+    """One image, two commands; outside of here they are known by these very words."""
+    assert (
+        "web: gunicorn --config config/gunicorn.py app.wsgi:application\n"
+        "worker: python -m app.worker\n"
+    ) == (ROOT / "Procfile").read_text()
+
+
+def test_image_starts_web_as_the_procfile_does() -> None:
+    """The image's own command is the Procfile's, as a list, so that signals reach gunicorn."""
+    (command,) = re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+    web = (ROOT / "Procfile").read_text().splitlines()[0].removeprefix("web: ")
+    assert re.findall(r'"(.*?)"', command) == web.split()
+
+
+@pytest.mark.parametrize(
+    ("command", "environ", "port"),
+    [
+        (b"python\0/venv/bin/gunicorn\0app.wsgi:application\0", {}, "8000"),
+        (b"python\0/venv/bin/gunicorn\0app.wsgi:application\0", {"PORT": "80"}, "80"),
+        (b"python\0-m\0app.worker\0", {"PORT": "80"}, None),
+        (b"python\0-m\0app.worker\0", {"PORT": "80", "METRICS_PORT": "9100"}, "9100"),
+        (b"/sbin/docker-init\0--\0python\0-m\0app.worker\0", {}, None),
+    ],
+)
+def test_healthcheck_asks_what_runs(
+    command: bytes, environ: Mapping[str, str], port: str | None
+) -> None:
+    """web is asked on its port; a worker only where it serves something."""
+    assert port == port_to_ask(command, environ)
+
+
+class Answer(BaseHTTPRequestHandler):
+    """Live, as long as it is ``/livez`` that is asked for."""
+
+    def do_GET(self) -> None:
+        """Answer 200 on ``/livez``, else 404."""
+        self.send_response(200 if self.path == self.server.live_path else 404)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("live_path", "expected"), [("/livez", True), ("/nothing", False)])
+def test_healthcheck_is_the_answer_of_livez(live_path: str, *, expected: bool) -> None:
+    """A 200 is healthy; any other answer is not."""
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        server.live_path = live_path  # type: ignore[attr-defined]
+        Thread(target=server.handle_request, daemon=True).start()
+
+        assert expected is is_live(str(server.server_port))
+
+
+def test_healthcheck_of_nothing_is_unhealthy() -> None:
+    """Nothing listens: exit code 1 and no traceback."""
+    with HTTPServer(("127.0.0.1", 0), Answer) as closed:
+        port = str(closed.server_port)
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "app.healthcheck"],
+        env={"PORT": port}, cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert not is_live(port)
+    assert (1, b"") == (ran.returncode, ran.stderr)

@@ -1,0 +1,1 @@
+"""The HTTP contract, over the application as it is served."""

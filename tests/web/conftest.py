@@ -1,0 +1,31 @@
+"""What the tests of the web share: applications that log as the processes do."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from app.store.connect import connect
+from config.logging import configure
+from tests.stack.processes import free_port
+from tests.stack.valkey import Valkey
+from tests.web.service import Service, serve
+
+
+@pytest.fixture(scope="package")
+def running_service(valkey: Valkey) -> Iterator[Service]:
+    """One application for all tests here."""
+    configure("INFO")
+    with connect(valkey.url) as client:
+        yield serve(client)
+
+
+@pytest.fixture
+def service(running_service: Service, redis_url: str) -> Service:
+    """The relay, which knows of nothing yet."""
+    return running_service
+
+
+@pytest.fixture(scope="package")
+def cut_off(running_service: Service) -> Service:
+    """The relay while nothing listens where its Redis should be."""
+    return serve(connect(f"redis://127.0.0.1:{free_port()}/0"))

@@ -1,0 +1,98 @@
+"""The relay as a caller sees it, without sockets: the application over a store on a real Redis."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from app.store.audit import Auditor
+from app.store.keys import Keys
+from app.web.application import create_app
+from app.web.callers import Callers, Right
+from app.web.problems import PROBLEMS
+from tests.store.bench import Bench
+
+SUBMIT_TOKEN = "submit-7f3a"
+READ_TOKEN = "read-9c1e"
+BOTH_TOKEN = "both-55d0"
+TOKENS = [
+    (Right.SUBMIT, "orders", SUBMIT_TOKEN),
+    (Right.READ, "crm", READ_TOKEN),
+    (Right.SUBMIT, "admin", BOTH_TOKEN),
+    (Right.READ, "admin", BOTH_TOKEN),
+]
+EVENT = {"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}
+
+Body = bytes | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Service:
+    """One application, asked through Flask's test client; ``bench`` is the store behind it."""
+
+    caller: FlaskClient
+    bench: Bench
+
+    def post(self, body: Body = EVENT, **headers: str | None) -> TestResponse:
+        """Post an event with the submit token. ``Content_Type=None`` leaves that header out."""
+        usual = {"Authorization": f"Bearer {SUBMIT_TOKEN}", "Content-Type": "application/json"}
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.caller.post(
+            "/v1/events",
+            data=body if isinstance(body, bytes) else json.dumps(body),
+            headers={name: value for name, value in (usual | given).items() if value is not None},
+        )
+
+    def get(self, path: str, token: str = READ_TOKEN) -> TestResponse:
+        """Look something up."""
+        return self.caller.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    def stored(self) -> set[str]:
+        """The names of all keys."""
+        return set(cast("list[str]", self.bench.client.keys("*")))
+
+
+def serve(client: Redis, *, max_backlog: int = 1000, allow_unsafe: bool = False) -> Service:
+    """Build the application over ``client`` as ``bootstrap`` does."""
+    bench = Bench(client, Keys("relay"))
+    app = create_app(
+        bench.intake(max_backlog=max_backlog),
+        Callers(TOKENS),
+        Auditor(client),
+        allow_unsafe=allow_unsafe,
+    )
+    return Service(app.test_client(), bench)
+
+
+def problem(response: TestResponse) -> dict[str, Any]:
+    """The problem that was answered, which must be one of the list in all its parts."""
+    content = cast("dict[str, Any]", json.loads(response.data))
+    listed = PROBLEMS[content["type"].removeprefix("/problems/")]
+    assert response.content_type == "application/problem+json"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert (listed.status, listed.status) == (response.status_code, content["status"])
+    assert listed.title == content["title"]
+    assert content["detail"]
+    return content
+
+
+def slug(response: TestResponse) -> str:
+    """Which problem was answered."""
+    return cast("str", problem(response)["type"]).removeprefix("/problems/")
+
+
+def errors(response: TestResponse) -> dict[str, str]:
+    """What is wrong with the event, by the pointer, header or parameter that names it."""
+    content = problem(response)
+    assert response.status_code == 422
+    found = {}
+    for error in content["errors"]:
+        (place,) = error.keys() - {"detail"}
+        assert place in {"pointer", "header", "parameter"}
+        assert error[place] not in found
+        found[error[place]] = error["detail"]
+    return found

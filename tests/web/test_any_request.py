@@ -1,0 +1,122 @@
+"""No request, whatever is in it, makes the relay fail, store what it refuses, or tell its log."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.datastructures import Headers
+from werkzeug.test import TestResponse
+
+from app.web.problems import PROBLEMS
+from tests.chats.test_any_event import FIELDS, JSON
+from tests.web.service import BOTH_TOKEN, EVENT, SUBMIT_TOKEN, Service
+
+# What a server may hand on: a header is any Latin-1 text on one line.
+HEADER = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"))
+AUTHORIZATION = HEADER | HEADER.map("Bearer {}".format) | st.just(f"Bearer {SUBMIT_TOKEN}")
+CONTENT_TYPE = HEADER | HEADER.map("application/json;{}".format) | st.just("application/json")
+BODY = (
+    st.binary()
+    | JSON.map(json.dumps).map(str.encode)
+    | st.fixed_dictionaries({}, optional={**FIELDS, "\ud800": JSON}).map(json.dumps).map(str.encode)
+)
+PREFIX = st.sampled_from(["/", "/v1/", "/v1/events/", "/v1/chats/", "/v1/users/", "/problems/"])
+PATH = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+ROUTE = {"event": {"request"}, "level": {"info"}, "logger": {"relay.web"}}
+LOGGED = {
+    **ROUTE,
+    "method": {"POST"},
+    "route": {"/v1/events"},
+    "caller": {"orders"},
+    "problem": PROBLEMS.keys(),
+}
+
+# The fixtures last over all examples of a test; each example looks at its own traces only.
+hostile = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def post(service: Service, body: bytes, *headers: tuple[str, str]) -> TestResponse:
+    """Post anything."""
+    return service.caller.post("/v1/events", data=body, headers=Headers(headers))
+
+
+def assert_refused_without_trace(service: Service, response: TestResponse, logged: str) -> None:
+    """Nothing is stored, and the one line holds nothing but words of our own and two numbers."""
+    assert not service.stored()
+    (line,) = map(json.loads, logged.splitlines())
+    assert response.status_code == line.pop("status")
+    assert isinstance(line.pop("duration_ms"), float)
+    assert line.pop("timestamp")
+    assert all(value in LOGGED[name] for name, value in line.items())
+
+
+@hostile
+@given(body=BODY, key=st.none() | HEADER)
+def test_any_body(
+    service: Service, capfd: pytest.CaptureFixture[str], body: bytes, key: str | None
+) -> None:
+    """It is accepted, or refused as a problem that says what is wrong."""
+    headers = [("Authorization", f"Bearer {SUBMIT_TOKEN}"), ("Content-Type", "application/json")]
+    if key is not None:
+        headers.append(("Idempotency-Key", key))
+
+    response = post(service, body, *headers)
+
+    logged = capfd.readouterr().out
+    if response.status_code != 202:
+        assert response.status_code in {400, 422}
+        assert_refused_without_trace(service, response, logged)
+    else:
+        service.bench.client.flushall()
+
+
+@hostile
+@given(authorization=AUTHORIZATION, content_type=CONTENT_TYPE, encoding=st.just("") | HEADER)
+def test_any_header(
+    service: Service,
+    capfd: pytest.CaptureFixture[str],
+    authorization: str,
+    content_type: str,
+    encoding: str,
+) -> None:
+    """Only the right token with the right type gets an event in."""
+    response = post(
+        service,
+        json.dumps(EVENT).encode(),
+        ("Authorization", authorization),
+        ("Content-Type", content_type),
+        *([("Content-Encoding", encoding)] if encoding else []),
+    )
+
+    logged = capfd.readouterr().out
+    if response.status_code != 202:
+        assert response.status_code in {401, 415}
+        assert_refused_without_trace(service, response, logged)
+    else:
+        service.bench.client.flushall()
+
+
+@hostile
+@given(
+    method=st.sampled_from(["GET", "HEAD", "PUT", "OPTIONS"]) | st.from_regex(r"\A[!-~]{1,9}\Z"),
+    path=st.tuples(PREFIX, PATH.map(quote)).map("".join),
+    query=st.dictionaries(st.just("limit") | PATH, PATH),
+    accept=HEADER,
+)
+def test_any_address(
+    service: Service, method: str, path: str, query: dict[str, Any], accept: str
+) -> None:
+    """Found, or refused; never a failure, never a redirect, never kept by a cache."""
+    response = service.caller.open(
+        path,
+        method=method,
+        query_string=query,
+        headers=Headers([("Authorization", f"Bearer {BOTH_TOKEN}"), ("Accept", accept)]),
+    )
+
+    assert response.status_code in {200, 404, 405, 415, 422}
+    assert response.headers["Cache-Control"] == "no-store"

@@ -1,0 +1,155 @@
+"""A body that is not JSON in UTF-8 is refused, and so is one that is too large to be an event."""
+
+import json
+
+import pytest
+
+from app.web.reading import MAX_BODY_BYTES
+from tests.web.service import EVENT, SUBMIT_TOKEN, Service, problem, slug
+
+TEXT = json.dumps(EVENT)
+
+
+def padded(size_bytes: int) -> bytes:
+    """The event, with spaces behind it up to that size."""
+    return TEXT.encode().ljust(size_bytes)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "application/json; profile=x",
+    ],
+)
+def test_json_is_declared(service: Service, content_type: str) -> None:
+    """As ``application/json``, whatever parameters follow, as long as it is UTF-8."""
+    assert service.post(Content_Type=content_type).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        ";",
+        "json",
+        "text/json",
+        "text/plain",
+        "application/*",
+        "application/jsonp",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/problem+json",
+        "application/json, application/json",
+        "application/json; charset=latin-1",
+        "application/json; charset=utf-16",
+        "application/json; charset*=utf-8''utf-16",
+        "\xe9",
+    ],
+)
+def test_another_media_type_is_refused(service: Service, content_type: str | None) -> None:
+    """A form that happens to hold JSON is what a browser can be made to send."""
+    assert slug(service.post(Content_Type=content_type)) == "unsupported-media-type"
+    assert not service.stored()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "\xe9"])
+def test_an_encoded_body_is_refused(service: Service, encoding: str) -> None:
+    """No bomb is ever unpacked."""
+    assert slug(service.post(Content_Encoding=encoding)) == "unsupported-media-type"
+
+
+def test_identity_is_no_encoding(service: Service) -> None:
+    """It may be said."""
+    assert service.post(Content_Encoding="identity").status_code == 202
+
+
+def test_64_kib_are_read_and_not_one_byte_more(service: Service) -> None:
+    """The limit is the contract's."""
+    assert MAX_BODY_BYTES == 65_536
+    assert slug(service.post(padded(65_537))) == "too-large"
+    assert not service.stored()
+    assert service.post(padded(65_536)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "Expecting value at line 1, column 1."),
+        (b"   ", "Expecting value at line 1, column 4."),
+        (b"nonsense", "Expecting value at line 1, column 1."),
+        (b'{"event_id":\n"a" 1}', "Expecting ',' delimiter at line 2, column 5."),
+        (b'{"event_id":"a",}', None),
+        (b'{"event_id"', "Expecting ':' delimiter at line 1, column 12."),
+        (b'{"event_id', "Unterminated string starting at line 1, column 2."),
+        (b"{'event_id': 1}", None),
+        (b'{"a":"\n"}', "Invalid control character at line 1, column 7."),
+        (b'{"a":"\\x"}', "Invalid \\escape at line 1, column 7."),
+        (b'{"a":"\\u12"}', None),
+        (b'{"a":01}', None),
+        (b'{"a":0x1}', None),
+        (b'{"a":1}{"b":2}', "Extra data at line 1, column 8."),
+        (b'{"a":1}\x00', "Extra data at line 1, column 8."),
+        (b"\x00", "Expecting value at line 1, column 1."),
+        (b'{"a":NaN}', "NaN is not JSON."),
+        (b'{"a":Infinity}', "Infinity is not JSON."),
+        (b'{"a":[-Infinity]}', "-Infinity is not JSON."),
+        (b"NaN", "NaN is not JSON."),
+        (TEXT.encode("utf-8-sig"), None),
+        (TEXT.encode("utf-16"), "The body is not UTF-8 at byte 0."),
+        (TEXT.encode("utf-16-le"), None),
+        (TEXT.encode("utf-32"), None),
+        (b'{"a":"\xe9"}', "The body is not UTF-8 at byte 6."),
+        (b'{"a":"\xed\xa0\x80"}', "The body is not UTF-8 at byte 6."),
+        (b'{"a":"\xc0\x80"}', "The body is not UTF-8 at byte 6."),
+        (b"[" * 65_536, "The body is nested too deeply."),
+        (b'{"a":' * 13_000, "The body is nested too deeply."),
+        (b'{"a":' * 9_000 + b"1" + b"}" * 9_000, "The body is nested too deeply."),
+        (b"[" * 32_000 + b"]" * 32_000, "The body is nested too deeply."),
+    ],
+)
+def test_what_is_not_json_is_refused(service: Service, body: bytes, detail: str | None) -> None:
+    """``detail`` says where reading it failed, in a sentence, and quotes nothing of it."""
+    content = problem(service.post(body))
+
+    assert content["type"] == "/problems/malformed-json"
+    assert detail in {None, content["detail"]}
+    assert not service.stored()
+
+
+class Stalled:
+    """A body that does not come: reading it fails as a socket does."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def read(self, _size_bytes: int = -1) -> bytes:
+        """Fail."""
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (TimeoutError("timed out"), "body-timeout"),
+        (BlockingIOError(11, "Resource temporarily unavailable"), "body-timeout"),
+        (ConnectionResetError(104, "Connection reset by peer"), "malformed-json"),
+    ],
+)
+def test_a_body_that_does_not_come_is_given_up(
+    service: Service, error: OSError, expected: str
+) -> None:
+    """408 where time ran out; the connection ends, since what remains of it would be in the way."""
+    response = service.caller.post(
+        "/v1/events",
+        headers={"Authorization": f"Bearer {SUBMIT_TOKEN}", "Content-Type": "application/json"},
+        environ_overrides={"wsgi.input": Stalled(error), "CONTENT_LENGTH": "100"},
+    )
+
+    assert slug(response) == expected
+    assert response.headers["Connection"] == "close"
+    assert not service.stored()

@@ -1,0 +1,99 @@
+"""Live is who serves; ready is who could accept an event now."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from app.store.connect import connect
+from tests.stack.valkey import Valkey
+from tests.web.service import EVENT, Service, problem, serve, slug
+
+EVICTING = "redis: maxmemory-policy is allkeys-lru"
+NOT_LASTING = "redis: neither AOF nor RDB persistence is on"
+
+
+@pytest.fixture
+def evicting(client: Redis) -> Iterator[Redis]:
+    """A Redis that drops what it likes when its memory is full."""
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    yield client
+    client.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.fixture
+def forgetful(client: Redis) -> Iterator[Redis]:
+    """A Redis that keeps nothing on disk."""
+    client.config_set("appendonly", "no")
+    yield client
+    client.config_set("appendonly", "yes")
+
+
+def test_live_needs_nothing(cut_off: Service) -> None:
+    """Restarting us does not bring Redis back."""
+    response = cut_off.caller.get("/livez")
+
+    assert (200, {"status": "ok"}) == (response.status_code, response.get_json())
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_ready_with_a_safe_redis(service: Service) -> None:
+    """And nothing to warn about."""
+    response = service.caller.get("/readyz")
+
+    assert (200, {"status": "ok", "warnings": []}) == (response.status_code, response.get_json())
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_not_ready_without_redis(cut_off: Service) -> None:
+    """The failing check is named, and nothing of our network."""
+    content = problem(cut_off.caller.get("/readyz"))
+
+    assert content["type"] == "/problems/not-ready"
+    assert content["errors"] == [{"check": "redis: does not answer"}]
+    assert content["detail"] == "redis: does not answer"
+
+
+def test_not_ready_with_a_redis_that_drops_events(evicting: Redis) -> None:
+    """The load balancer sends elsewhere, and the operator reads why."""
+    content = problem(serve(evicting).caller.get("/readyz"))
+
+    assert content["type"] == "/problems/not-ready"
+    (error,) = content["errors"]
+    assert error["check"].startswith(EVICTING)
+
+
+def test_the_override_makes_it_a_warning(evicting: Redis) -> None:
+    """``REDIS_ALLOW_UNSAFE`` is said loudly, not silently."""
+    response = serve(evicting, allow_unsafe=True).caller.get("/readyz")
+
+    (warning,) = response.get_json()["warnings"]
+    assert response.status_code == 200
+    assert warning.startswith(EVICTING)
+
+
+def test_a_redis_that_keeps_nothing_is_warned_about(forgetful: Redis) -> None:
+    """It works until it restarts."""
+    response = serve(forgetful).caller.get("/readyz")
+
+    (warning,) = response.get_json()["warnings"]
+    assert response.status_code == 200
+    assert warning.startswith(NOT_LASTING)
+
+
+def test_a_redis_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    """Stopped: 503 for all that needs it. Started: as before, with what was accepted."""
+    with Valkey(tmp_path) as server, connect(server.url) as client:
+        service = serve(client)
+        first = service.post().get_json()
+
+        server.stop()
+        stopped = [slug(service.caller.get("/readyz")), slug(service.post())]
+        stopped.append(slug(service.get("/v1/events/refund-7731")))
+        server.start()
+
+        assert stopped == ["not-ready", "unavailable", "unavailable"]
+        assert service.caller.get("/readyz").status_code == 200
+        assert first == service.get("/v1/events/refund-7731").get_json()
+        assert service.post(EVENT).headers["Idempotent-Replayed"] == "true"

@@ -1,0 +1,410 @@
+"""What a client can put on a socket does not hurt the relay: gunicorn's own process, raw bytes."""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+
+from tests.stack.processes import free_port, start_child, stop_child, wait_until
+from tests.stack.valkey import Valkey
+from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [
+    *(sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py"),
+    "app.wsgi:application",
+]
+EVENT_BYTES = json.dumps(EVENT).encode()
+LIMIT_BYTES = 65_536
+PATIENCE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and what followed it; that is looked at only where the client has ended."""
+
+    status: int
+    headers: dict[str, str]
+    content: dict[str, Any]
+    rest: bytes
+
+    @property
+    def slug(self) -> str:
+        """Which problem it is."""
+        assert self.headers["content-type"] == "application/problem+json"
+        return cast("str", self.content["type"]).removeprefix("/problems/")
+
+
+@dataclass(frozen=True)
+class Relay:
+    """A web process on a port."""
+
+    port: int
+    log: Path
+
+    def send(self, *parts: bytes, ends: bool = False) -> Answer:
+        """Send ``parts`` and read one answer; ``ends``: the client sends no more, and says so."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS) as connection:
+            for part in parts:
+                connection.sendall(part)
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
+            return read_answer(connection, is_last=ends)
+
+    def is_served(self) -> bool:
+        """Whether anybody listens yet."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def post(self, *body: bytes, headers: bytes, ends: bool = False) -> Answer:
+        """Post ``body`` as it is, under the headers that say how it is framed."""
+        return self.send(post_head(headers), *body, ends=ends)
+
+
+def post_head(headers: bytes) -> bytes:
+    """The beginning of a post by a known caller."""
+    lines = [
+        b"POST /v1/events HTTP/1.1",
+        b"Host: relay",
+        b"Content-Type: application/json",
+        b"Authorization: Bearer " + SUBMIT_TOKEN.encode(),
+        headers,
+    ]
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def get(path: bytes, token: bytes = READ_TOKEN.encode()) -> bytes:
+    """A look-up, as bytes."""
+    return b"GET %s HTTP/1.1\r\nHost: relay\r\nAuthorization: Bearer %s\r\n\r\n" % (path, token)
+
+
+def length(size_bytes: int) -> bytes:
+    """The header that announces a body of that size."""
+    return b"Content-Length: %d" % size_bytes
+
+
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def chunk(content: bytes) -> bytes:
+    """One chunk; the empty one is the last."""
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+def read_answer(connection: socket.socket, *, is_last: bool = False) -> Answer:
+    """The next answer on ``connection``, and all that follows it where it ought to be the last."""
+    response = HTTPResponse(connection)
+    response.begin()
+    body = response.read()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    is_json = headers["content-type"].endswith("json")
+    rest = b"".join(iter(lambda: connection.recv(65_536), b"")) if is_last else b""
+    return Answer(response.status, headers, json.loads(body) if is_json else {}, rest)
+
+
+@pytest.fixture(scope="module")
+def running(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
+    """The Procfile's web process."""
+    relay = Relay(free_port(), tmp_path_factory.mktemp("web") / "web.log")
+    environ = {
+        "REDIS_URL": valkey.url,
+        "PORT": str(relay.port),
+        "SUBMIT_TOKENS": f"orders:{SUBMIT_TOKEN}",
+        "READ_TOKENS": f"crm:{READ_TOKEN}",
+        "WEB_CONCURRENCY": "1",
+        "WEB_THREADS": "4",
+    }
+    with relay.log.open("wb") as output:
+        child = start_child(COMMAND, env={**os.environ, **environ}, cwd=ROOT, output=output)
+    wait_until(lambda: child.poll() is not None or relay.is_served(), 20, "the web process")
+    yield relay
+    stop_child(child)
+
+
+@pytest.fixture
+def relay(running: Relay, redis_url: str) -> Iterator[Relay]:
+    """The web process over an empty Redis; afterwards it serves, and nothing failed in it."""
+    _ = redis_url
+    written = running.log.stat().st_size
+    yield running
+    assert running.send(get(b"/livez")).status == 200
+    logged = running.log.read_text()[written:]
+    assert not [word for word in ("Traceback", "internal-error", '"error"') if word in logged]
+
+
+def test_a_post_with_a_length(relay: Relay) -> None:
+    """The everyday case, byte by byte on the wire."""
+    answer = relay.post(EVENT_BYTES, headers=length(len(EVENT_BYTES)))
+
+    assert (202, "/v1/events/refund-7731") == (answer.status, answer.headers["location"])
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_post_in_chunks_without_a_length(relay: Relay) -> None:
+    """A body may come in pieces of any size."""
+    pieces = [EVENT_BYTES[:1], EVENT_BYTES[1:20], EVENT_BYTES[20:], b""]
+
+    answer = relay.post(*map(chunk, pieces), headers=CHUNKED)
+
+    assert answer.status == 202
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize(("size_bytes", "status"), [(LIMIT_BYTES, 202), (LIMIT_BYTES + 1, 413)])
+def test_the_limit_is_the_same_however_a_body_is_framed(
+    relay: Relay, client: Redis, framing: str, size_bytes: int, status: int
+) -> None:
+    """64 KiB are read; of more the beginning is never taken for the whole."""
+    body = EVENT_BYTES.ljust(size_bytes)
+
+    if framing == "length":
+        answer = relay.post(body, headers=length(size_bytes))
+    else:
+        answer = relay.post(chunk(body), chunk(b""), headers=CHUNKED)
+
+    assert answer.status == status
+    assert bool(client.keys("*")) == (status == 202)
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(relay: Relay) -> None:
+    """The answer comes before the body."""
+    assert relay.post(headers=length(10**15)).slug == "too-large"
+
+
+def test_endless_chunks_are_refused_at_the_limit(relay: Relay, client: Redis) -> None:
+    """What is not the end is refused as soon as it is too much."""
+    assert (
+        relay.post(chunk(EVENT_BYTES.ljust(LIMIT_BYTES + 1)), headers=CHUNKED).slug == "too-large"
+    )
+    assert not client.keys("*")
+
+
+def test_a_body_that_is_shorter_than_announced_is_refused(relay: Relay, client: Redis) -> None:
+    """Even where what came is a whole event: the client meant to say more."""
+    answer = relay.post(EVENT_BYTES, headers=length(len(EVENT_BYTES) + 1), ends=True)
+
+    assert (400, "malformed-json") == (answer.status, answer.slug)
+    assert not client.keys("*")
+
+
+@pytest.mark.parametrize("rest", [b"", b"5", b"5\r\n", b"5\r\nabc", b"0", b"0\r\n"])
+def test_chunks_that_end_early_are_refused(relay: Relay, client: Redis, rest: bytes) -> None:
+    """Without the last, empty chunk a body is not whole, whatever it looks like."""
+    answer = relay.post(chunk(EVENT_BYTES), rest, headers=CHUNKED, ends=True)
+
+    assert (400, "malformed-json") == (answer.status, answer.slug)
+    assert not client.keys("*")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"zz\r\n\r\n",
+        b"-1\r\n\r\n",
+        b"0x0\r\n\r\n",
+        b"\r\n\r\n",
+        b"5\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcdef\r\n0\r\n\r\n",
+        b"ffffffffffffffffff\r\n{}",
+        b"0;\n\r\n\r\n",
+        b"0\r\nBad Trailer\r\n\r\n",
+        b"1" * 10_000,
+    ],
+)
+def test_broken_chunks_are_refused(relay: Relay, client: Redis, rest: bytes) -> None:
+    """What came before the break counts for nothing, nor does what follows on the connection."""
+    answer = relay.post(chunk(EVENT_BYTES), rest, get(b"/livez"), headers=CHUNKED, ends=True)
+
+    assert (400, "malformed-json") == (answer.status, answer.slug)
+    assert not answer.rest
+    assert not client.keys("*")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: x",
+        b"Content-Length: -1",
+        b"Content-Length: +5",
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding: nonsense",
+        b"Bad Header: x",
+        b"Bad-Value: a\x00b",
+        b": x",
+        b"Folded: a\r\n b",
+        b"Long: " + b"x" * 10_000,
+        b"\r\n".join(b"H%d: x" % number for number in range(200)),
+    ],
+)
+def test_a_broken_head_is_gunicorns_to_refuse(relay: Relay, client: Redis, headers: bytes) -> None:
+    """With a 4xx or 501 and the connection's end; the one answer that is no problem+json."""
+    answer = relay.post(EVENT_BYTES, headers=headers, ends=True)
+
+    assert 400 <= answer.status < 500 or answer.status == 501
+    assert not answer.rest
+    assert not client.keys("*")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"GET",
+        b"GET /livez",
+        b"GET /livez HTTP/9.9",
+        b"GET  /livez HTTP/1.1",
+        b"GET /\xff\xfe HTTP/1.1 x",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1",
+    ],
+)
+def test_what_is_not_http_is_gunicorns_to_refuse(relay: Relay, line: bytes) -> None:
+    """A 4xx, or the connection's end without a word."""
+    with socket.create_connection(("127.0.0.1", relay.port), PATIENCE_SECONDS) as connection:
+        connection.sendall(line + b"\r\nHost: relay\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    assert not answer or answer.startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1/events/a%2Fb",
+        b"/v1/events/%00",
+        b"/v1/events/%ff%fe",
+        b"/v1/events/%ed%a0%80",
+        b"/v1/events/%0d%0aX-Injected:%20yes",
+        b"/v1/events/%",
+        b"/v1/events/%zz",
+        b"/v1/events/..%2f..%2flivez",
+        b"/v1/events/../../livez",
+        b"/v1/events/" + b"a" * 4000,
+        b"/v1/chats/%00",
+        b"//v1/events/e",
+        b"/%2e%2e/v1/events/e",
+    ],
+)
+def test_odd_addresses_are_not_found(relay: Relay, path: bytes) -> None:
+    """However they are written."""
+    answer = relay.send(get(path))
+
+    assert (404, "not-found") == (answer.status, answer.slug)
+    assert "x-injected" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "target", [b"*", b"http://relay/v1/chats/c", b"relay:443", b"?", b"v1/chats/c", b"/\xff\xfe"]
+)
+def test_odd_targets_open_nothing(relay: Relay, target: bytes) -> None:
+    """Absolute and other forms of address are served or refused, but never without a token."""
+    assert relay.send(get(target, token=b"wrong")).status in {400, 401, 404}
+
+
+@pytest.mark.parametrize(
+    "token", [b"\xff\xfe", b"\xc3\xa9", SUBMIT_TOKEN.encode() + b"\xe9", b"x" * 8000, b"", b"a b"]
+)
+def test_odd_tokens_are_unauthorized(relay: Relay, token: bytes) -> None:
+    """Any byte may be in a header."""
+    answer = relay.send(get(b"/v1/chats/c", token=token))
+
+    assert (401, "unauthorized") == (answer.status, answer.slug)
+    assert answer.headers["www-authenticate"] == 'Bearer realm="chat-relay"'
+
+
+def test_a_header_that_comes_twice_is_neither(relay: Relay, client: Redis) -> None:
+    """Two tokens are no token, and two keys no key, even where both are equal."""
+    token = b"Authorization: Bearer " + SUBMIT_TOKEN.encode()
+    key = b"Idempotency-Key: refund-7731"
+    body = b'{"user_id":"u"}'
+
+    two_tokens = relay.post(body, headers=token + b"\r\n" + length(len(body)))
+    two_keys = relay.post(body, headers=b"\r\n".join([key, key, length(len(body))]))
+
+    assert two_tokens.slug == "unauthorized"
+    assert two_keys.content["errors"][0]["header"] == "Idempotency-Key"
+    assert not client.keys("*")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            b"SCRIPT_NAME",
+            marks=pytest.mark.xfail(
+                reason="gunicorn trusts it from loopback: 500, not yet turned off"
+            ),
+        ),
+        b"PATH_INFO",
+        b"Script-Name",
+        b"X-Script-Name",
+    ],
+)
+def test_a_header_cannot_move_the_address(relay: Relay, name: bytes) -> None:
+    """What is asked for stands in the request line only."""
+    request = b"GET /v1/chats/c HTTP/1.1\r\nHost: relay\r\n%s: /livez\r\n\r\n" % name
+
+    assert relay.send(request).status == 401
+
+
+def test_an_announced_body_is_asked_for(relay: Relay) -> None:
+    """``Expect: 100-continue`` gets its go-ahead, then its answer."""
+    headers = b"Expect: 100-continue\r\n" + length(len(EVENT_BYTES))
+    with socket.create_connection(("127.0.0.1", relay.port), PATIENCE_SECONDS) as connection:
+        connection.sendall(post_head(headers))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+
+        connection.sendall(EVENT_BYTES)
+
+        assert read_answer(connection).status == 202
+
+
+def test_a_refused_body_is_not_taken_for_the_next_request(relay: Relay) -> None:
+    """A request inside of an unread body stays inside of it."""
+    inner = get(b"/v1/chats/inner")
+    head = post_head(length(len(inner))).replace(b"application/json", b"text/plain")
+    with socket.create_connection(("127.0.0.1", relay.port), PATIENCE_SECONDS) as connection:
+        connection.sendall(head + inner)
+        first = read_answer(connection)
+        connection.sendall(get(b"/livez"))
+        second = read_answer(connection)
+
+    assert (415, 200) == (first.status, second.status)
+
+
+def test_the_log_holds_no_token_and_nothing_of_a_body(relay: Relay) -> None:
+    """However the request is broken, gunicorn's own messages included."""
+    written = relay.log.stat().st_size
+    marked = b'{"marked": "marked"}'
+
+    relay.post(marked, headers=length(len(marked)))
+    relay.post(marked[:-1], headers=length(len(marked)), ends=True)
+    relay.post(b"marked\r\n\r\n", headers=CHUNKED, ends=True)
+    relay.post(marked, headers=b"Idempotency-Key: marked key\r\n" + length(len(marked)))
+    relay.send(get(b"/v1/chats/c?token=marked", token=b"marked"))
+    relay.send(get(b"/v1/chats/c", token=b"marked\x00"))
+
+    logged = relay.log.read_text()[written:]
+    assert logged
+    assert not [word for word in ("marked", SUBMIT_TOKEN, READ_TOKEN) if word in logged]
+
+
+@pytest.mark.xfail(reason="gunicorn logs what it cannot read as a request; not yet filtered")
+def test_the_log_holds_nothing_of_what_overhangs_a_body(relay: Relay) -> None:
+    """A length that is too small makes the rest of the body the next request's beginning."""
+    written = relay.log.stat().st_size
+
+    relay.post(b'{}"marked"\r\n', headers=length(2), ends=True)
+
+    assert "marked" not in relay.log.read_text()[written:]

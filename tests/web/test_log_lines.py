@@ -1,0 +1,117 @@
+"""One line a request: who asked for what, and what came of it; nothing that is secret."""
+
+import json
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.store.outcomes import CREATED
+from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, Service, serve
+
+Captured = pytest.CaptureFixture[str]
+
+
+def lines(captured: Captured) -> list[dict[str, Any]]:
+    """What was logged, without what differs from time to time."""
+    entries = [json.loads(line) for line in captured.readouterr().out.splitlines()]
+    for entry in entries:
+        assert entry.pop("timestamp").endswith("Z")
+        assert 0 <= entry.pop("duration_ms", 0) < 10_000
+    return entries
+
+
+def line(**parts: Any) -> dict[str, Any]:
+    """The line of a request."""
+    return {"event": "request", "level": "info", "logger": "relay.web", **parts}
+
+
+def posted(status: int, **parts: Any) -> dict[str, Any]:
+    """The line of a post."""
+    return line(method="POST", route="/v1/events", status=status, **parts)
+
+
+def test_a_post_says_which_event_and_what_became_of_it(service: Service, capfd: Captured) -> None:
+    """New, duplicate, and reused under the same name; the caller by its name."""
+    service.post()
+    service.post()
+    service.post({**EVENT, "user_id": "other"})
+
+    known = {"caller": "orders", "event_id": "refund-7731"}
+    assert lines(capfd) == [
+        posted(202, result="accepted", **known),
+        posted(202, result="duplicate", **known),
+        posted(422, problem="event-id-reused", **known),
+    ]
+
+
+def test_a_refused_post_says_why(client: Redis, capfd: Captured) -> None:
+    """And who sent it, once that is known."""
+    service = serve(client, max_backlog=0)
+
+    service.post(Authorization="Bearer wrong")
+    service.post(Authorization=f"Bearer {READ_TOKEN}")
+    service.post(b"{broken")
+    service.post({"event_id": "not-an-event"})
+    service.post()
+
+    assert lines(capfd) == [
+        posted(401, problem="unauthorized"),
+        posted(403, problem="forbidden", caller="crm"),
+        posted(400, problem="malformed-json", caller="orders"),
+        posted(422, problem="invalid-event", caller="orders"),
+        posted(429, problem="backlog-full", caller="orders", event_id="refund-7731"),
+    ]
+
+
+def test_a_look_up_says_its_route(service: Service, capfd: Captured) -> None:
+    """The rule, not the address: a stranger writes the address."""
+    service.get("/v1/users/u/chats?limit=3")
+    service.get("/v1/chats/c")
+    service.get("/v1/nowhere")
+    service.caller.get("/anywhere")
+
+    assert lines(capfd) == [
+        line(method="GET", route="/v1/users/<user_id>/chats", status=200, caller="crm"),
+        line(
+            method="GET", route="/v1/chats/<chat_id>", status=404, caller="crm", problem="not-found"
+        ),
+        line(method="GET", route=None, status=404, caller="crm", problem="not-found"),
+        line(method="GET", route=None, status=404, problem="not-found"),
+    ]
+
+
+def test_probes_leave_no_line(service: Service, capfd: Captured) -> None:
+    """They come every few seconds, and say nothing new."""
+    service.caller.get("/livez")
+    service.caller.get("/readyz")
+
+    assert not lines(capfd)
+
+
+def test_redis_away_says_what_redis_said(cut_off: Service, capfd: Captured) -> None:
+    """For the operator; the caller is told only that nothing is confirmed."""
+    cut_off.post()
+
+    warning, request = lines(capfd)
+    assert ("redis_unavailable", "warning") == (warning["event"], warning["level"])
+    assert "refused" in warning["reason"]
+    assert request == posted(503, problem="unavailable", caller="orders", event_id="refund-7731")
+
+
+def test_no_token_key_or_body_is_logged(service: Service, capfd: Captured) -> None:
+    """Neither of an accepted request nor of a refused one."""
+    service.bench.open_gate()
+    secret = {**EVENT, "metadata": {"secret-name": "secret-value"}}
+
+    service.post(secret)
+    service.bench.worker().settle(service.bench.grant(), CREATED)
+    service.post(secret)
+    service.post({**secret, "event_id": "secret id"}, Idempotency_Key="secret-key")
+    service.post(b'{"secret": ')
+    service.post(Authorization="Bearer secret-token")
+    service.get("/v1/events/secret?secret=1", SUBMIT_TOKEN)
+
+    logged = capfd.readouterr().out
+    assert len(logged.splitlines()) == 6
+    assert not [word for word in ("secret", SUBMIT_TOKEN, READ_TOKEN, "s-1") if word in logged]

@@ -1,0 +1,133 @@
+"""Nothing is told or done without a token that has the right to it."""
+
+import hmac
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.web.service import (
+    BOTH_TOKEN,
+    EVENT,
+    READ_TOKEN,
+    SUBMIT_TOKEN,
+    Service,
+    slug,
+)
+
+OPEN = {"/livez", "/readyz", "/problems/<slug>"}
+LOOK_UPS = ["/v1/events/refund-7731", "/v1/users/u/chats", "/v1/chats/c"]
+CHALLENGE = 'Bearer realm="chat-relay"'
+
+
+def is_challenged(response: TestResponse) -> bool:
+    """Whether a bearer token was asked for."""
+    return slug(response) == "unauthorized" and response.headers["WWW-Authenticate"] == CHALLENGE
+
+
+def test_each_route_is_authenticated_or_listed_as_open(service: Service) -> None:
+    """A route that is added is closed, or somebody says here that it is open."""
+    for rule in service.caller.application.url_map.iter_rules():
+        for method in rule.methods or ():
+            path = rule.rule.replace("<", "").replace(">", "")
+
+            response = service.caller.open(path, method=method)
+
+            assert (response.status_code == 401) == (rule.rule not in OPEN)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/", "/v1/nowhere", "/v1/events/", "/v1/users/u", "/v1//events"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE", "PROPFIND"])
+def test_below_v1_strangers_learn_nothing(service: Service, path: str, method: str) -> None:
+    """Not even which addresses exist, or which methods they have."""
+    response = service.caller.open(path, method=method)
+
+    assert (401, CHALLENGE) == (response.status_code, response.headers["WWW-Authenticate"])
+    assert "Allow" not in response.headers
+
+
+def test_a_submit_token_submits_and_does_not_read(service: Service) -> None:
+    """A submitter sees the record of the event that it posts, and no other."""
+    assert service.post().status_code == 202
+    assert {"forbidden"} == {slug(service.get(path, SUBMIT_TOKEN)) for path in LOOK_UPS}
+
+
+def test_a_read_token_reads_and_does_not_submit(service: Service) -> None:
+    """And nothing is stored."""
+    refused = service.post(Authorization=f"Bearer {READ_TOKEN}")
+
+    assert slug(refused) == "forbidden"
+    assert not service.stored()
+    assert service.get("/v1/users/u/chats").status_code == 200
+
+
+def test_a_token_in_both_lists_does_both(service: Service) -> None:
+    """Rights add up."""
+    assert service.post(Authorization=f"Bearer {BOTH_TOKEN}").status_code == 202
+    assert service.get("/v1/events/refund-7731", BOTH_TOKEN).status_code == 200
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer  {} "])
+def test_the_scheme_is_read_in_any_case(service: Service, form: str) -> None:
+    """RFC 9110 has it so; spaces around the token are not part of it."""
+    assert service.post(Authorization=form.format(SUBMIT_TOKEN)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        " ",
+        "Bearer",
+        "Bearer ",
+        SUBMIT_TOKEN,
+        f"Basic {SUBMIT_TOKEN}",
+        f"Token {SUBMIT_TOKEN}",
+        f"Bearer: {SUBMIT_TOKEN}",
+        f"Bearer\t{SUBMIT_TOKEN}",
+        f'Bearer "{SUBMIT_TOKEN}"',
+        f"Bearer {SUBMIT_TOKEN},",
+        f"Bearer {SUBMIT_TOKEN}, Bearer {SUBMIT_TOKEN}",
+        f"Bearer {SUBMIT_TOKEN.upper()}",
+        f"Bearer {SUBMIT_TOKEN[:-1]}",
+        f"Bearer {SUBMIT_TOKEN}{SUBMIT_TOKEN}",
+        f"Bearer {SUBMIT_TOKEN}\xe9",
+        "Bearer \xff\xfe\x80",
+        "Bearer \x00",
+        "Bearer orders",
+        f"Bearer orders:{SUBMIT_TOKEN}",
+        f"Basic {'A' * 10_000}",
+        f"Bearer {'A' * 10_000}",
+    ],
+)
+def test_anything_else_is_no_token(service: Service, header: str | None) -> None:
+    """401 with a challenge; bytes beyond ASCII are no reason to fail."""
+    assert is_challenged(service.post(EVENT, Authorization=header))
+    assert not service.stored()
+
+
+def test_a_token_in_the_address_counts_for_nothing(service: Service) -> None:
+    """It would be in every log on the way."""
+    path = f"/v1/users/u/chats?token={READ_TOKEN}&access_token={READ_TOKEN}"
+
+    assert is_challenged(service.caller.get(path))
+
+
+def test_every_token_is_compared_whatever_is_presented(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither how many tokens there are nor which one matched shows in the time it takes."""
+    compared: list[bytes] = []
+
+    def compare(known: bytes, presented: bytes) -> bool:
+        compared.append(known)
+        return known == presented
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+
+    for token in (SUBMIT_TOKEN, BOTH_TOKEN, "wrong"):
+        compared.clear()
+        service.get("/v1/users/u/chats", token)
+        assert len(compared) == 3
