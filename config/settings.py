@@ -68,8 +68,13 @@ class Settings(BaseModel):
     key_prefix: str = Field(
         "relay", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="1 to 64 of A-Z a-z 0-9 . _ -"
     )
-    record_ttl_seconds: int = _whole(2_592_000, 60, 315_360_000)
-    event_deadline_seconds: int = _whole(86_400, 1, 315_360_000)
+    record_ttl_seconds: int = _whole(2_592_000, 1, 315_360_000)
+    event_deadline_seconds: int = Field(
+        default_factory=lambda others: min(86_400, others.get("record_ttl_seconds", 86_400)),
+        ge=1,
+        le=315_360_000,
+        description="a whole number from 1 to 315360000",
+    )
     min_replicas_acked: int = _whole(0, 0, 100)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], AnyCase] = Field(
         "INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL"
@@ -85,6 +90,10 @@ class Settings(BaseModel):
                 "raise that, or lower this, so that no event outlives its deduplication"
             )
         return seconds
+
+
+class OperatorSettings(Settings):
+    """What the operator's command line reads: where Redis is, and nothing secret besides."""
 
 
 class WebSettings(Settings):
@@ -122,8 +131,13 @@ class WorkerSettings(Settings):
     channel_access_key: HeaderSecret = Field(description=HEADER_SENTENCE)
     channel_access_secret: HeaderSecret = Field(description=HEADER_SENTENCE)
     worker_concurrency: int = _whole(16, 1, 1000)
-    call_deadline_seconds: float = _number(15, 1, 300)
-    call_connect_timeout_seconds: float = _number(3, 0.01, 300)
+    call_deadline_seconds: float = _number(15, 0.1, 300)
+    call_connect_timeout_seconds: float = Field(
+        default_factory=lambda others: min(3, others.get("call_deadline_seconds", 3)),
+        ge=0.01,
+        le=300,
+        description="a number from 0.01 to 300",
+    )
     rate_limit_per_second: float = _number(10, 0.001, 10_000)
     rate_limit_burst: int = _whole(100, 1, 1_000_000)
     breaker_threshold: int = _whole(5, 1, 1000)
@@ -157,6 +171,8 @@ def load(model: type[AnySettings], environ: Mapping[str, str]) -> AnySettings:
         settings = model.model_validate({name.lower(): text for name, text in texts.items()})
     except ValidationError as error:
         for wrong in error.errors(include_url=False, include_input=False):
+            if wrong["type"] == "default_factory_not_called":
+                continue  # the default hangs on another variable, which has a problem of its own
             field = str(wrong["loc"][0])
             problems.setdefault(field.upper(), _problem(model, field, wrong))
     if problems:  # outside of the except, so that pydantic's error is not shown with it

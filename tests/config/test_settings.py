@@ -102,7 +102,7 @@ def test_blank_is_unset(name: str, blank: str) -> None:
         ("REDIS_URL", "redis://[::1]:6379/0", "redis://[::1"),
         ("KEY_PREFIX", "relay.eu-1_a", "relay:eu"),
         ("KEY_PREFIX", "x" * 64, "x" * 65),
-        ("RECORD_TTL_SECONDS", "86400", "59"),
+        ("RECORD_TTL_SECONDS", "86400", "0"),
         ("EVENT_DEADLINE_SECONDS", "1", "0"),
         ("MIN_REPLICAS_ACKED", "2", "-1"),
         ("REDIS_ALLOW_UNSAFE", "1", "perhaps"),
@@ -213,24 +213,31 @@ def test_api_url_ends_without_a_slash(url: str, base: str) -> None:
 
 def test_event_must_end_within_its_deduplication_window() -> None:
     """An event that outlived its window could be accepted, and called, again."""
-    (problem,) = problems_of(WebSettings, WEB | {"RECORD_TTL_SECONDS": "3600"})
+    short = WEB | {"RECORD_TTL_SECONDS": "3600"}
 
-    assert problem.startswith("EVENT_DEADLINE_SECONDS: 86400 is longer than RECORD_TTL_SECONDS")
-    assert not problems_of(
-        WebSettings, WEB | {"RECORD_TTL_SECONDS": "3600", "EVENT_DEADLINE_SECONDS": "3600"}
-    )
+    (problem,) = problems_of(WebSettings, short | {"EVENT_DEADLINE_SECONDS": "3601"})
+
+    assert problem.startswith("EVENT_DEADLINE_SECONDS: 3601 is longer than RECORD_TTL_SECONDS")
+    assert load(WebSettings, short).event_deadline_seconds == 3600
+    assert load(WebSettings, WEB).event_deadline_seconds == 86_400
 
 
 def test_connecting_must_fit_in_the_call() -> None:
     """A connect timeout above the deadline of the whole call can only be a mistake."""
-    (problem,) = problems_of(WorkerSettings, WORKER | {"CALL_DEADLINE_SECONDS": "2"})
+    short = WORKER | {"CALL_DEADLINE_SECONDS": "2"}
+
+    (problem,) = problems_of(WorkerSettings, short | {"CALL_CONNECT_TIMEOUT_SECONDS": "3"})
 
     assert problem.startswith("CALL_CONNECT_TIMEOUT_SECONDS: 3 is longer than")
+    assert load(WorkerSettings, short).call_connect_timeout_seconds == 2
+    assert load(WorkerSettings, WORKER).call_connect_timeout_seconds == 3
 
 
 def test_unsafe_combination_is_told_beside_other_problems() -> None:
     """A wrong variable does not hide an unsafe combination of others."""
-    problems = problems_of(WebSettings, WEB | {"PORT": "x", "RECORD_TTL_SECONDS": "3600"})
+    unsafe = {"RECORD_TTL_SECONDS": "3600", "EVENT_DEADLINE_SECONDS": "7200"}
+
+    problems = problems_of(WebSettings, WEB | unsafe | {"PORT": "x"})
 
     assert ["EVENT_DEADLINE_SECONDS", "PORT"] == [line.partition(":")[0] for line in problems]
 
