@@ -14,12 +14,20 @@ from app.store.calls import CallStore, Limits
 from app.store.connect import connect, connect_blocking
 from app.store.events import EventStore
 from app.store.keys import Keys
+from app.store.operations import Operations
+from app.store.scripts import Scripts
 from app.web.application import create_app
 from app.web.callers import Callers, Right
 from app.worker.loop import WorkLoop
 from app.worker.process import WorkerProcess
 from app.worker.spool import Spool
-from config.settings import Settings, WebSettings, WorkerSettings, effective
+from config.settings import (
+    OperatorSettings,
+    Settings,
+    WebSettings,
+    WorkerSettings,
+    effective,
+)
 
 log = structlog.get_logger("relay")
 
@@ -29,12 +37,13 @@ EXIT_UNSAFE_REDIS = 3
 def web(settings: WebSettings) -> Flask:
     """Build the web application. Ends the process where Redis is reachable and unsafe."""
     log.info("settings", **effective(settings))
-    client = connect(settings.redis_url.get_secret_value())
+    keys = Keys(settings.key_prefix)
+    client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
     auditor = Auditor(client)
     _refuse_unsafe(auditor, settings)
     events = EventStore(
         client,
-        Keys(settings.key_prefix),
+        keys,
         record_ttl_seconds=settings.record_ttl_seconds,
         max_backlog=settings.max_backlog,
         min_replicas_acked=settings.min_replicas_acked,
@@ -67,14 +76,21 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
     )
 
 
+def operations(settings: OperatorSettings) -> Operations:
+    """Build what the operator's command line works with."""
+    keys = Keys(settings.key_prefix)
+    client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
+    return Operations(Scripts(client, keys), record_ttl_seconds=settings.record_ttl_seconds)
+
+
 def _calls(settings: WorkerSettings) -> CallStore:
-    url = settings.redis_url.get_secret_value()
-    client = connect(url)
+    url, keys = settings.redis_url.get_secret_value(), Keys(settings.key_prefix)
+    client = connect(url, slot_key=keys.tag)
     _refuse_unsafe(Auditor(client), settings)
     return CallStore(
         client,
-        connect_blocking(url),
-        Keys(settings.key_prefix),
+        connect_blocking(url, slot_key=keys.tag),
+        keys,
         base_url=settings.channel_api_url,
         limits=Limits(
             rate_per_second=settings.rate_limit_per_second,

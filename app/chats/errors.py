@@ -27,3 +27,7 @@ class StoreUnavailable(RelayError):
 
 class RecordFromNewerRelease(StoreUnavailable):
     """The record carries a version or status that this release does not know."""
+
+
+class NothingDone(RelayError):
+    """An operator's command did not apply, and changed nothing; the message says why."""

@@ -35,9 +35,9 @@ def read_record(event_id: str, fields: dict[str, str]) -> Record:
         attempts=int(fields["attempts"]),
         possible_orphan="orphan" in fields,
         duplicate_chat_ids=tuple(filter(None, fields.get("duplicates", "").split("/"))),
-        accepted_at=_instant(int(fields["accepted"])),
-        settled_at=None if settled_ms is None else _instant(settled_ms),
-        expires_at=None if settled_ms is None else _instant(settled_ms + int(fields["ttl"])),
+        accepted_at=instant(int(fields["accepted"])),
+        settled_at=None if settled_ms is None else instant(settled_ms),
+        expires_at=None if settled_ms is None else instant(settled_ms + int(fields["ttl"])),
         metadata=json.loads(fields.get("metadata", "{}")),
     )
 
@@ -97,5 +97,6 @@ def _failure(fields: dict[str, str]) -> Failure | None:
     return Failure(FailureCode(code), detail, upstream_status)
 
 
-def _instant(milliseconds: int) -> datetime:
+def instant(milliseconds: int) -> datetime:
+    """An instant of Redis, in milliseconds, as aware UTC."""
     return _EPOCH + timedelta(milliseconds=milliseconds)

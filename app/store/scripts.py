@@ -2,19 +2,22 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
 
 from app.chats.errors import StoreUnavailable
+from app.store.connect import leads_elsewhere, look_again
 from app.store.keys import Keys
 
 ACKNOWLEDGE_TIMEOUT_MS = 700
+# Whoever waits for an answer gets one within three seconds, and two tries may both time out.
+MAX_SECONDS_BEFORE_RETRY = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
 
 
@@ -39,19 +42,28 @@ class Scripts:
         return self._min_replicas_acked > 0
 
     def run(self, name: str, arg: dict[str, Any], *, acknowledge: bool = True) -> Any:
-        """Run a script; a connection that is lost on the way is replaced, once.
+        """Run a script; once more where the connection was lost, or led to the wrong server.
 
         Raises ``StoreUnavailable`` where Redis did not answer or refused: the script may have run.
         Raises ``NotAcknowledged`` where it ran, and fewer than ``min_replicas_acked`` confirmed it.
         """
         arguments = (1, self._keys.tag, json.dumps(arg, separators=(",", ":"), ensure_ascii=False))
         try:
-            try:
-                return self._evaluate(name, arguments, acknowledge=acknowledge)
-            except RedisConnectionError:
-                return self._evaluate(name, arguments, acknowledge=acknowledge)
+            return self._evaluate_again(name, arguments, acknowledge=acknowledge)
         except RedisError as error:
             raise StoreUnavailable(f"{name}: {error}") from error
+
+    def _evaluate_again(self, name: str, arguments: tuple[Any, ...], *, acknowledge: bool) -> Any:
+        began = time.monotonic()
+        try:
+            return self._evaluate(name, arguments, acknowledge=acknowledge)
+        except RedisError as error:
+            if not leads_elsewhere(error):
+                raise
+            look_again(self._client)
+            if time.monotonic() - began > MAX_SECONDS_BEFORE_RETRY:
+                raise
+        return self._evaluate(name, arguments, acknowledge=acknowledge)
 
     def _evaluate(self, name: str, arguments: tuple[Any, ...], *, acknowledge: bool) -> Any:
         text, digest = _load(name)

@@ -24,7 +24,6 @@ from app.web.incoming import Incoming, Stage
 RECEIVE_BYTES = 64 * 1024
 WRITE_SECONDS = 2.0
 SWEEP_SECONDS = 0.5
-FULL_PAUSE_SECONDS = 0.1
 OTHER_FILES = 64  # what a process has open besides its clients: listeners, pipes, logs
 
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -82,13 +81,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._waiting: dict[Connection, float] = {}  # until when; who waits longest comes first
-        self._is_full = False
+        self._allowed = 0
         self._swept_at = 0.0
 
     def init_process(self) -> None:
-        """Start, with as many connections as the system allows this process to have."""
+        """Start, with as many connections as the system leaves room for."""
         spare = OTHER_FILES + 2 * self.cfg.threads
-        self.worker_connections = _allow_files(self.worker_connections + spare) - spare
+        self._allowed = _allow_files(self.worker_connections + spare) - spare
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -96,8 +95,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         try:
             sock, client = listener.accept()
         except OSError as error:
-            self._is_full = error.errno in _NO_ROOM
-            if error.errno not in _NO_ROOM | _NOBODY_THERE:
+            if error.errno in _NO_ROOM:
+                self.worker_connections = self.nr_conns  # until the next sweep
+            elif error.errno not in _NOBODY_THERE:
                 raise
         else:
             self.nr_conns += 1
@@ -133,14 +133,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def murder_pending(self) -> None:
         """After each turn of the loop: make room, and end what has waited too long."""
-        if self._is_full and not self._waiting:
-            time.sleep(FULL_PAUSE_SECONDS)  # threads must end first; accept() would fail on and on
-        while self._waiting and (self._is_full or self.nr_conns >= self.worker_connections):
+        if self._waiting and self.nr_conns >= self.worker_connections:
             self._drop(next(iter(self._waiting)))
-            self._is_full = False
         now = time.monotonic()
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
+            self.worker_connections = self._allowed
             for conn in [conn for conn, until in self._waiting.items() if until <= now]:
                 self._give_up(conn)
 
@@ -184,7 +182,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.enqueue_req(conn)
 
     def _give_up(self, conn: Connection) -> None:
-        if conn.incoming.stage is Stage.BODY and not conn.is_answered:
+        if conn.incoming.stage is Stage.BODY and not conn.is_answered and self.alive:
             self._hand_over(conn)
         else:
             self._drop(conn)

@@ -47,8 +47,11 @@ class _SpoolFile:
     @classmethod
     def create(cls, directory: Path) -> "_SpoolFile":
         path = directory / f"{os.getpid()}-{secrets.token_hex(8)}.jsonl"
-        handle = path.open("xb", buffering=0)
+        unlocked = path.with_suffix(".new")
+        handle = unlocked.open("xb", buffering=0)
         fcntl.flock(handle, fcntl.LOCK_EX)
+        # Others see it from here on; unlocked it would be taken for a dead process's, and removed.
+        unlocked.rename(path)
         _sync_directory(directory)
         return cls(path, handle)
 
@@ -63,11 +66,18 @@ class _SpoolFile:
         except BlockingIOError:
             handle.close()
             return None
+        if not path.exists():
+            # Whoever had it locked until now is done with it.
+            handle.close()
+            return None
         return cls(path, handle)
 
     def append(self, answer: Answer) -> None:
         # The line break in front ends whatever a full disk left of an earlier line.
-        self._handle.write(b"\n" + _JSON.dump_json(answer) + b"\n")
+        rest = b"\n" + _JSON.dump_json(answer) + b"\n"
+        while rest:
+            # A disk that gets full takes a part without a word, and refuses the next one.
+            rest = rest[os.write(self._handle.fileno(), rest) :]
         os.fsync(self._handle.fileno())
 
     def read(self) -> Iterator[Answer]:
@@ -105,6 +115,7 @@ class Spool:
         self._held: list[Answer] = []
         self._kept: list[_Kept] = []
         self._own: _SpoolFile | None = None
+        self._unreadable: set[Path] = set()
 
     @contextmanager
     def holding(self, answer: Answer) -> Iterator[None]:
@@ -126,8 +137,12 @@ class Spool:
             self._kept.append(_Kept(answer, self._write(answer)))
 
     def keep_held(self) -> None:
-        """Write down what is being settled right now: the process ends before that does."""
-        for answer in list(self._held):
+        """Write down what is being settled right now: the process ends before that does.
+
+        What no file has yet, since the disk refused it, is tried once more.
+        """
+        unwritten = [kept.answer for kept in list(self._kept) if kept.file is None]
+        for answer in [*self._held, *unwritten]:
             self.keep(answer)
 
     def drain(self, settle: Callable[[Answer], object]) -> None:
@@ -158,9 +173,18 @@ class Spool:
 
     def _adopt(self) -> None:
         for path in sorted(self._directory.glob("*.jsonl")):
-            with self._lock:
-                if file := _SpoolFile.adopt(path):
-                    self._read(file)
+            try:
+                with self._lock:
+                    if file := _SpoolFile.adopt(path):
+                        self._read(file)
+            except OSError as error:
+                self._say_unreadable(path, error)
+
+    def _say_unreadable(self, path: Path, error: OSError) -> None:
+        """Once for each file; it holds up no other."""
+        if path not in self._unreadable:
+            self._unreadable.add(path)
+            log.error("spool_file_unreadable", path=str(path), reason=str(error))
 
     def _read(self, file: _SpoolFile) -> None:
         kept = [_Kept(answer, file) for answer in file.read()]

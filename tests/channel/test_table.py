@@ -18,6 +18,7 @@ from app.chats.outcome import (
 from tests.channel.calls import AMPLE_SECONDS, SHORT_SECONDS, client_of, http, open_chat
 from tests.channel.raw_server import RawServer, say
 from tests.stack.channel_io import Behaviour, ChannelIo
+from tests.stack.processes import wait_until
 
 B = Behaviour
 NOT_FOUND = FailureCode.USER_NOT_FOUND
@@ -113,16 +114,23 @@ def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: Row) -> None
 
     deadline = time.monotonic() + row.seconds
     outcome = client_of(stand_in.url).open_chat(user_id, deadline=deadline)
+    wait_until(lambda: len(requests_of(stand_in, user_id)) > 0, 5, "the request to arrive")
+    wait_until(lambda: len(stand_in.creates_of(user_id)) >= row.creates, 5, "the chat to be made")
     creates = len(stand_in.creates_of(user_id))
     stand_in.release()
 
     path = f"/open/v4/users/{user_id}/user-chats"
-    requests = [request for request in stand_in.requests if f"/{user_id}/" in request.path]
     assert row.outcome is type(outcome)
     assert row.status == outcome.upstream_status
     assert row.code == getattr(outcome, "code", None)
     assert row.creates == creates
-    assert [("POST", path, b"")] == [(said.method, said.path, said.body) for said in requests]
+    assert [("POST", path, b"")] == requests_of(stand_in, user_id)
+
+
+def requests_of(stand_in: ChannelIo, user_id: str) -> list[tuple[str, str, bytes]]:
+    """What the stand-in was asked about one user: method, path and body."""
+    asked = [(said.method, said.path, said.body) for said in stand_in.requests]
+    return [request for request in asked if f"/{user_id}/" in request[1]]
 
 
 def test_the_walk_knows_every_behaviour() -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -28,6 +28,9 @@ FIELDS = {
 }
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
+# The machine may be busy, and a first run learns the characters of Unicode by the way.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 def judge(content: Any) -> OpenChatEvent | None:
     """The event, or nothing where it is refused as it should be."""
@@ -37,12 +40,14 @@ def judge(content: Any) -> OpenChatEvent | None:
         return None
 
 
+@patient
 @given(JSON | st.fixed_dictionaries({}, optional={**FIELDS, "other": JSON}))
 def test_anything_is_judged(content: Any) -> None:
     """No value raises anything but a validation error."""
     judge(content)
 
 
+@patient
 @given(st.fixed_dictionaries(FIELDS))
 def test_an_event_can_be_stored(content: dict[str, Any]) -> None:
     """What is let through has a fingerprint, and text that UTF-8 can carry."""
@@ -53,6 +58,7 @@ def test_an_event_can_be_stored(content: dict[str, Any]) -> None:
         assert str(judged.metadata | {judged.event_id: judged.user_id}).encode()
 
 
+@patient
 @given(
     st.datetimes(
         min_value=datetime(1, 1, 2),  # noqa: DTZ001 - the strategy adds the offset

@@ -10,7 +10,7 @@ from app.chats.event import OnUnknown, OpenChatEvent
 from tests.chats.events import complaint, event
 
 ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-NOT_STRINGS = [7, 7.5, True, [], ["a"], {}, {"a": "b"}]
+NOT_STRINGS = [7, 7.5, True, b"a", [], ["a"], {}, {"a": "b"}]
 TIME_WANTED = "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z"
 NO_SUCH_TIME = "is not a time that exists"
 

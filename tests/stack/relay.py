@@ -115,7 +115,7 @@ class Caller:
         """Whether ``/readyz`` answers 200 now."""
         try:
             return self.get("/readyz").ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _send(

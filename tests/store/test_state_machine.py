@@ -6,6 +6,7 @@ what was said to whom. A failure prints the steps, and a blob that repeats them.
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -33,8 +34,10 @@ from tests.store.bench import Bench, event_of
 from tests.store.outcomes import NOT_SENT, OUTCOMES, created
 from tests.store.rules import broken_rules
 
+T = TypeVar("T")
+
 EXAMPLES = settings(
-    max_examples=150, stateful_step_count=50, deadline=None, derandomize=True, print_blob=True
+    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, print_blob=True
 )
 
 IDS = ("e1", "e2", "e3")
@@ -49,6 +52,11 @@ class Answer:
 
     grant: Grant
     outcome: Outcome
+
+
+def some(found: T | None) -> MultipleResults[T]:
+    """What a rule adds to its bundle: one thing or nothing."""
+    return multiple() if found is None else multiple(found)
 
 
 class Workers(RuleBasedStateMachine):
@@ -101,7 +109,7 @@ class Workers(RuleBasedStateMachine):
     @rule(target=grants)
     def take(self) -> MultipleResults[Grant]:
         """Want work, and hear the reply."""
-        return self.hear(new_token())
+        return some(self.hear(new_token()))
 
     @rule(target=tokens, is_run=st.booleans())
     def take_and_hear_nothing(self, *, is_run: bool) -> str:
@@ -114,32 +122,28 @@ class Workers(RuleBasedStateMachine):
     @rule(target=grants, token=tokens)
     def take_again(self, token: str) -> MultipleResults[Grant]:
         """Repeat a take, or let a delayed one arrive."""
-        return self.hear(token)
+        return some(self.hear(token))
 
-    @rule(token=tokens)
-    def release_unheard(self, token: str) -> None:
-        """Give up a take whose reply never came, or that has not even arrived."""
-        self.release(token)
-
-    @rule(grant=consumes(grants))
-    def release_unused(self, grant: Grant) -> None:
-        """Give back a grant that came too late to be used."""
-        self.release(grant.token)
+    @rule(token=st.one_of(tokens, grants.map(lambda grant: grant.token)))
+    def release(self, token: str) -> None:
+        """Give up a take whose reply came too late, or not at all; never one that was used."""
+        if token not in self.used:
+            self.worker.release(token)
+            self.released.add(token)
 
     @rule(target=answers, grant=consumes(grants), kind=KINDS)
     def call(self, grant: Grant, kind: str) -> MultipleResults[Answer]:
-        """Use the grant, once and in time: one call, which may create a chat."""
-        if grant.token in self.used | self.released:
-            return multiple()
-        self.used.add(grant.token)
-        if (grant.event_id, grant.attempt) in self.overdue:
-            return multiple(Answer(grant, NOT_SENT))
-        outcome = OUTCOMES[kind]
-        if isinstance(outcome, Created):
-            outcome = created(f"{grant.event_id}-{grant.attempt}")
-        if isinstance(outcome, Created | Unknown):
-            self.made[grant.event_id] += 1
-        return multiple(Answer(grant, outcome))
+        """Use a grant, perhaps late."""
+        return some(self.use(grant, kind))
+
+    @rule(target=answers, kind=KINDS, is_settled=st.booleans())
+    def work(self, kind: str, *, is_settled: bool) -> MultipleResults[Answer]:
+        """Take and call, as on a good day; the answer may come late, or never."""
+        grant = self.hear(new_token())
+        answer = self.use(grant, kind) if grant else None
+        if answer and is_settled:
+            self.settle(answer)
+        return some(answer)
 
     @rule(answer=answers)
     def settle(self, answer: Answer) -> None:
@@ -190,7 +194,7 @@ class Workers(RuleBasedStateMachine):
             assert self.published.setdefault(event_id, record.chat.id) == record.chat.id
         assert record.chat or event_id not in self.published
 
-    def hear(self, token: str) -> MultipleResults[Grant]:
+    def hear(self, token: str) -> Grant | None:
         """Let a take arrive, after every backoff, pause and cool-down; a probe finds all well."""
         self.let_time_pass()
         taken = self.worker.take(token).taken
@@ -198,14 +202,14 @@ class Workers(RuleBasedStateMachine):
             self.worker.probed(token, problem=None)
             taken = self.worker.take(token).taken
         if not isinstance(taken, Grant):
-            return multiple()
+            return None
         self.check_grant(taken)
-        return multiple(taken)
+        return taken
 
     def let_time_pass(self) -> None:
         """End all that waits for its time, so that a run depends on no clock; calls go on."""
-        for event_id in self.bench.queue("due"):
-            self.bench.make_due(event_id)
+        for event_id in IDS:
+            self.bench.move("due", event_id, 1)
         self.bench.set_gate(pause_until=1, open_until=1, trial_until=1)
 
     def check_grant(self, grant: Grant) -> None:
@@ -215,11 +219,19 @@ class Workers(RuleBasedStateMachine):
         assert self.called.setdefault(attempt, grant.token) == grant.token
         assert list(self.called.values()).count(grant.token) == 1
 
-    def release(self, token: str) -> None:
-        """Give back what was or will be granted; a worker that has called never does."""
-        if token not in self.used:
-            self.worker.release(token)
-            self.released.add(token)
+    def use(self, grant: Grant, kind: str) -> Answer | None:
+        """Make one call under a grant that was not given back, and send nothing past its time."""
+        if grant.token in self.used | self.released:
+            return None
+        self.used.add(grant.token)
+        if (grant.event_id, grant.attempt) in self.overdue:
+            return Answer(grant, NOT_SENT)
+        outcome = OUTCOMES[kind]
+        if isinstance(outcome, Created):
+            outcome = created(f"{grant.event_id}-{grant.attempt}")
+        if isinstance(outcome, Created | Unknown):
+            self.made[grant.event_id] += 1
+        return Answer(grant, outcome)
 
 
 def test_every_interleaving_keeps_the_invariants(client: Redis) -> None:

@@ -36,7 +36,10 @@ LOGGED = {
 }
 
 # The fixtures last over all examples of a test; each example looks at its own traces only.
-hostile = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+hostile = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 def post(service: Service, body: bytes, *headers: tuple[str, str]) -> TestResponse:

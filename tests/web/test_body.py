@@ -1,8 +1,11 @@
 """A body that is not JSON in UTF-8 is refused, and so is one that is too large to be an event."""
 
+import io
 import json
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize, NoMoreData
+from werkzeug.test import TestResponse
 
 from app.web.reading import MAX_BODY_BYTES
 from tests.web.service import EVENT, SUBMIT_TOKEN, Service, problem, slug
@@ -108,8 +111,6 @@ def test_64_kib_are_read_and_not_one_byte_more(service: Service) -> None:
         (b'{"a":"\xc0\x80"}', "The body is not UTF-8 at byte 6."),
         (b"[" * 65_536, "The body is nested too deeply."),
         (b'{"a":' * 13_000, "The body is nested too deeply."),
-        (b'{"a":' * 9_000 + b"1" + b"}" * 9_000, "The body is nested too deeply."),
-        (b"[" * 32_000 + b"]" * 32_000, "The body is nested too deeply."),
     ],
 )
 def test_what_is_not_json_is_refused(service: Service, body: bytes, detail: str | None) -> None:
@@ -121,15 +122,34 @@ def test_what_is_not_json_is_refused(service: Service, body: bytes, detail: str 
     assert not service.stored()
 
 
-class Stalled:
-    """A body that does not come: reading it fails as a socket does."""
+@pytest.mark.parametrize(
+    "body", [b'{"a":' * 9_000 + b"1" + b"}" * 9_000, b"[" * 32_000 + b"]" * 32_000]
+)
+def test_deep_nesting_is_refused(service: Service, body: bytes) -> None:
+    """As too deep, or as no event where this Python can read it: how deep it goes differs."""
+    assert slug(service.post(body)) in {"malformed-json", "invalid-event"}
+    assert not service.stored()
 
-    def __init__(self, error: OSError) -> None:
+
+class Broken:
+    """A body that cannot be read to its end: reading it fails as gunicorn's does."""
+
+    def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def read(self, _size_bytes: int = -1) -> bytes:
+    def read(self, _size_bytes: int) -> bytes:
         """Fail."""
         raise self.error
+
+
+def post_stream(service: Service, stream: object, *, length: str | None) -> TestResponse:
+    """Post what a server would read from a connection, announced as ``length`` or in chunks."""
+    return service.caller.post(
+        "/v1/events",
+        headers={"Authorization": f"Bearer {SUBMIT_TOKEN}", "Content-Type": "application/json"},
+        environ_overrides={"wsgi.input": stream, "wsgi.input_terminated": True}
+        | ({"HTTP_TRANSFER_ENCODING": "chunked"} if length is None else {"CONTENT_LENGTH": length}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,18 +158,42 @@ class Stalled:
         (TimeoutError("timed out"), "body-timeout"),
         (BlockingIOError(11, "Resource temporarily unavailable"), "body-timeout"),
         (ConnectionResetError(104, "Connection reset by peer"), "malformed-json"),
+        (NoMoreData(), "malformed-json"),
+        (InvalidChunkSize(b"zz"), "malformed-json"),
     ],
 )
 def test_a_body_that_does_not_come_is_given_up(
-    service: Service, error: OSError, expected: str
+    service: Service, error: Exception, expected: str
 ) -> None:
     """408 where time ran out; the connection ends, since what remains of it would be in the way."""
-    response = service.caller.post(
-        "/v1/events",
-        headers={"Authorization": f"Bearer {SUBMIT_TOKEN}", "Content-Type": "application/json"},
-        environ_overrides={"wsgi.input": Stalled(error), "CONTENT_LENGTH": "100"},
-    )
+    response = post_stream(service, Broken(error), length="100")
 
     assert slug(response) == expected
     assert response.headers["Connection"] == "close"
     assert not service.stored()
+
+
+def test_a_body_is_as_long_as_it_was_announced(service: Service) -> None:
+    """The beginning of a body is refused, even where it is a whole event."""
+    cut_off = post_stream(service, io.BytesIO(TEXT.encode()), length=str(len(TEXT) + 1))
+
+    assert slug(cut_off) == "malformed-json"
+    assert cut_off.headers["Connection"] == "close"
+    assert not service.stored()
+    assert post_stream(service, io.BytesIO(TEXT.encode()), length=str(len(TEXT))).status_code == 202
+
+
+def test_chunks_have_the_same_limit(service: Service) -> None:
+    """What is read is counted, and the first 64 KiB are never taken for the whole."""
+    too_large = post_stream(service, io.BytesIO(padded(65_537)), length=None)
+
+    assert slug(too_large) == "too-large"
+    assert not service.stored()
+    assert post_stream(service, io.BytesIO(padded(65_536)), length=None).status_code == 202
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_read(service: Service) -> None:
+    """The answer does not wait for it."""
+    response = post_stream(service, Broken(AssertionError("it was read")), length="65537")
+
+    assert slug(response) == "too-large"

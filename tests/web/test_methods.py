@@ -47,7 +47,6 @@ def test_head_answers_as_get_without_a_body(service: Service, path: str) -> None
         "/v1",
         "/events",
         "/v2/events",
-        "//v1/events",
         "/livez/",
         "/LIVEZ",
         "/%00",
@@ -58,3 +57,9 @@ def test_head_answers_as_get_without_a_body(service: Service, path: str) -> None
 def test_other_addresses_are_not_found(service: Service, path: str) -> None:
     """404 outside of ``/v1`` for everybody, and never a redirect."""
     assert slug(service.caller.get(path)) == "not-found"
+
+
+@pytest.mark.parametrize("path", ["/v1//events", "/v1/events/", "/v1/users//chats", "/v1/users/u/"])
+def test_addresses_are_taken_as_they_are(service: Service, path: str) -> None:
+    """A slash too many is another address, and not silently the one that was meant."""
+    assert slug(service.get(path)) == "not-found"

@@ -4,9 +4,10 @@ import html
 import json
 
 import pytest
+from redis import Redis
 
 from app.web.problems import OF_ERROR, OF_STATUS, PROBLEMS, Problem
-from tests.web.service import Service, slug
+from tests.web.service import Service, serve, slug
 
 ALL = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -74,3 +75,22 @@ def test_the_tables_name_problems_that_exist() -> None:
 def test_other_pages_do_not_exist(service: Service, name: str) -> None:
     """404, as a problem."""
     assert slug(service.caller.get(f"/problems/{name}")) == "not-found"
+
+
+def test_a_fault_of_ours_is_answered_and_logged(
+    client: Redis, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """500 as a problem that tells nothing; where it was is in the log, and the next is served."""
+    service = serve(client)
+    service.post()
+    service.bench.set_fields("refund-7731", attempts="not a number")
+
+    response = service.get("/v1/events/refund-7731")
+
+    failed, request = map(json.loads, capfd.readouterr().out.splitlines()[-2:])
+    assert slug(response) == "internal-error"
+    assert "not a number" not in response.text
+    assert ("request_failed", "error") == (failed["event"], failed["level"])
+    assert "read_record" in failed["exception"]
+    assert (500, "internal-error") == (request["status"], request["problem"])
+    assert service.get("/v1/users/u/chats").status_code == 200

@@ -8,8 +8,10 @@ local id = arg.event_id
 local known = read(id)
 
 if known then
-  -- What a newer release wrote is not compared: its fingerprint may be of another kind.
-  if is_readable(known) and known.fingerprint ~= arg.fingerprint then return {'reused'} end
+  -- Not compared is what a newer release wrote (its fingerprint may be of another kind), and what was read
+  -- back from a log, which holds none.
+  local is_comparable = is_readable(known) and known.fingerprint
+  if is_comparable and known.fingerprint ~= arg.fingerprint then return {'reused'} end
   -- WAIT waits for this connection's last write; without one it would confirm nothing.
   if arg.is_acknowledged then redis.call('HSET', event_key(id), 'v', known.v) end
   return {'duplicate', as_flat(known)}

@@ -19,7 +19,8 @@
 -- The record's fields: v, status, user, fingerprint, accepted, ttl (ms), attempt (the fence, only grows),
 -- attempts (grants less those given back); and where they apply: on_unknown, metadata (JSON), token (of
 -- the grant), unknowns (attempts whose end nobody knows), consented (the automatic consent is used up),
--- orphan, chat_id, chat (JSON), duplicates (chat ids joined by "/"), failure (JSON), settled, history (JSON).
+-- orphan, since (when its deadline began anew), chat_id, chat (JSON), duplicates (chat ids joined by "/"),
+-- failure (JSON), settled, history (JSON).
 
 local VERSION = '1'
 local STATUSES = {accepted = true, calling = true, opened = true, failed = true, unknown = true}
@@ -91,14 +92,17 @@ end
 
 local REPEATABLE = {released = true, throttled = true, denied = true, not_sent = true}
 
--- The record's history with one entry more. Repeats of a harmless kind are counted, not listed.
-local function remember(record, what)
+-- The record's history with one entry more: of an operator's deed, `told` says who and what. Repeats of a
+-- harmless kind are counted, not listed.
+local function remember(record, what, told)
   local history = record.history and cjson.decode(record.history) or {}
   local last = history[#history]
   if last and last.what == what and REPEATABLE[what] then
     last.at, last.attempt, last.times = now, tonumber(record.attempt), (last.times or 1) + 1
   else
-    history[#history + 1] = {at = now, what = what, attempt = tonumber(record.attempt)}
+    told = told or {}
+    history[#history + 1] = {at = now, what = what, attempt = tonumber(record.attempt),
+      by = told.by, action = told.action, chat_id = told.chat_id}
   end
   if #history > MAX_HISTORY then table.remove(history, 1) end
   return cjson.encode(history)
@@ -141,6 +145,17 @@ local function fail(id, record, failure, changes)
   finish(id, record, 'failed', changes)
   redis.call('ZADD', FAILED, now, id)
   redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', now - tonumber(record.ttl))
+end
+
+-- → opened. `changes` has chat_id and chat. I5: only a record without a chat may come here.
+local function open(id, record, changes)
+  changes.failure = false
+  finish(id, record, 'opened', changes)
+  redis.call('SET', key('chat:' .. record.chat_id), id, 'NX', 'PX', record.ttl)
+  local user = key('user:' .. record.user)
+  redis.call('ZADD', user, now, id)
+  redis.call('ZREMRANGEBYRANK', user, 0, -MAX_CHATS_OF_USER - 1)
+  if redis.call('PTTL', user) < tonumber(record.ttl) then redis.call('PEXPIRE', user, record.ttl) end
 end
 
 -- The attempt ended and nobody knows whether it created a chat. I3: from here to another call only by

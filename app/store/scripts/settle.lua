@@ -29,22 +29,13 @@ local function append_duplicate(record)
   return 'duplicate'
 end
 
-local function index(record)
-  redis.call('SET', key('chat:' .. arg.chat_id), id, 'NX', 'PX', record.ttl)
-  local user = key('user:' .. record.user)
-  redis.call('ZADD', user, now, id)
-  redis.call('ZREMRANGEBYRANK', user, 0, -MAX_CHATS_OF_USER - 1)
-  if redis.call('PTTL', user) < tonumber(record.ttl) then redis.call('PEXPIRE', user, record.ttl) end
-end
-
 -- I5: on an opened record another chat is evidence; the published id never changes.
 local function created(record)
   if record.status == 'opened' then return append_duplicate(record) end
-  local changes = {chat_id = arg.chat_id, chat = arg.chat, failure = false}
+  local changes = {chat_id = arg.chat_id, chat = arg.chat}
   local is_late = record.status ~= 'calling' or tonumber(record.attempt) ~= attempt
   if is_late then changes.history = remember(record, 'opened_late') end
-  finish(id, record, 'opened', changes)
-  index(record)
+  open(id, record, changes)
   return 'opened'
 end
 

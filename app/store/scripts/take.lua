@@ -59,7 +59,7 @@ local function find_lost()
 end
 
 local function is_expired(record)
-  return now - tonumber(record.accepted) > arg.event_deadline_ms
+  return now - tonumber(record.since or record.accepted) > arg.event_deadline_ms
 end
 
 -- The first event that may be called, past what is cleaned up on the way; nil if there is none.

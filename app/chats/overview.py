@@ -1,0 +1,44 @@
+"""What an operator sees: how the relay stands, and what happened to one event."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.chats.record import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """How the relay stands. ``breaker`` is ``closed``, ``open`` or ``half_open``."""
+
+    waiting: int
+    calling: int
+    held: int
+    failed: int
+    oldest_waiting_seconds: float
+    breaker: str
+    breaker_reason: str | None
+    paused_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened to an event; ``times`` in a row, if the same happened again.
+
+    ``by`` is the operator who did it, ``chat_id`` what was said of a chat.
+    """
+
+    at: datetime
+    what: str
+    attempt: int
+    times: int = 1
+    by: str | None = None
+    action: str | None = None
+    chat_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A record, and what happened to it out of the ordinary, oldest first."""
+
+    record: Record
+    moments: tuple[Moment, ...]

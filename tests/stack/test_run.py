@@ -1,0 +1,170 @@
+"""``make run``: one command, a relay to try, and nothing left behind when it ends."""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.stack.processes import free_port, kill_child, start_child, wait_until
+from tests.stack.relay import ROOT
+
+READY = "Ctrl-C stops everything."
+OF_ANOTHER_STACK = ("REDIS_URL", "CHANNEL_ACCESS_KEY", "SUBMIT_TOKENS", "READ_TOKENS", "SPOOL_DIR")
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and PR_SET_PDEATHSIG")
+
+
+class Stack:
+    """A local stack, as ``make run`` starts it, but with its data in ``data``."""
+
+    def __init__(self, data: Path, port: int | str) -> None:
+        """Start it."""
+        self.data = data
+        self.port = port
+        self._output = data.parent / f"output-{port}-{len([*data.parent.iterdir()])}"
+        command = [sys.executable, "-m", "tests.stack", "--data", str(data)]
+        ours = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_STACK}
+        with self._output.open("wb") as output:
+            self.child = start_child(
+                command, env={**ours, "PORT": str(port)}, cwd=ROOT, output=output
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed."""
+        return self._output.read_text()
+
+    def wait_until_ready(self) -> None:
+        """Return once it has said how to go on."""
+        wait_until(lambda: READY in self.output or self.child.poll() is not None, 60, READY)
+        assert READY in self.output, self.output
+
+    def refusal(self) -> tuple[int, str]:
+        """How it ended, since it could not run."""
+        return self.child.wait(60), self.output
+
+    def processes(self) -> set[Path]:
+        """Its own process and all below it."""
+        parents = {stat.parent: parent_of(stat) for stat in Path("/proc").glob("[0-9]*/stat")}
+        found = {Path(f"/proc/{self.child.pid}")}
+        while more := {path for path, parent in parents.items() if parent in found} - found:
+            found |= more
+        return found
+
+
+def parent_of(stat: Path) -> Path | None:
+    """The parent of a process, https://www.man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
+    try:
+        return Path("/proc") / stat.read_text().rpartition(")")[2].split()[1]
+    except OSError:
+        return None  # it has just ended
+
+
+def run_curl(line: str) -> requests.Response:
+    """Do what a ``curl`` line says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-i", action="store_true")
+    parser.add_argument("-H", action="append", default=[])
+    parser.add_argument("-d")
+    parser.add_argument("url")
+    told = parser.parse_args(shlex.split(line)[1:])
+    headers = dict(header.split(": ", 1) for header in told.H)
+    with requests.Session() as session:
+        session.trust_env = False
+        method = "POST" if told.d else "GET"
+        return session.request(method, told.url, headers=headers, data=told.d, timeout=10)
+
+
+def check_end(stack: Stack, number: signal.Signals) -> None:
+    """The signal stops everything in order, with code 0, and no process stays."""
+    processes = stack.processes()
+    stack.child.send_signal(number)
+
+    assert 0 == stack.child.wait(60)
+    assert stack.output.endswith("Stopping: the calls under way are finished first.\nStopped.\n")
+    assert [] == [path for path in processes if path.exists()]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that runs; in the end SIGTERM stops it, as a supervisor would."""
+    stack = Stack(tmp_path_factory.mktemp("stack") / "data", free_port())
+    stack.wait_until_ready()
+    yield stack
+    check_end(stack, signal.SIGTERM)
+
+
+@pytest.fixture
+def another(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
+    """One more stack beside the first, with data and port of its own."""
+    another = Stack(tmp_path / "data", free_port())
+    another.wait_until_ready()
+    yield another
+    kill_child(another.child)
+
+
+def test_it_shows_a_chat_and_how_to_get_one(stack: Stack) -> None:
+    """The sample's record has its ids, and each line with ``curl`` does what it promises."""
+    sample: dict[str, Any]
+    sample, _ = json.JSONDecoder().raw_decode(stack.output, stack.output.index("{"))
+    lines = stack.output.replace("\\\n", "").splitlines()
+
+    answers = [run_curl(line) for line in lines if line.startswith("  curl")]
+
+    assert ("opened", True) == (sample["status"], sample["created"])
+    posted, of_event, of_user, of_chat, live, ready, problem = answers
+    assert (202, "refund-7731") == (posted.status_code, posted.json()["event_id"])
+    assert sample == of_event.json() == of_chat.json()
+    assert sample in of_user.json()["chats"]
+    assert [200, 200, 200] == [answer.status_code for answer in (live, ready, problem)]
+
+
+def test_a_taken_port_is_told(stack: Stack, tmp_path: Path) -> None:
+    """And what to do about it."""
+    refused = Stack(tmp_path / "data", stack.port)
+
+    sentence = f"port {stack.port} is in use; choose another: make run PORT=8010\n"
+    assert (1, sentence) == refused.refusal()
+
+
+def test_what_is_no_port_is_told(tmp_path: Path) -> None:
+    """In the words of web's own settings."""
+    refused = Stack(tmp_path / "data", "http")
+
+    assert (1, "PORT: must be a whole number from 1 to 65535\n") == refused.refusal()
+
+
+def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
+    """Two servers never write the same files; the first one goes on."""
+    refused = Stack(stack.data, free_port())
+
+    code, output = refused.refusal()
+
+    assert (1, 1) == (code, len(output.splitlines()))
+    assert f"another Valkey uses {stack.data}" in output
+    assert stack.child.poll() is None
+
+
+def test_ctrl_c_ends_all_that_it_started(another: Stack) -> None:
+    """In order, and with code 0."""
+    check_end(another, signal.SIGINT)
+
+
+@only_linux
+def test_killed_it_leaves_nothing_behind(another: Stack) -> None:
+    """The kernel ends what the supervisor could not."""
+    processes = another.processes()
+    assert len(processes) >= len(["supervisor", "valkey", "web", "web's process", "worker"])
+
+    another.child.kill()
+    another.child.wait()
+
+    wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")

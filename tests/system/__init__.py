@@ -1,0 +1,1 @@
+"""The relay as a whole: real processes, by the commands of the Procfile, over a real Redis."""

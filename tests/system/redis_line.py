@@ -1,0 +1,86 @@
+"""The line to Redis, as a proxy that tests cut: what is on its way is lost, and nobody is told."""
+
+import socket
+from contextlib import suppress
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+GRANT = b"$2\r\ngo\r\n"  # the word in a take's reply, as Redis sends strings
+
+
+class RedisLine:
+    """Passes everything between clients and the Redis at ``port``, until it is cut."""
+
+    def __init__(self, port: int) -> None:
+        """Pass nothing yet."""
+        self._is_cut = Event()
+        self._mark: bytes | None = None
+        self._upstream = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        """The address, as ``REDIS_URL`` takes it."""
+        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+
+    def cut(self) -> None:
+        """Lose all that is said from now on; connections stay, as when packets are dropped."""
+        self._is_cut.set()
+
+    def cut_at(self, mark: bytes) -> None:
+        """Cut at the first reply in which ``mark`` is: Redis did it, and nobody hears of it."""
+        self._mark = mark
+
+    def wait_for_cut(self) -> None:
+        """Return once it is cut. Raises TimeoutError."""
+        if not self._is_cut.wait(30):
+            raise TimeoutError("the line was not cut")
+
+    def mend(self) -> None:
+        """Serve new connections as before; those that lost something are closed."""
+        self._mark = None
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._ends.clear()
+        self._is_cut.clear()
+
+    def __enter__(self) -> Self:
+        """Serve."""
+        Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it and everything on it."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.mend()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._upstream)
+                self._ends += [client, server]
+                self._pump(client, server, is_reply=False)
+                self._pump(server, client, is_reply=True)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, *, is_reply: bool) -> None:
+        def pump() -> None:
+            with source, suppress(OSError):
+                while passing := source.recv(65_536):
+                    if is_reply and self._mark and self._mark in passing:
+                        self._is_cut.set()
+                    if not self._is_cut.is_set():
+                        sink.sendall(passing)
+            with suppress(OSError):
+                sink.shutdown(socket.SHUT_RDWR)
+
+        Thread(target=pump, daemon=True).start()

@@ -1,0 +1,91 @@
+"""Channel.io is away, or we have the wrong key or address: events wait, and none is burnt."""
+
+import pytest
+
+from tests.stack.channel_io import Behaviour
+from tests.stack.relay import Process
+from tests.system.deployment import Deployment
+
+EVENTS = [f"e{number}" for number in range(12)]
+
+
+def post_all(relay: Deployment) -> None:
+    """Post events of a user each."""
+    for event_id in EVENTS:
+        assert (
+            202 == relay.caller.post({"event_id": event_id, "user_id": f"u-{event_id}"}).status_code
+        )
+
+
+def waiting(relay: Deployment) -> list[str]:
+    """The events that are accepted, and of which it is known that nothing was created."""
+    records = [relay.caller.record(event_id) for event_id in EVENTS]
+    return [
+        record["event_id"]
+        for record in records
+        if (record["status"], record["created"]) == ("accepted", False)
+    ]
+
+
+def opened(relay: Deployment) -> list[str]:
+    """The events that become opened by themselves."""
+    return [relay.caller.wait_for(event_id, "opened")["event_id"] for event_id in EVENTS]
+
+
+def test_an_outage_costs_no_event(relay: Deployment, worker: Process) -> None:
+    """While Channel.io refuses connections the breaker is open; then all go through."""
+    worker.wait_for_line("probe_succeeded")
+    relay.channel_io.stop()
+    post_all(relay)
+    worker.wait_for_line("breaker", state="open", outcome="not_sent")
+    assert (EVENTS, True) == (waiting(relay), relay.caller.is_ready())
+
+    relay.channel_io.start()
+
+    assert EVENTS == opened(relay)
+    worker.wait_for_line("breaker", state="closed", outcome="created")
+
+
+@pytest.mark.parametrize(
+    "behaviour", [Behaviour.UNAUTHORIZED, Behaviour.METHOD_NOT_ALLOWED, Behaviour.REDIRECT]
+)
+def test_a_refusal_that_is_our_fault_burns_no_event(
+    relay: Deployment, worker: Process, behaviour: Behaviour
+) -> None:
+    """A key that was withdrawn, an address that moved: the first answer opens the breaker."""
+    relay.channel_io.always(behaviour)
+    post_all(relay)
+    worker.wait_for_line("call", outcome="denied")
+    assert EVENTS == waiting(relay)
+
+    relay.channel_io.behave_well()
+
+    assert EVENTS == opened(relay)
+
+
+def test_a_worker_with_a_wrong_key_takes_nothing(relay: Deployment) -> None:
+    """Its probe fails, and all events are still there when the right key is."""
+    relay.kill_workers()
+    wrong = relay.start_worker(CHANNEL_ACCESS_KEY="key-of-another-channel")
+    post_all(relay)
+    assert "401" in wrong.wait_for_line("probe_failed")["problem"]
+    assert EVENTS == waiting(relay)
+
+    wrong.kill()
+    relay.start_worker()
+
+    assert EVENTS == opened(relay)
+
+
+def test_a_worker_with_a_wrong_address_takes_nothing(relay: Deployment) -> None:
+    """It would take every user for unknown; other workers are not held up by it."""
+    relay.kill_workers()
+    wrong = relay.start_worker(CHANNEL_API_URL=f"{relay.channel_io.url}9")
+    post_all(relay)
+    assert "404" in wrong.wait_for_line("probe_failed")["problem"]
+    assert EVENTS == waiting(relay)
+
+    right = relay.start_worker()
+
+    assert EVENTS == opened(relay)
+    assert EVENTS == sorted((line["event_id"] for line in right.lines("call")), key=EVENTS.index)

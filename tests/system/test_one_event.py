@@ -1,0 +1,100 @@
+"""One event in, one chat at Channel.io, its ids out by event, by user and by chat."""
+
+import pytest
+
+from tests.stack.channel_io import CHANNEL_ID, Behaviour
+from tests.system.deployment import Deployment
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def test_an_event_becomes_a_chat_that_can_be_looked_up(relay: Deployment) -> None:
+    """What Channel.io made is what every look-up answers with."""
+    posted = relay.caller.post({"event_id": "e1", "user_id": "u1", "metadata": {"order": "7731"}})
+
+    record = relay.caller.wait_for("e1", "opened")
+    of_chat = relay.caller.get(f"/v1/chats/{record['chat']['id']}")
+    of_user = relay.caller.get("/v1/users/u1/chats")
+
+    assert (202, "/v1/events/e1") == (posted.status_code, posted.headers["Location"])
+    (create,) = relay.creates_of("u1")
+    assert {"id": create.chat_id, "channel_id": CHANNEL_ID, "state": "initial"} == record["chat"]
+    assert record["session"]["key"].endswith(create.chat_id)
+    assert record["user_session"]["key"] == f"user-u1-userChat-{create.chat_id}"
+    assert (True, 1, {"order": "7731"}) == (
+        record["created"],
+        record["attempts"],
+        record["metadata"],
+    )
+    assert record == of_chat.json()
+    assert {"user_id": "u1", "chats": [record]} == of_user.json()
+
+
+def test_a_repeated_post_is_answered_with_the_first_ones_record(relay: Deployment) -> None:
+    """However often an event is posted, it is one event and one chat."""
+    event = {"event_id": "e2", "user_id": "u2"}
+    relay.caller.post(event)
+    record = relay.caller.wait_for("e2", "opened")
+
+    again = relay.caller.post(event)
+
+    assert (200, "true") == (again.status_code, again.headers["Idempotent-Replayed"])
+    assert record == again.json()
+    assert 1 == len(relay.creates_of("u2"))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (Behaviour.USER_NOT_FOUND, "user_not_found"),
+        (Behaviour.USER_NOT_FOUND_422, "user_not_found"),
+        (Behaviour.REJECTED_422, "rejected"),
+    ],
+)
+def test_what_channel_io_refuses_fails(relay: Deployment, behaviour: Behaviour, code: str) -> None:
+    """Nothing was created, and the record says why."""
+    relay.caller.post({"event_id": behaviour, "user_id": behaviour.user_id})
+
+    record = relay.caller.wait_for(behaviour, "failed")
+
+    assert (False, None, code) == (record["created"], record["chat"], record["failure"]["code"])
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (Behaviour.CREATE_THEN_CLOSE, "no_answer"),
+        (Behaviour.SERVER_ERROR, "no_answer"),
+        (Behaviour.BROKEN_JSON_200, "unreadable_answer"),
+    ],
+)
+def test_what_nobody_can_know_is_held(relay: Deployment, behaviour: Behaviour, code: str) -> None:
+    """The record says that nobody knows, and no second call is made."""
+    relay.caller.post({"event_id": behaviour, "user_id": behaviour.user_id})
+
+    record = relay.caller.wait_for(behaviour, "unknown")
+
+    assert (None, None, code) == (record["created"], record["chat"], record["failure"]["code"])
+    assert 1 == record["attempts"]
+
+
+def test_an_event_may_consent_to_one_call_more(relay: Deployment) -> None:
+    """With ``recreate`` a lost answer is followed by a second chat, and the record says so."""
+    relay.channel_io.plan(Behaviour.CREATE_THEN_CLOSE, user_id="u3")
+    relay.caller.post({"event_id": "e3", "user_id": "u3", "on_unknown": "recreate"})
+
+    record = relay.caller.wait_for("e3", "opened")
+
+    lost, published = relay.creates_of("u3")
+    assert (published.chat_id, True) == (record["chat"]["id"], record["possible_orphan"])
+    assert 404 == relay.caller.get(f"/v1/chats/{lost.chat_id}").status_code
+
+
+def test_consent_is_used_once(relay: Deployment) -> None:
+    """A second lost answer holds the event, whatever was consented to."""
+    relay.channel_io.always(Behaviour.CREATE_THEN_CLOSE, user_id="u4")
+    relay.caller.post({"event_id": "e4", "user_id": "u4", "on_unknown": "recreate"})
+
+    record = relay.caller.wait_for("e4", "unknown")
+
+    assert 2 == record["attempts"] == len(relay.creates_of("u4"))

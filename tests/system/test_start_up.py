@@ -1,0 +1,72 @@
+"""A process that cannot do its work says why, in one line for each reason, and ends."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from config.settings import HEADER_SENTENCE
+from tests.system.deployment import SUBMIT_TOKEN, Deployment
+
+WRONG = {
+    "web": (
+        {"SUBMIT_TOKENS": SUBMIT_TOKEN, "MAX_BACKLOG": "many"},
+        [
+            "MAX_BACKLOG: must be a whole number from 1 to 100000000",
+            "SUBMIT_TOKENS: entry 1 must be name:token",
+        ],
+    ),
+    "worker": (
+        {"CHANNEL_ACCESS_KEY": "", "ON_UNKNOWN": "guess"},
+        [
+            "CHANNEL_ACCESS_KEY: is not set, and must be " + HEADER_SENTENCE,
+            "ON_UNKNOWN: must be hold or recreate",
+        ],
+    ),
+}
+
+
+@pytest.fixture
+def evicting(relay: Deployment) -> Iterator[Deployment]:
+    """A relay whose Redis may drop what was accepted."""
+    with relay.connect() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        yield relay
+        client.config_set("maxmemory-policy", "noeviction")
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_wrong_settings_end_it(relay: Deployment, name: str) -> None:
+    """Exit code 2, all problems on a line each, no traceback, no secret."""
+    settings, problems = WRONG[name]
+
+    process = relay.start(name, **settings)
+
+    assert 2 == process.child.wait(30)
+    assert problems == sorted(process.log.read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_an_evicting_redis_ends_it(evicting: Deployment, name: str) -> None:
+    """It must not run where accepted events can vanish; gunicorn does not try again and again."""
+    process = evicting.start(name)
+
+    assert 3 == process.child.wait(30)
+    (line,) = process.lines("redis_unsafe")
+    assert "maxmemory-policy is allkeys-lru" in line["fault"]
+    assert "Traceback" not in process.log.read_text()
+
+
+def test_an_evicting_redis_can_be_allowed(evicting: Deployment) -> None:
+    """Loudly: in both logs, and at ``/readyz``."""
+    worker = evicting.start_worker(REDIS_ALLOW_UNSAFE="1")
+    caller = evicting.start_web(REDIS_ALLOW_UNSAFE="1")
+
+    caller.wait_until_ready()
+
+    (warning,) = caller.get("/readyz").json()["warnings"]
+    assert "maxmemory-policy is allkeys-lru" in warning
+    assert worker.wait_for_line("worker_started")
+    for process in evicting.processes[-2:]:
+        assert process.lines("redis_unsafe", level="error", allowed=True)
+    worker.kill()
+    evicting.callers.remove(caller)

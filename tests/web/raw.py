@@ -1,0 +1,181 @@
+"""The web process under gunicorn, and clients that send it bytes as they like."""
+
+import json
+import select
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+import requests
+
+from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT_SECONDS = 30
+SERVED_SECONDS = 5  # what "served" means, whatever other clients do
+
+THREADS = 4
+TOKEN = "submit-0123456789abcdef"
+SETTINGS = {
+    "SUBMIT_TOKENS": f"orders:{TOKEN}",
+    "READ_TOKENS": f"crm:{TOKEN}-2",
+    "WEB_CONCURRENCY": "1",
+    "WEB_THREADS": str(THREADS),
+}
+RELAY = "app.wsgi:application"
+
+LISTENING = "0A"  # in /proc/net/tcp; what a process has closed already has no inode there
+EVENT_NUMBERS = count()
+
+
+class RawClient:
+    """A client that sends what it likes, when it likes.
+
+    Between a ``narrow`` one and the server the system buffers little: about 60 KB, else megabytes.
+    """
+
+    def __init__(self, port: int, *, narrow: bool = False) -> None:
+        self._sock = socket.socket()
+        self._sock.settimeout(SERVED_SECONDS)
+        if narrow:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 500)
+        self._sock.connect(("127.0.0.1", port))
+        self._answers = self._sock.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self._sock.close()
+
+    def send(self, content: bytes) -> Self:
+        """Send all of it."""
+        self._sock.sendall(content)
+        return self
+
+    def is_answered(self) -> bool:
+        """Whether something has come, or the end."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def answer(self) -> tuple[int, Mapping[str, str], bytes]:
+        """Read one answer: its status, headers and body."""
+        status = int(self._answers.readline().split()[1])
+        lines = iter(self._answers.readline, b"\r\n")
+        headers = dict(line.decode().strip().split(": ", 1) for line in lines)
+        return status, headers, self._answers.read(int(headers.get("Content-Length", 0)))
+
+    def status(self) -> int:
+        """Read one answer, for its status."""
+        return self.answer()[0]
+
+    def rest(self) -> bytes:
+        """Read to the end."""
+        return self._answers.read()
+
+
+@dataclass(frozen=True)
+class Web:
+    """A running web process, and its log."""
+
+    port: int
+    child: Child
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, *, narrow: bool = False) -> RawClient:
+        """Connect."""
+        return RawClient(self.port, narrow=narrow)
+
+    def serves(self, events: int = 5) -> bool:
+        """Whether a good client's events are accepted in time, over a connection each."""
+        return all(self._accepts(f"slow-{next(EVENT_NUMBERS)}") for _ in range(events))
+
+    def _accepts(self, event_id: str) -> bool:
+        return requests.post(
+            f"{self.url}/v1/events",
+            json={"event_id": event_id, "user_id": "6606508eaa71575f1e8c"},
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=SERVED_SECONDS,
+        ).ok
+
+    def open_connections(self) -> int:
+        """How many clients' sockets gunicorn holds, in whatever state."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        held = [(row[1], row[3]) for row in rows if row[9] != "0"]
+        return sum(
+            address.endswith(f":{self.port:04X}") and state != LISTENING for address, state in held
+        )
+
+    def wait_until_alone(self) -> None:
+        """Return once gunicorn holds no client's socket. Raises TimeoutError."""
+        wait_until(lambda: not self.open_connections(), SERVED_SECONDS, "the last connection's end")
+
+    def worker(self) -> int:
+        """The process id of the only worker."""
+        (pid,) = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text().split()
+        return int(pid)
+
+    def wait_for_event(self, event: str) -> None:
+        """Return once the log tells so. Raises TimeoutError."""
+        wait_until(lambda: event in self.log.read_text(), START_TIMEOUT_SECONDS, event)
+
+    def complaints(self) -> list[str]:
+        """The lines of the log that tell of something wrong, or are none of ours."""
+        return [line for line in self.log.read_text().splitlines() if _is_complaint(line)]
+
+
+def _is_complaint(line: str) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return True
+    return entry["level"] not in {"info", "debug"} or "exception" in entry
+
+
+@contextmanager
+def serve(
+    application: str, redis_url: str, directory: Path, *options: str, limit: str = "-S -n 256"
+) -> Iterator[Web]:
+    """Run ``application`` as the relay is run, from a shell with that ``ulimit``.
+
+    It has nothing to complain of, whatever clients do to it.
+    """
+    port, log = free_port(), directory / "web.log"
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py"]
+    where = ["--bind", f"127.0.0.1:{port}"]
+    with log.open("ab") as output:
+        child = start_child(
+            [
+                "sh",
+                "-c",
+                f'ulimit {limit}; exec "$@"',
+                "-",
+                *gunicorn,
+                *where,
+                *options,
+                application,
+            ],
+            env={**SETTINGS, "REDIS_URL": redis_url},
+            cwd=ROOT,
+            output=output,
+        )
+    web = Web(port, child, log)
+    try:
+        web.wait_for_event("Booting worker")
+        yield web
+    finally:
+        stop_child(child)
+    assert [] == web.complaints()

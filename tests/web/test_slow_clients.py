@@ -1,0 +1,275 @@
+"""Clients that misbehave cost sockets, and nobody else's time; with real processes and sockets."""
+
+import json
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.stack.processes import stop_child, wait_until
+from tests.stack.valkey import Valkey
+from tests.web.raw import RELAY, SERVED_SECONDS, THREADS, TOKEN, Web, serve
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+HASTY = ("--worker-class", "tests.web.hasty.HastyWorker")
+
+ALIVE = b"GET /livez HTTP/1.1\r\nHost: relay\r\n\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n"
+LARGE = b"GET /%d HTTP/1.1\r\nHost: relay\r\n\r\n"
+POST = (
+    b"POST /v1/events HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\n"
+    b"Authorization: Bearer " + TOKEN.encode() + b"\r\n"
+)
+EVENT = b'{"event_id": "slow", "user_id": "6606508eaa71575f1e8c"}'
+WITH_LENGTH = b"Content-Length: %d\r\n\r\n" % len(EVENT)
+IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(EVENT), EVENT)
+EXPECTING = POST + b"Expect: 100-continue\r\n"
+
+HALF_SENT = {
+    "nothing": b"",
+    "half a head": POST,
+    "half a body": POST + WITH_LENGTH + EVENT[:20],
+    "no body": POST + WITH_LENGTH,
+    "half of the chunks": POST + IN_CHUNKS + CHUNKS[:20],
+    "all but the last chunk": POST + IN_CHUNKS + CHUNKS[:-5],
+}
+MANY_BYTES = 10 * 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def web(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The relay as it is deployed, with few threads."""
+    with serve(RELAY, valkey.url, tmp_path_factory.mktemp("web")) as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def hasty(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The relay, giving everybody a second."""
+    with serve(RELAY, valkey.url, tmp_path_factory.mktemp("hasty"), *HASTY) as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """An application whose answers are as large as one asks for."""
+    directory = tmp_path_factory.mktemp("large")
+    with serve("tests.web.hasty:application", "redis://localhost", directory) as web:
+        yield web
+
+
+@pytest.fixture
+def clients() -> Iterator[ExitStack]:
+    """Whoever enters is gone when it is closed."""
+    with ExitStack() as clients:
+        yield clients
+
+
+def enter(clients: ExitStack, web: Web, number: int, sent: bytes) -> None:
+    """Let so many clients connect and send that."""
+    for _ in range(number):
+        clients.enter_context(web.client()).send(sent)
+
+
+@pytest.mark.parametrize("sent", HALF_SENT.values(), ids=HALF_SENT.keys())
+@pytest.mark.parametrize("number", [3 * THREADS, 200])
+def test_half_sent_requests(web: Web, clients: ExitStack, sent: bytes, number: int) -> None:
+    """More of them than there are threads delay nobody; gone, they leave nothing."""
+    enter(clients, web, number, sent)
+
+    assert web.serves()
+
+    clients.close()
+    web.wait_until_alone()
+
+
+def test_thousands_of_idle_connections(web: Web, clients: ExitStack) -> None:
+    """They delay nobody, and all can still be used: load balancers open some ahead."""
+    allow_files(4_000)
+    early = clients.enter_context(web.client())
+    enter(clients, web, 3_000, b"")
+
+    assert web.serves()
+    assert web.open_connections() > 3_000
+    assert early.send(ALIVE).status() == 200
+
+    clients.close()
+    web.wait_until_alone()
+
+
+def allow_files(number: int) -> None:
+    """Let this process have so many open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if number > hard:
+        pytest.skip(f"the system allows {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number), hard))
+
+
+def test_more_connections_than_there_may_be(redis_url: str, tmp_path: Path) -> None:
+    """Whoever was idle longest makes room, and enough files are left for what serving takes."""
+    with serve(RELAY, redis_url, tmp_path, limit="-n 120") as web, ExitStack() as clients:
+        first = clients.enter_context(web.client())
+        enter(clients, web, 200, b"")
+
+        assert web.serves()
+        assert first.rest() == b""
+
+
+def test_no_file_is_left(redis_url: str, tmp_path: Path) -> None:
+    """A worker that cannot open one more socket gives up an idle one, and lives."""
+    with serve(RELAY, redis_url, tmp_path) as web, ExitStack() as clients:
+        assert web.serves()
+        worker = web.worker()
+        taken = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (taken + 5, taken + 5))
+
+        enter(clients, web, 60, b"")
+
+        assert web.serves()
+        assert worker == web.worker()
+
+
+def test_drips(hasty: Web, clients: ExitStack) -> None:
+    """A byte now and then neither holds a thread nor gains time: each gets 408, and the end."""
+    drips = [clients.enter_context(hasty.client()) for _ in range(3 * THREADS)]
+    for client in drips:
+        client.send(POST + b"Content-Length: 60000\r\n\r\n")
+
+    def are_answered() -> bool:
+        waiting = [client for client in drips if not client.is_answered()]
+        for client in waiting:
+            client.send(b" ")
+        return hasty.serves(1) and not waiting
+
+    wait_until(are_answered, SERVED_SECONDS, "answers to all that drip")
+    for client in drips:
+        status, headers, body = client.answer()
+        assert (408, "close") == (status, headers["Connection"])
+        assert json.loads(body)["type"] == "/problems/body-timeout"
+    hasty.wait_until_alone()
+
+
+def test_half_a_head_ends(hasty: Web) -> None:
+    """There is no request to answer, so the connection just ends."""
+    with hasty.client() as client:
+        assert client.send(POST).rest() == b""
+
+
+def test_clients_that_never_close(hasty: Web, clients: ExitStack) -> None:
+    """Whoever was told that this is the end is not waited for."""
+    enter(clients, hasty, 10 * THREADS, LAST)
+
+    assert hasty.serves()
+    hasty.wait_until_alone()
+
+
+@pytest.mark.parametrize("number", [THREADS, 3 * THREADS])
+def test_clients_that_are_gone(web: Web, clients: ExitStack, number: int) -> None:
+    """Nobody is there to be answered, and nobody is told of it."""
+    enter(clients, web, number, POST + WITH_LENGTH + EVENT)
+
+    clients.close()
+
+    assert web.serves()
+    web.wait_until_alone()
+
+
+def test_large_answers_that_nobody_takes(large: Web, clients: ExitStack) -> None:
+    """They hold their threads for no longer than others can wait."""
+    enter(clients, large, THREADS, LARGE % MANY_BYTES)
+
+    assert requests.get(large.url, timeout=SERVED_SECONDS).ok
+    clients.close()
+    large.wait_until_alone()
+
+
+def test_small_answers_that_nobody_takes(large: Web, clients: ExitStack) -> None:
+    """A client that asks on and on, and never reads, is no more served when its socket is full."""
+    for _ in range(6 * THREADS):
+        clients.enter_context(large.client(narrow=True)).send(LARGE % 4000 * 100)
+
+    def is_over() -> bool:
+        assert requests.get(large.url, timeout=SERVED_SECONDS).ok
+        return not large.open_connections()
+
+    wait_until(is_over, 2 * SERVED_SECONDS, "the end of all that do not read")
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: %d\r\n\r\n", IN_CHUNKS + b"%x\r\n"])
+def test_far_too_large_bodies(web: Web, framing: bytes) -> None:
+    """413 reaches a client that sends 10 MiB before it reads; the connection ends with that."""
+    with web.client() as client:
+        client.send(POST + framing % MANY_BYTES + b" " * MANY_BYTES)
+
+        status, headers, _ = client.answer()
+        assert (413, "close") == (status, headers["Connection"])
+    web.wait_until_alone()
+
+
+def test_a_client_that_waits_to_be_told_to_send(web: Web) -> None:
+    """It is told so once; never, where its body would be refused."""
+    with web.client() as client:
+        assert client.send(EXPECTING + WITH_LENGTH).status() == 100
+        assert client.send(EVENT).status() == 202
+
+        assert client.send(EXPECTING + IN_CHUNKS).status() == 100
+        assert client.send(CHUNKS).status() == 202
+
+        assert client.send(EXPECTING + WITH_LENGTH + EVENT).status() == 202
+
+        assert client.send(EXPECTING + b"Content-Length: 65537\r\n\r\n").status() == 413
+
+
+def test_requests_that_follow_at_once(web: Web) -> None:
+    """Kept alive, pipelined, with a length or in chunks, cut anywhere: each in its turn."""
+    post = POST + IN_CHUNKS + CHUNKS + POST + WITH_LENGTH + EVENT
+    with web.client() as client:
+        assert client.send(ALIVE).status() == 200
+
+        client.send(post + ALIVE + post + ALIVE[:20])
+        assert [202, 202, 200, 202, 202] == [client.status() for _ in range(5)]
+
+        client.send(ALIVE[20:] + EXPECTING + WITH_LENGTH)
+        assert [200, 100] == [client.status() for _ in range(2)]
+
+        client.send(EVENT + LAST)
+        assert [202, 200] == [client.status() for _ in range(2)]
+        assert client.rest() == b""
+
+
+def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
+    """A request in a view is answered before the process ends."""
+    with Valkey(tmp_path) as redis, serve(RELAY, redis.url, tmp_path) as web:
+        with web.client() as client:
+            assert client.send(ALIVE).status() == 200
+            redis.pause()
+            client.send(POST + WITH_LENGTH + EVENT)
+
+            web.child.send_signal(signal.SIGTERM)
+            web.wait_for_event("Handling signal: term")
+            redis.resume()
+
+            status, headers, _ = client.answer()
+            assert (202, "close") == (status, headers["Connection"])
+        assert web.child.wait(SERVED_SECONDS) == 0
+
+
+def test_a_stop_does_not_wait_for_stalled_clients(redis_url: str, tmp_path: Path) -> None:
+    """It is over in a few seconds, whatever they have sent."""
+    with serve(RELAY, redis_url, tmp_path) as web, ExitStack() as clients:
+        for sent in [*HALF_SENT.values(), ALIVE, LAST]:
+            enter(clients, web, 10, sent)
+        assert web.serves()
+        half_sent = clients.enter_context(web.client())
+        half_sent.send(ALIVE + HALF_SENT["half a body"])
+        assert half_sent.status() == 200
+
+        assert stop_child(web.child, SERVED_SECONDS) == 0
+        assert half_sent.rest() == b""

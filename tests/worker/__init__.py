@@ -1,0 +1,1 @@
+"""The worker: its loop, its spool and its process."""
