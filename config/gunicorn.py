@@ -3,7 +3,7 @@
 import logging
 import os
 
-from config.logging import configure
+from config.logging import WithoutRequests, configure
 from config.settings import WebSettings, load_or_exit
 
 _settings = load_or_exit(WebSettings)
@@ -32,8 +32,13 @@ control_socket_disable = True
 # the heartbeat is a file: on a slow disk it blocks the process; and /tmp may be such a disk
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not shared
 
+# nobody's headers say where the application lives: SCRIPT_NAME from a trusted peer ends in a 500
+forwarded_allow_ips = ""
+
 # no log of its own: the app writes one line a request, and messages go where all others go
 accesslog = None
 errorlog = None
 loglevel = _settings.log_level.lower()
-logging.getLogger("gunicorn.error").handlers = logging.getLogger().handlers  # it does not propagate
+_messages = logging.getLogger("gunicorn.error")
+_messages.handlers = logging.getLogger().handlers  # it does not propagate
+_messages.addFilter(WithoutRequests())

@@ -27,6 +27,16 @@ def configure(level: str) -> None:
     logging.captureWarnings(capture=True)
 
 
+class WithoutRequests(logging.Filter):
+    """Cuts what gunicorn quotes of a request that it cannot read: that may be a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the message up to the quotation."""
+        if str(record.msg).startswith("Invalid request"):
+            record.msg, record.args = record.getMessage().partition(":")[0], ()
+        return True
+
+
 class _Lines:
     """Where our own loggers end; ``name`` is the logger's."""
 

@@ -20,7 +20,7 @@ from app.operate.log_lines import created_lines
 EXIT_NOTHING_DONE = 1
 EXIT_UNAVAILABLE = 3
 MAX_CHAT_ID_CHARACTERS = 256
-LISTED = [Status.UNKNOWN, Status.FAILED, Status.ACCEPTED, Status.CALLING]
+LISTED = [status.value for status in Status if status is not Status.OPENED]
 
 
 class Operations(Protocol):
@@ -77,7 +77,7 @@ def status(connect: Connect, *, is_json: bool) -> None:
 
 @cli.command("list")
 @click.option(
-    "--status", "of", type=click.Choice([*LISTED]), default=Status.UNKNOWN, show_default=True
+    "--status", "of", type=click.Choice(LISTED), default=Status.UNKNOWN.value, show_default=True
 )
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @as_json
@@ -135,7 +135,7 @@ def resolve(
 @cli.command()
 @click.argument("event_id", required=False)
 @click.option("--all-failed", is_flag=True, help="Every failed event with the code of --code.")
-@click.option("--code", type=click.Choice([*FailureCode]), help="Only failures with this code.")
+@click.option("--code", type=click.Choice([code.value for code in FailureCode]), help="Only failures with this code.")
 @by_name
 @as_json
 @click.pass_obj

@@ -92,8 +92,9 @@ def _row(record: Record) -> tuple[str, ...]:
 def _moment(moment: Moment) -> tuple[str, str]:
     parts = [moment.what.replace("_", " "), f"(attempt {moment.attempt})"]
     parts += [f"{moment.times} times in a row"] if moment.times > 1 else []
-    parts += [f"by {moment.by}: {moment.action or 'redrive'}"] if moment.by else []
-    parts += [f"chat {moment.chat_id}"] if moment.chat_id else []
+    parts += [f"by {moment.by}"] if moment.by else []
+    parts += [f"({moment.action.replace('_', ' ')})"] if moment.action else []
+    parts += [moment.chat_id] if moment.chat_id else []
     return _time(moment.at), " ".join(parts)
 
 

@@ -81,7 +81,11 @@ class Scripts:
             add: Callable[..., Any] = pipeline.execute_command
             add(*command)
             add("WAIT", self._min_replicas_acked, ACKNOWLEDGE_TIMEOUT_MS)
-            reply, acknowledged = pipeline.execute()
+            # Raised here: the pipeline's own errors quote the command, and with it the event.
+            reply, acknowledged = pipeline.execute(raise_on_error=False)
+        for answer in (reply, acknowledged):
+            if isinstance(answer, RedisError):
+                raise answer
         if acknowledged < self._min_replicas_acked:
             raise NotAcknowledged(
                 f"{acknowledged} of {self._min_replicas_acked} replicas confirmed the write"

@@ -110,6 +110,7 @@ def _limit() -> int:
 def _answer_found(record: Record | None) -> Response:
     if record is None:
         raise Refusal("not-found")
+    g.event_id = record.event_id
     return _json(as_json(record))
 
 

@@ -176,9 +176,6 @@ OF_ERROR: dict[type[RelayError], str] = {
 OF_STATUS = {
     404: "not-found",
     405: "method-not-allowed",
-    408: "body-timeout",
-    413: "too-large",
-    415: "unsupported-media-type",
 }
 
 

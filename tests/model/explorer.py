@@ -8,7 +8,7 @@ from tests.model.promises import broken_promise
 from tests.model.specification import Specification
 from tests.model.states import State, Step
 
-Transition = tuple[State, Step, State]
+Visit = tuple[State, list[tuple[Step, State]]]
 
 
 class Explorer:
@@ -28,16 +28,17 @@ class Explorer:
         """How many steps the last state that was found is away, and no other is farther."""
         return len(self.trace(next(reversed(self._came))))
 
-    def walk(self) -> Iterator[Transition]:
-        """Every step from every state, once; the nearest states first."""
+    def visits(self) -> Iterator[Visit]:
+        """Each state once, the nearest first, and the steps that lead on."""
         queue = deque(self._came)
         while queue:
             before = queue.popleft()
-            for step, after in self._specification.steps(before):
+            steps = list(self._specification.steps(before))
+            for step, after in steps:
                 if after not in self._came:
                     self._came[after] = before, step
                     queue.append(after)
-                yield before, step, after
+            yield before, steps
 
     def trace(self, state: State) -> list[Step]:
         """The shortest way to the state."""
@@ -63,9 +64,10 @@ def explore(specification: Specification) -> Findings:
     """Check the promises on every step, up to the first that breaks one."""
     explorer = Explorer(specification)
     transitions = 0
-    for before, step, after in explorer.walk():
-        transitions += 1
-        if broken := broken_promise(specification, before, step, after):
-            trace = ", ".join(map(str, [*explorer.trace(before), step]))
-            return Findings(explorer.states, transitions, explorer.depth, broken, trace)
+    for before, steps in explorer.visits():
+        for step, after in steps:
+            transitions += 1
+            if broken := broken_promise(specification, before, step, after):
+                trace = ", ".join(map(str, [*explorer.trace(before), step]))
+                return Findings(explorer.states, transitions, explorer.depth, broken, trace)
     return Findings(explorer.states, transitions, explorer.depth)

@@ -356,12 +356,7 @@ def test_a_header_that_comes_twice_is_neither(relay: Relay, client: Redis) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(
-            b"SCRIPT_NAME",
-            marks=pytest.mark.xfail(
-                reason="gunicorn trusts it from loopback: 500, not yet turned off"
-            ),
-        ),
+        b"SCRIPT_NAME",
         b"PATH_INFO",
         b"Script-Name",
         b"X-Script-Name",
@@ -416,7 +411,6 @@ def test_the_log_holds_no_token_and_nothing_of_a_body(relay: Relay) -> None:
     assert not [word for word in ("marked", SUBMIT_TOKEN, READ_TOKEN) if word in logged]
 
 
-@pytest.mark.xfail(reason="gunicorn logs what it cannot read as a request; not yet filtered")
 @pytest.mark.parametrize(
     ("headers", "body"),
     [(length(2), b'{}"marked"\r\n\r\n'), (b"Authorization Bearer marked", b"")],

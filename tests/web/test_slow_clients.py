@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from app.web.server import OTHER_FILES
 from tests.stack.processes import stop_child, wait_until
 from tests.stack.valkey import Valkey
 from tests.web.raw import RELAY, SERVED_SECONDS, THREADS, TOKEN, Web, serve
@@ -115,11 +116,15 @@ def allow_files(number: int) -> None:
 def test_more_connections_than_there_may_be(redis_url: str, tmp_path: Path) -> None:
     """Whoever was idle longest makes room, and enough files are left for what serving takes."""
     with serve(RELAY, redis_url, tmp_path, limit="-n 120") as web, ExitStack() as clients:
-        first = clients.enter_context(web.client())
-        enter(clients, web, 200, b"")
+        sending, idle = (clients.enter_context(web.client()) for _ in range(2))
+        enter(clients, web, 20, b"")
+        sending.send(POST)
+        enter(clients, web, 40, b"")
 
         assert web.serves()
-        assert first.rest() == b""
+        assert idle.rest() == b""
+        assert sending.send(WITH_LENGTH + EVENT).status() == 202
+        assert web.open_connections() < 120 - OTHER_FILES
 
 
 def test_no_file_is_left(redis_url: str, tmp_path: Path) -> None:
@@ -245,7 +250,7 @@ def test_requests_that_follow_at_once(web: Web) -> None:
 
 
 def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
-    """A request in a view is answered before the process ends."""
+    """A request in a view is answered, and its client not waited for, before the process ends."""
     with Valkey(tmp_path) as redis, serve(RELAY, redis.url, tmp_path) as web:
         with web.client() as client:
             assert client.send(ALIVE).status() == 200
@@ -258,7 +263,7 @@ def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
 
             status, headers, _ = client.answer()
             assert (202, "close") == (status, headers["Connection"])
-        assert web.child.wait(SERVED_SECONDS) == 0
+            assert web.child.wait(SERVED_SECONDS) == 0
 
 
 def test_a_stop_does_not_wait_for_stalled_clients(redis_url: str, tmp_path: Path) -> None:
