@@ -31,6 +31,7 @@ from config.settings import (
 
 log = structlog.get_logger("relay")
 
+# gunicorn's own code for what cannot boot: it ends then, and tries again after any other.
 EXIT_UNSAFE_REDIS = 3
 
 

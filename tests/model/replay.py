@@ -1,13 +1,15 @@
-"""Replays the model's steps on the real scripts, each step of the explored graph once.
+"""Replays the model's steps on the real scripts.
 
-For every state that the explorer finds, a relay with a prefix of its own stands in Redis, brought
-there by the real scripts along the shortest way. Each step from the state is done to a copy of that
-relay; the copy must then be in the state in which the model says it is. What the scripts read of a
-record is all compared, so that one way to a state stands for all ways.
+For everything that Redis can hold in a state of the model, a relay with a prefix of its own is
+brought there by the real scripts, along the shortest way. Each script that the model runs from
+there is run on a copy of that relay, which must then hold what the model says. All that the scripts
+read of an event is compared, so that one way to a state stands for every way.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 from redis import Redis
 
@@ -19,7 +21,7 @@ from app.store.records import read_record
 from tests.model.explorer import Explorer
 from tests.model.specification import Specification
 from tests.model.states import PLACE_OF, Record, State, Step
-from tests.store.bench import EVENT_DEADLINE_MS, Bench
+from tests.store.bench import HOUR_MS, Bench
 from tests.store.outcomes import OUTCOMES, created
 
 EVENT = "e1"
@@ -28,9 +30,8 @@ SILENT = {"begin", "send", "give up sending", "crash"}  # Redis hears nothing of
 FAR_MS = 10**15
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What can be compared of a state, in the model and in Redis."""
+class Seen(NamedTuple):
+    """What Redis holds of a state."""
 
     record: Record | None
     created: bool | None
@@ -38,150 +39,161 @@ class Seen:
     taken: tuple[str, ...]
 
 
+class Run(NamedTuple):
+    """A script that is run, for a step or for others that Redis cannot tell from it."""
+
+    seen: Seen
+    name: str
+    turn: int | None
+    kind: str
+    grant: Record | None
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the scripts and the model part; the last step of ``trace`` is the one."""
+    """Where the scripts and the model part: after the last step of ``trace``."""
 
     trace: str
     expected: Seen
     found: Seen
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """A real relay in one of the model's states, and the grants that its workers heard of."""
-
-    bench: Bench
-    grants: dict[int, Grant]
-
-
 class Replay:
-    """The relays of one replay, over one client; ``replayed`` counts what was done to them."""
+    """The relays of one replay, over one client; ``scripts_run`` counts what was compared."""
 
     def __init__(self, client: Redis, specification: Specification) -> None:
-        self.replayed = 0
+        self.scripts_run = 0
         self._client = client
         self._specification = specification
         self._explorer = Explorer(specification)
-        self._prefixes = (f"world-{number}" for number in count())
+        self._prefixes = (f"relay-{number}" for number in count())
         self._first = Bench(client, Keys(next(self._prefixes)))
-        self._first.open_gate()
+        self._relays = {_seen(specification.start): self._first}
+        self._grants: dict[tuple[int, Record], Grant] = {}
 
     def first_difference(self) -> Difference | None:
-        """Replay the graph up to the first step after which Redis is not where the model is."""
-        worlds = {self._specification.start: World(self._first, {})}
-        for before, steps in self._explorer.visits():
-            for step, after in steps:
-                if step.name in SILENT and after in worlds:
-                    continue
-                world = self._copy(worlds[before])
-                self._act(world, step)
-                if (expected := _expected(after)) != (found := self._found(world)):
-                    trace = ", ".join(map(str, [*self._explorer.trace(before), step]))
-                    return Difference(trace, expected, found)
-                self._drop(world) if after in worlds else worlds.setdefault(after, world)
-            self._drop(worlds[before])
+        """Replay the whole graph, up to the first script after which Redis holds something else."""
+        self._first.open_gate()
+        for run, expected, before, step in self._runs():
+            relay = self._copy(self._relays[run.seen])
+            self._run(relay, run)
+            found = self._found(relay)
+            if found != expected:
+                trace = ", ".join(map(str, [*self._explorer.trace(before), step]))
+                return Difference(trace, expected, found)
+            if self._relays.setdefault(expected, relay) is not relay:
+                self._drop(relay)
         return None
 
-    def _act(self, world: World, step: Step) -> None:
-        if step.name in SILENT:
-            return
-        self.replayed += 1
-        bench = world.bench
-        match step:
-            case Step("accept"):
-                bench.accept(EVENT)
-            case Step("expire"):
-                bench.reply(self._worker(bench, event_deadline_ms=-1))
-            case Step("lose worker"):
-                bench.lose_worker(EVENT)
-                bench.reply(self._worker(bench))
-            case Step("flush"):
-                self._flush(bench)
-            case Step("roll back"):
-                self._flush(bench)
-                bench.accept(EVENT)
-            case Step(name, int(turn), kind):
-                self._act_in_turn(world, name, turn, kind)
+    def _runs(self) -> Iterator[tuple[Run, Seen, State, Step]]:
+        done = set()
+        for before, steps in self._explorer.visits():
+            seen = _seen(before)
+            for step, after in steps:
+                run = _run_of(step, before, seen)
+                if step.name not in SILENT and run not in done:
+                    done.add(run)
+                    yield run, _seen(after), before, step
 
-    def _act_in_turn(self, world: World, name: str, turn: int, kind: str) -> None:
-        worker, token = self._worker(world.bench), _token(turn)
-        match name:
+    def _run(self, relay: Bench, run: Run) -> None:
+        self.scripts_run += 1
+        match run.name:
+            case "accept":
+                relay.accept(EVENT)
+            case "expire":
+                relay.reply(self._worker(relay, event_deadline_ms=-1))
+            case "lose worker":
+                relay.lose_worker(EVENT)
+                relay.reply(self._worker(relay))
+            case "flush":
+                self._flush(relay)
+            case "roll back":
+                self._flush(relay)
+                relay.accept(EVENT)
+            case _:
+                self._run_in_turn(relay, run)
+
+    def _run_in_turn(self, relay: Bench, run: Run) -> None:
+        assert run.turn is not None
+        worker, token = self._worker(relay), _token(run.turn)
+        match run.name:
             case "take":
                 taken = worker.take(token).taken
-                assert isinstance(taken, Grant), taken
-                world.grants[turn] = taken
-            case "unheard take":
-                worker.take(token)
+                if isinstance(taken, Grant):
+                    self._grants[run.turn, _record(taken.record)] = taken
             case "release":
                 worker.release(token)
-            case "settle" | "unheard settle":
-                outcome = created(_chat_id(turn)) if kind == "created" else OUTCOMES[kind]
-                worker.settle(world.grants[turn], outcome)
-            case _:
+            case "settle":
+                assert run.grant is not None
+                grant = self._grants[run.turn, run.grant]
+                is_created = run.kind == "created"
+                outcome = created(_chat_id(run.turn)) if is_created else OUTCOMES[run.kind]
+                worker.settle(grant, outcome)
+            case name:
                 raise AssertionError(name)
 
-    def _worker(self, bench: Bench, event_deadline_ms: int = EVENT_DEADLINE_MS) -> CallStore:
+    def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> CallStore:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
-        return bench.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
+        return relay.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
 
-    def _copy(self, world: World) -> World:
-        """Another relay in the same state, whose gate is open, whose event is due if it waits, and
-        whose lease and tokens end only when a step says so.
+    def _copy(self, relay: Bench) -> Bench:
+        """Another relay that holds the same. Its gate is open; backoff is over; the lease is not,
+        and tokens live on for as long as a replay may take.
         """
-        bench = Bench(self._client, Keys(next(self._prefixes)))
+        copy = Bench(self._client, Keys(next(self._prefixes)))
         with self._client.pipeline(transaction=False) as pipeline:
             for name in self._names:
-                pipeline.copy(world.bench.key(name), bench.key(name))
-            pipeline.copy(self._first.key("gate"), bench.key("gate"))
-            pipeline.zadd(bench.key("due"), {EVENT: 1}, xx=True)
-            pipeline.zadd(bench.key("calling"), {EVENT: FAR_MS}, xx=True)
+                pipeline.copy(relay.key(name), copy.key(name))
+            pipeline.copy(self._first.key("gate"), copy.key("gate"))
+            pipeline.zadd(copy.key("due"), {EVENT: 1}, xx=True)
+            pipeline.zadd(copy.key("calling"), {EVENT: FAR_MS}, xx=True)
             pipeline.execute()
-        return World(bench, dict(world.grants))
+        return copy
 
-    def _found(self, world: World) -> Seen:
-        key = world.bench.key
+    def _found(self, relay: Bench) -> Seen:
         with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(key(f"event:{EVENT}"))
+            pipeline.hgetall(relay.key(f"event:{EVENT}"))
             for place in PLACES:
-                pipeline.zscore(key(place), EVENT)
+                pipeline.zscore(relay.key(place), EVENT)
             for name in self._taken:
-                pipeline.get(key(name))
-                pipeline.persist(key(name))
+                pipeline.get(relay.key(name))
+            for name in self._taken:
+                pipeline.persist(relay.key(name))
             fields, *rest = pipeline.execute()
-        scores, taken = rest[: len(PLACES)], rest[len(PLACES) :: 2]
-        places = {place for place, score in zip(PLACES, scores, strict=True) if score is not None}
+        scores, taken = rest[: len(PLACES)], rest[len(PLACES) : -len(self._taken)]
         return Seen(
             _record(fields) if fields else None,
             read_record(EVENT, fields).created if fields else None,
-            frozenset(places),
-            tuple("" if found is None else found and "grant" or "over" for found in taken),
+            frozenset(place for place, score in zip(PLACES, scores, strict=True) if score),
+            tuple({None: "", EVENT: "grant", "": "over"}[event_id] for event_id in taken),
         )
 
-    def _flush(self, bench: Bench) -> None:
-        self._client.unlink(*map(bench.key, self._names))
+    def _flush(self, relay: Bench) -> None:
+        self._client.unlink(*map(relay.key, self._names))
 
-    def _drop(self, world: World) -> None:
-        if world.bench is not self._first:
-            passing = (name for name in ("gate", "bell", "user:u1", *self._chats))
-            self._client.unlink(*map(world.bench.key, (*self._names, *passing)))
+    def _drop(self, relay: Bench) -> None:
+        chats = [f"chat:{_chat_id(turn)}" for turn in range(self._specification.turns)]
+        names = [*self._names, *chats, "user:u1", "gate", "bell"]
+        self._client.unlink(*map(relay.key, names))
 
     @property
     def _taken(self) -> list[str]:
         return [f"taken:{_token(turn)}" for turn in range(self._specification.turns)]
 
     @property
-    def _chats(self) -> list[str]:
-        return [f"chat:{_chat_id(turn)}" for turn in range(self._specification.turns)]
-
-    @property
     def _names(self) -> list[str]:
         return [f"event:{EVENT}", *PLACES, *self._taken]
 
 
-def _expected(state: State) -> Seen:
-    created_ = state.record.created if state.record else None
-    return Seen(state.record, created_, state.places, tuple(turn.taken for turn in state.turns))
+def _seen(state: State) -> Seen:
+    is_created = state.record.created if state.record else None
+    return Seen(state.record, is_created, state.places, tuple(turn.taken for turn in state.turns))
+
+
+def _run_of(step: Step, before: State, seen: Seen) -> Run:
+    name = step.name.removeprefix("unheard ")
+    grant = before.turns[step.turn].grant if step.turn is not None and name == "settle" else None
+    return Run(seen, name, step.turn, step.outcome, grant)
 
 
 def _record(fields: dict[str, str]) -> Record:
@@ -190,22 +202,22 @@ def _record(fields: dict[str, str]) -> Record:
         status=record.status.value,
         attempt=int(fields["attempt"]),
         attempts=record.attempts,
-        token=_number(fields.get("token")),
+        token=_turn(fields["token"]) if "token" in fields else None,
         unknowns=int(fields.get("unknowns", 0)),
         consented="consented" in fields,
         orphan=record.possible_orphan,
-        chat=_number(record.chat.id if record.chat else None),
-        duplicates=frozenset(int(chat_id.removeprefix("chat-")) for chat_id in record.duplicate_chat_ids),
+        chat=_turn(record.chat.id) if record.chat else None,
+        duplicates=frozenset(map(_turn, record.duplicate_chat_ids)),
     )
 
 
 def _token(turn: int) -> str:
-    return f"turn-{turn}"
+    return f"token-{turn}"
 
 
 def _chat_id(turn: int) -> str:
     return f"chat-{turn}"
 
 
-def _number(name: str | None) -> int | None:
-    return None if name is None else int(name.rpartition("-")[2])
+def _turn(name: str) -> int:
+    return int(name.rpartition("-")[2])

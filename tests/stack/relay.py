@@ -113,8 +113,12 @@ class Caller:
 
     def is_ready(self) -> bool:
         """Whether ``/readyz`` answers 200 now."""
+        return self.answers("/readyz")
+
+    def answers(self, path: str) -> bool:
+        """Whether that address answers 200 now."""
         try:
-            return self.get("/readyz").ok
+            return self.get(path).ok
         except (requests.ConnectionError, requests.Timeout):
             return False
 

@@ -15,7 +15,7 @@ from app.chats.record import Status
 from tests.store.bench import TTL_SECONDS, Bench, event_of
 
 LONG_AGO = datetime.now(UTC) - timedelta(seconds=TTL_SECONDS + 60)
-RECENTLY = datetime.now(UTC) - timedelta(seconds=TTL_SECONDS - 60)
+RECENTLY = datetime.now(UTC) - timedelta(minutes=30)
 
 
 def test_a_new_event_is_recorded_and_due_in_one_step(bench: Bench) -> None:

@@ -162,7 +162,7 @@ def test_whoever_waits_is_told(bench: Bench, outcome: Outcome) -> None:
     """A settled or held event ends a wait."""
     grant = bench.granted()
 
-    with bench.client.pubsub() as waiting:  # type: ignore[no-untyped-call]
+    with bench.client.pubsub() as waiting:
         waiting.subscribe(bench.keys.settled)
         waiting.get_message(timeout=1)
         settle(bench, grant, outcome)
@@ -465,6 +465,15 @@ def test_a_rebuilt_record_is_the_workers_copy(bench: Bench) -> None:
     record = bench.record()
     assert (record.user_id, record.metadata) == (before.user_id, before.metadata)
     assert (record.accepted_at, record.attempts) == (before.accepted_at, 1)
+
+
+def test_a_lost_grant_counts_again_once_its_answer_comes(bench: Bench) -> None:
+    """The fence never falls back behind an attempt whose answer is known."""
+    grant = behind(bench)
+
+    settle(bench, grant, CREATED)
+
+    assert (bench.record().attempts, bench.fields()["attempt"]) == (1, "1")
 
 
 def test_nothing_of_a_lost_past_stays_in_a_rebuilt_record(bench: Bench) -> None:

@@ -370,19 +370,25 @@ def test_a_newer_releases_record_is_looked_at_again_later(
     assert 4000 < bench.queue(queue)["newer"] - bench.now_ms() <= 5000
 
 
-def test_with_memory_full_grants_and_lost_workers_go_on(
-    bench: Bench, request: pytest.FixtureRequest
-) -> None:
+def test_with_memory_full_grants_go_on(bench: Bench, request: pytest.FixtureRequest) -> None:
     """What is accepted still goes through; only intake waits for memory."""
-    bench.granted("lost")
-    bench.lose_worker("lost")
-    bench.accept("next")
+    bench.accept()
     request.getfixturevalue("full_memory")
 
-    reply = bench.reply()
+    assert isinstance(bench.take(), Grant)
 
-    assert reply.lost == ["lost"]
-    assert isinstance(reply.taken, Grant)
+
+def test_with_memory_full_lost_workers_are_found(
+    bench: Bench, request: pytest.FixtureRequest
+) -> None:
+    """No event is stuck for want of memory, not even one whose instant must be pulled in."""
+    bench.granted("e1")
+    bench.granted("e2")
+    bench.lose_worker("e1")
+    bench.move("calling", "e2", bench.now_ms() + HOUR_MS)
+    request.getfixturevalue("full_memory")
+
+    assert bench.reply().lost == ["e1"]
 
 
 def test_a_later_attempt_of_the_same_event_has_a_higher_fence(bench: Bench) -> None:

@@ -138,3 +138,4 @@ def test_a_late_answer_never_changes_the_published_id(
     late, _ = relay.creates_of("u1")
     record = relay.caller.record("e1")
     assert (published, [late.chat_id]) == (record["chat"], record["duplicate_chat_ids"])
+    worker.wait_for_line("settled", event_id="e1", result="duplicate")

@@ -101,3 +101,4 @@ def test_redis_goes_and_comes_back_under_load(
     judge(relay)
     statuses = Counter(relay.caller.record(event_id)["status"] for event_id in relay.accepted)
     assert {"opened": load.accepted} == statuses
+    assert [] == relay.worker().lines("worker_failed")

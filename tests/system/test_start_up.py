@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.settings import HEADER_SENTENCE
+from tests.stack.processes import free_port, wait_until
 from tests.system.deployment import SUBMIT_TOKEN, Deployment
 
 WRONG = {
@@ -70,3 +71,18 @@ def test_an_evicting_redis_can_be_allowed(evicting: Deployment) -> None:
         assert process.lines("redis_unsafe", level="error", allowed=True)
     worker.kill()
     evicting.callers.remove(caller)
+
+
+def test_without_redis_both_start_and_wait_for_it(relay: Deployment) -> None:
+    """Redis may come later than we do: web says so at ``/readyz``, and the worker lives."""
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    worker = relay.start_worker(REDIS_URL=nobody)
+    caller = relay.start_web(REDIS_URL=nobody)
+
+    wait_until(lambda: caller.answers("/livez"), 30, "/livez")
+
+    assert 503 == caller.get("/readyz").status_code
+    worker.wait_for_line("worker_started")
+    assert worker.child.poll() is None
+    worker.kill()
+    relay.callers.remove(caller)

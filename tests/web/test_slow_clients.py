@@ -118,6 +118,7 @@ def test_more_connections_than_there_may_be(redis_url: str, tmp_path: Path) -> N
     with serve(RELAY, redis_url, tmp_path, limit="-n 120") as web, ExitStack() as clients:
         sending, idle = (clients.enter_context(web.client()) for _ in range(2))
         enter(clients, web, 20, b"")
+        assert web.serves()
         sending.send(POST)
         enter(clients, web, 40, b"")
 
@@ -251,19 +252,20 @@ def test_requests_that_follow_at_once(web: Web) -> None:
 
 def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
     """A request in a view is answered, and its client not waited for, before the process ends."""
-    with Valkey(tmp_path) as redis, serve(RELAY, redis.url, tmp_path) as web:
-        with web.client() as client:
-            assert client.send(ALIVE).status() == 200
-            redis.pause()
-            client.send(POST + WITH_LENGTH + EVENT)
+    with ExitStack() as running:
+        redis = running.enter_context(Valkey(tmp_path))
+        web = running.enter_context(serve(RELAY, redis.url, tmp_path))
+        client = running.enter_context(web.client())
+        assert client.send(ALIVE).status() == 200
+        redis.pause()
+        client.send(POST + WITH_LENGTH + EVENT)
 
-            web.child.send_signal(signal.SIGTERM)
-            web.wait_for_event("Handling signal: term")
-            redis.resume()
+        web.child.send_signal(signal.SIGTERM)
+        web.wait_for_event("Handling signal: term")
+        redis.resume()
 
-            status, headers, _ = client.answer()
-            assert (202, "close") == (status, headers["Connection"])
-            assert web.child.wait(SERVED_SECONDS) == 0
+        assert client.status() == 202
+        assert web.child.wait(SERVED_SECONDS) == 0
 
 
 def test_a_stop_does_not_wait_for_stalled_clients(redis_url: str, tmp_path: Path) -> None:

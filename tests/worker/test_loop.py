@@ -219,7 +219,7 @@ def of(line: dict[str, Any]) -> tuple[str, str | None]:
 def test_nothing_of_a_person_is_logged_or_stored(bench: Workbench, lines: Lines) -> None:
     """Channel.io's answers name people; neither log, nor Redis, nor spool does."""
     behaviours = [Behaviour.REJECTED_422, Behaviour.CREATE, Behaviour.BROKEN_JSON_200]
-    bench.calls.after["settle"] = [lose_reply] * 2
+    bench.calls.after["settle"] = [lose_reply] * len(behaviours)
     for behaviour in behaviours:
         bench.store.accept(behaviour, user_id=behaviour.user_id)
 

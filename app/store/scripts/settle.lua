@@ -39,15 +39,13 @@ local function created(record)
   return 'opened'
 end
 
--- Proof that this attempt executed nothing counts only while the record stands at this very grant. After
--- lost writes another worker may be calling under the same number, and the proof says nothing of its call.
-local function stands_at_attempt(record)
-  return tonumber(record.attempt) == attempt and record.token == arg.token
-    and (record.status == 'calling' or record.status == 'unknown')
-end
+-- Proof that this attempt executed nothing counts only while the record stands at this very grant: the
+-- token is there while it is `calling` or `unknown`. The number would not do, since after lost writes
+-- another worker may be calling under the same one.
+local function stands_at_grant(record) return record.token == arg.token end
 
 local function back(record)
-  if not stands_at_attempt(record) then return 'ignored' end
+  if not stands_at_grant(record) then return 'ignored' end
   local changes = {unknowns = unknowns_without(record), history = remember(record, arg.kind)}
   schedule(id, record, now + math.min(arg.delay_ms, MAX_DELAY_MS), changes)
   return 'accepted'
@@ -55,7 +53,7 @@ end
 
 -- The pause only grows. The bucket is emptied up to its end, so that what follows is no second burst.
 local function throttled(record)
-  if not stands_at_attempt(record) then return 'ignored' end
+  if not stands_at_grant(record) then return 'ignored' end
   local gate = as_table(redis.call('HGETALL', GATE))
   local pause_until = now + math.min(arg.delay_ms, MAX_DELAY_MS)
   pause_until = math.max(pause_until, instant(gate.pause_until, MAX_DELAY_MS))
@@ -65,7 +63,7 @@ local function throttled(record)
 end
 
 local function refused(record)
-  if not stands_at_attempt(record) then return 'ignored' end
+  if not stands_at_grant(record) then return 'ignored' end
   fail(id, record, arg.failure, {unknowns = unknowns_without(record)})
   return 'failed'
 end

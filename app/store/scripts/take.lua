@@ -111,7 +111,7 @@ end
 local function at_breaker(gate)
   if gate.state == 'half_open' then
     local trial_until = gate_instant(gate, 'trial_until', MAX_CALL_MS)
-    if gate.trial and trial_until > now then return wait('shut', POLL_MS) end
+    if trial_until > now then return wait('shut', POLL_MS) end
   elseif gate.state then
     local open_until = gate_instant(gate, 'open_until', 2 * math.max(MAX_COOLDOWN_MS, arg.cooldown_ms))
     if open_until > now then return wait('shut', open_until - now) end

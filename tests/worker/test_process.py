@@ -1,0 +1,72 @@
+"""A worker process: what its threads leave at the end, and what it settles by the way."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from redis import Redis
+
+from app.store.connect import connect_blocking
+from app.worker.process import WorkerProcess
+from tests.stack.channel_io import ChannelIo
+from tests.stack.processes import wait_until
+from tests.worker.conftest import close
+from tests.worker.workbench import Workbench, lose_reply
+
+
+@pytest.fixture
+def bench(client: Redis, redis_url: str, tmp_path: Path) -> Iterator[Workbench]:
+    """A loop for the process to run."""
+    with ChannelIo() as stand_in, connect_blocking(redis_url) as blocking_client:
+        bench = Workbench(client, blocking_client, stand_in, tmp_path / "spool")
+        yield bench
+        bench.stopping.set()
+    close(bench.spool)
+
+
+@pytest.fixture
+def process(bench: Workbench) -> Iterator[Thread]:
+    """A process that runs, in a thread that signals can be sent to."""
+    process = WorkerProcess(
+        bench.loop, bench.spool, concurrency=1, deadline_seconds=0.1, stopping=bench.stopping
+    )
+    thread = Thread(target=process.run)
+    thread.start()
+    yield thread
+    stop(thread)
+
+
+def stop(process: Thread) -> None:
+    """Send SIGTERM, and wait for the end."""
+    if process.is_alive() and process.ident is not None:
+        signal.pthread_kill(process.ident, signal.SIGTERM)
+    process.join(30)
+    assert not process.is_alive()
+
+
+def test_an_answer_whose_settle_hangs_is_spooled_at_the_end(
+    bench: Workbench, process: Thread
+) -> None:
+    """The process does not see it through, and does not forget it either."""
+    over = Event()
+    bench.calls.after["settle"] = [lambda _: over.wait(30)]
+    bench.store.accept("e1", user_id="hanging")
+    bench.wait_until_said("settle")
+
+    stop(process)
+
+    (file,) = bench.directory.iterdir()
+    assert bench.channel_io.creates_of("hanging")[0].chat_id in file.read_text()
+    over.set()
+
+
+def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench, process: Thread) -> None:
+    """A drain that fails is followed by another."""
+    bench.calls.after["settle"] = [lose_reply] * 2
+    bench.store.accept("e1", user_id="drained")
+
+    bench.wait_until_said("settle", times=3)
+
+    wait_until(lambda: not [*bench.directory.iterdir()], 20, "the spool to be empty")
