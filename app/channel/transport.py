@@ -16,6 +16,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 
 from app.channel.call import Answer, Call, TooLate
+from app.chats.steps import Step, after, before
 
 # A body that is cut here is no JSON any more, and so unreadable.
 MAX_BODY_BYTES = 1024 * 1024
@@ -52,7 +53,9 @@ class CallConnection(HTTPConnection):
         if self.sock is None:
             self.connect()
         self._call.begin()
+        before(Step.SENT)
         super().send(data)
+        after(Step.SENT)
 
 
 class TlsCallConnection(CallConnection):
@@ -113,6 +116,7 @@ def speak(
     with closing(adapter), adapter.send(prepared, stream=True, timeout=timeouts) as response:
         heard = partial(Answer, response.status_code, response.headers)
         call.hear(heard())
+        before(Step.ANSWERED)
         # Without decode_content urllib3 does not look whether all of the body came.
         call.hear(heard(response.raw.read(MAX_BODY_BYTES, decode_content=True)))
 

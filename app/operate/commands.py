@@ -20,6 +20,7 @@ from app.operate.log_lines import created_lines
 EXIT_NOTHING_DONE = 1
 EXIT_UNAVAILABLE = 3
 MAX_CHAT_ID_CHARACTERS = 256
+CODES = [code.value for code in FailureCode]
 LISTED = [status.value for status in Status if status is not Status.OPENED]
 
 
@@ -135,7 +136,7 @@ def resolve(
 @cli.command()
 @click.argument("event_id", required=False)
 @click.option("--all-failed", is_flag=True, help="Every failed event with the code of --code.")
-@click.option("--code", type=click.Choice([code.value for code in FailureCode]), help="Only failures with this code.")
+@click.option("--code", type=click.Choice(CODES), help="Only failures with this code.")
 @by_name
 @as_json
 @click.pass_obj

@@ -11,6 +11,7 @@ from flask import Response, g, request
 from app.chats.event import OpenChatEvent
 from app.chats.outcome import Session
 from app.chats.record import Record
+from app.chats.steps import Step, after, before
 from app.web.problems import Refusal
 from app.web.reading import read_event
 
@@ -44,7 +45,9 @@ class EventViews:
         """Accept the event once, and answer with its record, new or known."""
         event = read_event(request)
         g.event_id = event.event_id
+        before(Step.ACCEPTED)
         record, is_new = self._events.accept(event)
+        after(Step.ACCEPTED)
         g.result = "accepted" if is_new else "duplicate"
         return _answer_posted(record, is_new=is_new)
 

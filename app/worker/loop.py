@@ -9,6 +9,7 @@ import structlog
 from app.chats.errors import StoreUnavailable
 from app.chats.grant import Grant, Probe, Reply, Settled, Wait, new_token
 from app.chats.outcome import Created, Outcome, Session, Throttled
+from app.chats.steps import Step, after, before
 from app.worker.spool import Answer, Spool
 
 log = structlog.get_logger("relay.worker")
@@ -79,7 +80,10 @@ class WorkLoop:
 
     def settle(self, answer: Answer) -> None:
         """Settle a call's outcome. Raises ``StoreUnavailable``; settling it again is harmless."""
-        _log_settled(answer, self._calls.settle(answer.grant, answer.outcome))
+        before(Step.SETTLED)
+        settled = self._calls.settle(answer.grant, answer.outcome)
+        after(Step.SETTLED)
+        _log_settled(answer, settled)
 
     def _work(self) -> None:
         # Noted before the take: however late its reply comes, the call ends before its lease.
@@ -96,6 +100,7 @@ class WorkLoop:
 
     def _take(self) -> Grant | Probe | Wait:
         token = new_token()
+        before(Step.GRANTED)
         try:
             reply = self._calls.take(token)
         except StoreUnavailable as error:
@@ -120,11 +125,15 @@ class WorkLoop:
         return deadline - time.monotonic() < self._deadline_seconds * MIN_SHARE_LEFT
 
     def _call(self, grant: Grant, deadline: float) -> None:
+        after(Step.GRANTED)
         began = time.monotonic()
         outcome = self._channel.open_chat(grant.user_id, deadline=deadline)
+        after(Step.ANSWERED)
         answer = Answer(grant, outcome)
         with self._spool.holding(answer):
+            before(Step.LOGGED)
             _log_call(grant, outcome, time.monotonic() - began)
+            after(Step.LOGGED)
             self.settle(answer)
 
     def _probe(self, token: str, deadline: float) -> None:

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.chats.grant import Grant
 from app.chats.outcome import Outcome
+from app.chats.steps import Step, after, before
 
 log = structlog.get_logger("relay.spool")
 
@@ -161,7 +162,9 @@ class Spool:
             if self._own is None:
                 self._directory.mkdir(parents=True, exist_ok=True)
                 self._own = _SpoolFile.create(self._directory)
+            before(Step.SPOOLED)
             self._own.append(answer)
+            after(Step.SPOOLED)
         except OSError as error:
             # The canonical log line still holds the ids, and the answer stays in memory.
             log.error(  # noqa: TRY400 - the reason is all that matters

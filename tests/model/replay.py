@@ -17,9 +17,11 @@ from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.store.calls import CallStore
 from app.store.keys import Keys
+from app.store.operations import Operations
 from app.store.records import read_record
+from app.store.scripts import Scripts
 from tests.model.explorer import Explorer
-from tests.model.specification import Specification
+from tests.model.specification import OTHER_CHAT, Specification
 from tests.model.states import PLACE_OF, Record, State, Step
 from tests.store.bench import HOUR_MS, Bench
 from tests.store.outcomes import OUTCOMES, created
@@ -105,6 +107,15 @@ class Replay:
             case "lose worker":
                 relay.lose_worker(EVENT)
                 relay.reply(self._worker(relay))
+            case "recreate":
+                self._operations(relay).recreate(EVENT, by="anna")
+            case "give up":
+                self._operations(relay).give_up(EVENT, by="anna")
+            case "set chat id":
+                chat_id = _chat_id(OTHER_CHAT if run.turn is None else run.turn)
+                self._operations(relay).resolve_with_chat(EVENT, chat_id, by="anna")
+            case "redrive":
+                self._operations(relay).redrive(EVENT, by="anna")
             case "flush":
                 self._flush(relay)
             case "roll back":
@@ -135,6 +146,9 @@ class Replay:
     def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> CallStore:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
         return relay.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
+
+    def _operations(self, relay: Bench) -> Operations:
+        return Operations(Scripts(self._client, relay.keys), record_ttl_seconds=3600)
 
     def _copy(self, relay: Bench) -> Bench:
         """Another relay that holds the same. Its gate is open; backoff is over; the lease is not,
@@ -212,12 +226,12 @@ def _record(fields: dict[str, str]) -> Record:
 
 
 def _token(turn: int) -> str:
-    return f"token-{turn}"
+    return f"token:{turn}"
 
 
 def _chat_id(turn: int) -> str:
-    return f"chat-{turn}"
+    return f"chat:{turn}"
 
 
 def _turn(name: str) -> int:
-    return int(name.rpartition("-")[2])
+    return int(name.rpartition(":")[2])

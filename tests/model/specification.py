@@ -18,7 +18,7 @@ KINDS_OF = {
     "unknown": ("unknown",),
     "nothing": ("denied", "throttled", "not_sent"),
 }
-OPERATORS_CHAT = -1
+OTHER_CHAT = -1
 
 TurnStep = tuple[str, str, State]
 
@@ -104,8 +104,10 @@ class Specification:
             consented = acted._replace(recreates=state.recreates + 1)
             yield Step("recreate"), self._store(consented, free, status="accepted")
             yield Step("give up"), self._store(acted, free, status="failed")
-            opened = self._store(acted, free, status="opened", chat=OPERATORS_CHAT)
-            yield Step("set chat id"), opened
+            made = (t for t, turn in enumerate(state.turns) if turn.outcome == "created")
+            for chat in (None, *made):
+                id_ = OTHER_CHAT if chat is None else chat
+                yield Step("set chat id", chat), self._store(acted, free, status="opened", chat=id_)
         if record.status == "failed" and (record.created is False or not self._has("redrive")):
             yield Step("redrive"), self._store(acted, record, status="accepted")
 
@@ -150,13 +152,12 @@ class Specification:
             return after
         if turn.outcome == "created":
             return self._created(after, record, t)
-        is_at_attempt = record.attempt == turn.grant.attempt or not self._has("fence")
         if turn.outcome == "unknown":
+            is_at_attempt = record.attempt == turn.grant.attempt or not self._has("fence")
             is_calling = record.status == "calling" or not self._has("only calling ends unknown")
             doubt = record._replace(token=t)
             return self._end_unknown(after, doubt) if is_at_attempt and is_calling else after
-        is_own = record.token == t or not self._has("fence") or not self._has("own proof")
-        if record.status not in {"calling", "unknown"} or not is_at_attempt or not is_own:
+        if record.token != t and self._has("own proof"):
             return after
         return self._back(after, record, "failed" if turn.outcome == "refused" else "accepted")
 
