@@ -14,10 +14,13 @@ from app.store.calls import CallStore, Limits
 from app.store.connect import connect, connect_blocking
 from app.store.events import EventStore
 from app.store.keys import Keys
+from app.store.notices import Notices
 from app.store.operations import Operations
 from app.store.scripts import Scripts
 from app.web.application import create_app
 from app.web.callers import Callers, Right
+from app.web.metrics import Metrics
+from app.web.waiting import WaitingRoom
 from app.worker.loop import WorkLoop
 from app.worker.process import WorkerProcess
 from app.worker.spool import Spool
@@ -38,8 +41,8 @@ EXIT_UNSAFE_REDIS = 3
 def web(settings: WebSettings) -> Flask:
     """Build the web application. Ends the process where Redis is reachable and unsafe."""
     log.info("settings", **effective(settings))
-    keys = Keys(settings.key_prefix)
-    client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
+    url, keys = settings.redis_url.get_secret_value(), Keys(settings.key_prefix)
+    client = connect(url, slot_key=keys.tag)
     auditor = Auditor(client)
     _refuse_unsafe(auditor, settings)
     events = EventStore(
@@ -49,7 +52,17 @@ def web(settings: WebSettings) -> Flask:
         max_backlog=settings.max_backlog,
         min_replicas_acked=settings.min_replicas_acked,
     )
-    return create_app(events, _callers(settings), auditor, allow_unsafe=settings.redis_allow_unsafe)
+    notices = Notices(connect_blocking(url, slot_key=keys.tag), keys)
+    # At most half of the threads wait, so that the others are there for whoever posts.
+    waiting_room = WaitingRoom(notices, events.find, seats=max(1, settings.web_threads // 2))
+    return create_app(
+        events,
+        _callers(settings),
+        auditor,
+        waiting_room,
+        Metrics(_operations(Scripts(client, keys), settings)),
+        allow_unsafe=settings.redis_allow_unsafe,
+    )
 
 
 def worker(settings: WorkerSettings) -> WorkerProcess:
@@ -81,7 +94,11 @@ def operations(settings: OperatorSettings) -> Operations:
     """Build what the operator's command line works with."""
     keys = Keys(settings.key_prefix)
     client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
-    return Operations(Scripts(client, keys), record_ttl_seconds=settings.record_ttl_seconds)
+    return _operations(Scripts(client, keys), settings)
+
+
+def _operations(scripts: Scripts, settings: Settings) -> Operations:
+    return Operations(scripts, record_ttl_seconds=settings.record_ttl_seconds)
 
 
 def _calls(settings: WorkerSettings) -> CallStore:
@@ -107,14 +124,15 @@ def _calls(settings: WorkerSettings) -> CallStore:
 
 
 def _callers(settings: WebSettings) -> Callers:
-    return Callers(
+    tokens = (
         (right, token.name, token.token.get_secret_value())
-        for right, tokens in (
+        for right, known in (
             (Right.SUBMIT, settings.submit_tokens),
             (Right.READ, settings.read_tokens),
         )
-        for token in tokens
+        for token in known
     )
+    return Callers(tokens, (secret.get_secret_value() for secret in settings.webhook_secrets))
 
 
 def _refuse_unsafe(auditor: Auditor, settings: Settings) -> None:

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import tempfile
 
 from config.logging import WithoutRequests, configure
 from config.settings import WebSettings, load_or_exit
@@ -14,7 +16,7 @@ workers = _settings.web_concurrency
 worker_class = "app.web.server.BufferingWorker"  # gthread, without a thread for a stalled client
 threads = _settings.web_threads
 
-# per process; each is a socket and about 5 KB. One more, and whoever was idle longest must go
+# per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go
 worker_connections = 4096
 
 # above the idle time of load balancers (60 s as a rule): else they send on a closing connection
@@ -34,6 +36,16 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 
 # nobody's headers say where the application lives: SCRIPT_NAME from a trusted peer ends in a 500
 forwarded_allow_ips = ""
+
+# where the processes add up their metrics: files, new at each start, kept when one is replaced.
+# Not a TemporaryDirectory: each process that ends would remove it
+_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="relay-metrics-")
+
+
+def on_exit(_server: object) -> None:
+    """Take the metrics' files away with the last process."""
+    shutil.rmtree(_metrics, ignore_errors=True)
+
 
 # no log of its own: the app writes one line a request, and messages go where all others go
 accesslog = None

@@ -19,6 +19,11 @@ class Overview:
     breaker_reason: str | None
     paused_seconds: float
 
+    @property
+    def backlog(self) -> int:
+        """How many events are accepted and not yet settled or held."""
+        return self.waiting + self.calling
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

@@ -12,27 +12,35 @@ from app.chats.errors import RelayError, StoreUnavailable
 from app.web.callers import Callers, Right
 from app.web.events import Events, EventViews
 from app.web.health import Auditor, Readiness, livez
+from app.web.metrics import Metrics
 from app.web.pages import problem_page
 from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
+from app.web.waiting import WaitingRoom
 
 log = structlog.get_logger("relay.web")
 
 # Asked every few seconds by load balancers and probes: not worth a line each at the usual level.
-QUIET = {"/livez", "/readyz"}
+QUIET = {"/livez", "/readyz", "/metrics"}
 
 # Method, rule, what the caller must have (nothing: open to all), view.
 Route = tuple[str, str, Right | None, Callable[..., Response]]
 
 
 def create_app(
-    events: Events, callers: Callers, auditor: Auditor, *, allow_unsafe: bool = False
+    events: Events,
+    callers: Callers,
+    auditor: Auditor,
+    waiting_room: WaitingRoom,
+    metrics: Metrics,
+    *,
+    allow_unsafe: bool = False,
 ) -> Flask:
     """Build the application over its collaborators."""
     app = Flask("relay", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
 
-    views = EventViews(events)
+    views = EventViews(events, callers, waiting_room)
     readiness = Readiness(auditor, allow_unsafe=allow_unsafe)
     routes: list[Route] = [
         ("POST", "/v1/events", Right.SUBMIT, views.post_event),
@@ -41,12 +49,14 @@ def create_app(
         ("GET", "/v1/chats/<chat_id>", Right.READ, views.get_chat),
         ("GET", "/livez", None, livez),
         ("GET", "/readyz", None, readiness.readyz),
+        ("GET", "/metrics", None, metrics.metrics),
         ("GET", "/problems/<slug>", None, problem_page),
     ]
     for method, rule, _, view in routes:
         app.add_url_rule(rule, view.__name__, view, methods=[method])
 
     _authorize_requests(app, callers, {view.__name__: right for _, _, right, view in routes})
+    _count_requests(app, metrics)
     _log_requests(app)
     _answer_problems(app)
     return app
@@ -58,12 +68,24 @@ def _authorize_requests(app: Flask, callers: Callers, rights: Mapping[str, Right
     def authorize() -> None:
         if not request.path.startswith("/v1/"):
             return
-        g.caller = callers.authenticate(request)
         right = rights.get(request.endpoint or "")
+        g.caller = callers.authenticate(request, right)
         if right is not None and right not in g.caller.rights:
             raise Refusal("forbidden")
 
     app.before_request(authorize)
+
+
+def _count_requests(app: Flask, metrics: Metrics) -> None:
+    """Every request is counted, and every posted event by what became of it."""
+
+    def count(response: Response) -> Response:
+        metrics.count_request(request, time.perf_counter() - g.began)
+        if request.endpoint == "post_event":
+            metrics.count_event(g.get("result"), g.get("problem"))
+        return response
+
+    app.after_request(count)
 
 
 def _log_requests(app: Flask) -> None:

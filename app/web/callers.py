@@ -9,6 +9,7 @@ from enum import Enum
 from flask import Request
 
 from app.web.problems import Refusal
+from app.web.signatures import Signatures
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chat-relay"'}
 
@@ -28,19 +29,41 @@ class Caller:
     rights: frozenset[Right]
 
 
-class Callers:
-    """All known tokens, as their digests."""
+# Known by the signature of its body, which is proved once the body has come.
+SIGNED = Caller("webhook", frozenset({Right.SUBMIT}))
 
-    def __init__(self, tokens: Iterable[tuple[Right, str, str]]) -> None:
+
+class Callers:
+    """All known tokens, as their digests, and the secrets of signatures."""
+
+    def __init__(
+        self, tokens: Iterable[tuple[Right, str, str]], webhook_secrets: Iterable[str] = ()
+    ) -> None:
         """Take ``(right, name, token)`` for each token; one given for both rights has both."""
+        self._signatures = Signatures(webhook_secrets)
         self._callers: dict[bytes, Caller] = {}
         for right, name, token in tokens:
             digest = _digest(token)
             known = self._callers.get(digest, Caller(name, frozenset()))
             self._callers[digest] = Caller(name, known.rights | {right})
 
-    def authenticate(self, request: Request) -> Caller:
-        """Return who sent ``request``. Raises ``Refusal``: unauthorized."""
+    def authenticate(self, request: Request, right: Right | None) -> Caller:
+        """Return who sent ``request``, for which ``right`` is wanted.
+
+        Who signs may submit, and is ``SIGNED`` until ``prove``; a bearer token, when there is one,
+        decides. Raises ``Refusal``: unauthorized.
+        """
+        is_bearer = "Authorization" in request.headers
+        if not is_bearer and right is Right.SUBMIT and self._signatures.are_on(request):
+            return SIGNED
+        return self._bearer(request)
+
+    def prove(self, request: Request, body: bytes) -> None:
+        """Refuse a caller that claims to have signed ``body`` and has not: unauthorized."""
+        if not self._signatures.prove(request, body):
+            raise Refusal("unauthorized", "The signature does not fit.", headers=CHALLENGE)
+
+    def _bearer(self, request: Request) -> Caller:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         presented = _digest(token.strip())
         found = None

@@ -1,8 +1,9 @@
 """Posting an event, and looking records up."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -12,8 +13,10 @@ from app.chats.event import OpenChatEvent
 from app.chats.outcome import Session
 from app.chats.record import Record
 from app.chats.steps import Step, after, before
+from app.web.callers import SIGNED, Callers
 from app.web.problems import Refusal
 from app.web.reading import read_event
+from app.web.waiting import WaitingRoom, preferred_wait
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -38,18 +41,24 @@ class Events(Protocol):
 class EventViews:
     """The routes below ``/v1``."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, callers: Callers, waiting_room: WaitingRoom) -> None:
         self._events = events
+        self._callers = callers
+        self._waiting_room = waiting_room
 
     def post_event(self) -> Response:
         """Accept the event once, and answer with its record, new or known."""
-        event = read_event(request)
+        event = read_event(request, self._proof())
         g.event_id = event.event_id
-        before(Step.ACCEPTED)
-        record, is_new = self._events.accept(event)
-        after(Step.ACCEPTED)
-        g.result = "accepted" if is_new else "duplicate"
-        return _answer_posted(record, is_new=is_new)
+        seconds = preferred_wait(request)
+        accept = partial(self._accept, event)
+        if seconds == 0:
+            return _answer_posted(*accept())
+        waited = self._waiting_room.accept_and_wait(event.event_id, accept, seconds)
+        response = _answer_posted(waited.record, waited.is_new)
+        if waited.is_applied:
+            response.headers["Preference-Applied"] = f"wait={seconds}"
+        return response
 
     def get_event(self, event_id: str) -> Response:
         """Answer with the record of an event."""
@@ -63,6 +72,19 @@ class EventViews:
         """Answer with a user's opened events, newest first."""
         records = self._events.chats_of_user(user_id, limit=_limit())
         return _json({"user_id": user_id, "chats": [as_json(record) for record in records]})
+
+    def _accept(self, event: OpenChatEvent) -> tuple[Record, bool]:
+        before(Step.ACCEPTED)
+        record, is_new = self._events.accept(event)
+        after(Step.ACCEPTED)
+        g.result = "accepted" if is_new else "duplicate"
+        return record, is_new
+
+    def _proof(self) -> Callable[[bytes], None] | None:
+        """What is to be proved of the body, if the caller is known by its signature."""
+        if g.caller is not SIGNED:
+            return None
+        return partial(self._callers.prove, request)
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -117,7 +139,7 @@ def _answer_found(record: Record | None) -> Response:
     return _json(as_json(record))
 
 
-def _answer_posted(record: Record, *, is_new: bool) -> Response:
+def _answer_posted(record: Record, is_new: bool) -> Response:  # noqa: FBT001 - as accept has it
     response = _json(as_json(record))
     response.headers["Location"] = f"/v1/events/{record.event_id}"
     if not is_new:

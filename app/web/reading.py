@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from flask import Request
@@ -15,6 +16,7 @@ from app.web.problems import Refusal
 
 MAX_BODY_BYTES = 64 * 1024
 KEY_HEADER = "Idempotency-Key"
+SIGNED_ID_HEADER = "webhook-id"
 CUT_OFF = "The body ended early, or its chunks are broken."
 CLOSE = {"Connection": "close"}
 
@@ -42,13 +44,19 @@ class _Object(dict[str, Any]):
         self.repeated = [key for key, count in counts.items() if count > 1]
 
 
-def read_event(request: Request) -> OpenChatEvent:
-    """Return the event that ``request`` posts. Raises ``Refusal``."""
+def read_event(request: Request, prove: Callable[[bytes], None] | None = None) -> OpenChatEvent:
+    """Return the event that ``request`` posts, after ``prove`` of its body if it is signed.
+
+    Raises ``Refusal``.
+    """
     _check_media_type(request)
-    content = _parse(_read_body(request))
+    body = _read_body(request)
+    if prove is not None:
+        prove(body)
+    content = _parse(body)
     if not isinstance(content, _Object):
         _refuse([{"pointer": "", "detail": "must be an object"}])
-    return _validate(content, _idempotency_key(request))
+    return _validate(content, request, is_signed=prove is not None)
 
 
 def _check_media_type(request: Request) -> None:
@@ -113,22 +121,34 @@ def _idempotency_key(request: Request) -> str | None:
     return (quoted.group(1) if quoted else value) or None
 
 
-def _validate(content: _Object, key: str | None) -> OpenChatEvent:
+def _validate(content: _Object, request: Request, *, is_signed: bool) -> OpenChatEvent:
     errors = _repeated_keys(content)
-    in_body = content.get("event_id")
-    if in_body is None and key is not None:
-        content["event_id"] = key
-    elif key is not None and key != in_body:
+    key = _idempotency_key(request)
+    if key is not None and content.get("event_id") not in (None, key):
         errors.append({"header": KEY_HEADER, "detail": "differs from event_id in the body"})
+    header = None
+    if content.get("event_id") is None:
+        header = _take_event_id(content, request, key, is_signed=is_signed)
     try:
         event = OpenChatEvent.model_validate(content)
     except ValidationError as error:
-        is_from_header = in_body is None and key is not None
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        errors += [_describe(fault, is_from_header=is_from_header) for fault in faults]
+        errors += [_describe(fault, header) for fault in faults]
     if errors:
         _refuse(errors)
     return event
+
+
+def _take_event_id(
+    content: _Object, request: Request, key: str | None, *, is_signed: bool
+) -> str | None:
+    """Take the ``event_id`` from a header; the header's name, if there is one."""
+    signed_id = request.headers.get(SIGNED_ID_HEADER) if is_signed else None
+    for header, value in ((KEY_HEADER, key), (SIGNED_ID_HEADER, signed_id)):
+        if value:
+            content["event_id"] = value
+            return header
+    return None
 
 
 def _repeated_keys(content: _Object) -> list[dict[str, str]]:
@@ -139,10 +159,11 @@ def _repeated_keys(content: _Object) -> list[dict[str, str]]:
     return [{"pointer": pointer, "detail": "must not be repeated"} for pointer in pointers]
 
 
-def _describe(error: ErrorDetails, *, is_from_header: bool) -> dict[str, str]:
+def _describe(error: ErrorDetails, header: str | None) -> dict[str, str]:
+    """Say what is wrong and where; ``header`` is where the event_id came from, if not the body."""
     location = [str(part) for part in error["loc"]]
-    if location == ["event_id"] and is_from_header:
-        return {"header": KEY_HEADER, "detail": _detail(error)}
+    if location == ["event_id"] and header is not None:
+        return {"header": header, "detail": _detail(error)}
     return {"pointer": _pointer(*location), "detail": _detail(error)}
 
 

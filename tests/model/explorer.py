@@ -4,17 +4,26 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.model.promises import broken_promise
+from tests.model.promises import broken_by, broken_in
 from tests.model.specification import Specification
 from tests.model.states import State, Step
 
 Visit = tuple[State, list[tuple[Step, State]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A promise that does not hold, and the steps after which it does not."""
+
+    promise: str
+    trace: str
+
+
 class Explorer:
     """The graph of a specification's states, as far as it was walked."""
 
     def __init__(self, specification: Specification) -> None:
+        self.transitions = 0
         self._specification = specification
         self._came: dict[State, tuple[State, Step] | None] = {specification.start: None}
 
@@ -25,8 +34,8 @@ class Explorer:
 
     @property
     def depth(self) -> int:
-        """How many steps the last state that was found is away, and no other is farther."""
-        return len(self.trace(next(reversed(self._came))))
+        """How many steps it takes to the farthest state: the last that was found."""
+        return len(self._way(next(reversed(self._came))))
 
     def visits(self) -> Iterator[Visit]:
         """Each state once, the nearest first, and the steps that lead on."""
@@ -38,36 +47,26 @@ class Explorer:
                 if after not in self._came:
                     self._came[after] = before, step
                     queue.append(after)
+            self.transitions += len(steps)
             yield before, steps
 
-    def trace(self, state: State) -> list[Step]:
-        """The shortest way to the state."""
+    def first_broken(self) -> Broken | None:
+        """Check the promises in every state and at every step, up to the first broken one."""
+        for state, steps in self.visits():
+            if promise := broken_in(self._specification, state):
+                return Broken(promise, self.trace(state))
+            for step, after in steps:
+                if promise := broken_by(state, step, after):
+                    return Broken(promise, self.trace(state, step))
+        return None
+
+    def trace(self, state: State, *last: Step) -> str:
+        """The shortest way to the state, and what came last."""
+        return ", ".join(map(str, [*self._way(state), *last]))
+
+    def _way(self, state: State) -> list[Step]:
         steps = []
         while came := self._came[state]:
             state, step = came
             steps.append(step)
         return steps[::-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What an exploration found; ``trace`` leads to the ``broken`` promise, if one is."""
-
-    states: int
-    transitions: int
-    depth: int
-    broken: str | None = None
-    trace: str = ""
-
-
-def explore(specification: Specification) -> Findings:
-    """Check the promises on every step, up to the first that breaks one."""
-    explorer = Explorer(specification)
-    transitions = 0
-    for before, steps in explorer.visits():
-        for step, after in steps:
-            transitions += 1
-            if broken := broken_promise(specification, before, step, after):
-                trace = ", ".join(map(str, [*explorer.trace(before), step]))
-                return Findings(explorer.states, transitions, explorer.depth, broken, trace)
-    return Findings(explorer.states, transitions, explorer.depth)

@@ -7,6 +7,7 @@ import pytest
 from app.chats.grant import Grant, Probe, Settled, Wait, new_token
 from app.chats.outcome import Outcome, Throttled
 from app.chats.record import Status
+from app.store.calls import CallStore
 from tests.store.bench import COOLDOWN_MS, HOUR_MS, LEASE_MS, LIMITS, THRESHOLD, Bench
 from tests.store.outcomes import (
     CREATED,
@@ -515,6 +516,119 @@ def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
 
     assert is_shut(bench)
     assert bench.gate()["tat"] == before
+
+
+# The rate after a 429
+
+
+def interval_ms(bench: Bench, worker: CallStore) -> float:
+    """How long a worker must wait for its turn once the bucket is empty."""
+    bench.set_gate(pause_until=1, tat=1)
+    while isinstance(taken := bench.take(worker), Grant):
+        pass
+    assert isinstance(taken, Wait)
+    return taken.ms
+
+
+def slowed_worker(bench: Bench, *retry_after_ms: int) -> CallStore:
+    """One that keeps to ten calls a second, after so many 429s in a row."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=10, burst=1))
+    fill(bench, 20)
+    grants = []
+    for _ in retry_after_ms:
+        bench.client.hdel(bench.key("gate"), "tat")
+        grants.append(bench.grant(worker))
+    for grant, pause_ms in zip(grants, retry_after_ms, strict=True):
+        worker.settle(grant, Throttled(pause_ms))
+    return worker
+
+
+def pass_time(bench: Bench, *, ms: int) -> None:
+    """Let the last 429 be so much longer ago."""
+    bench.set_gate(slow_until=int(bench.gate()["slow_until"]) - ms)
+
+
+def test_a_429_halves_the_rate(bench: Bench) -> None:
+    """The limit is lower than configured: the pause alone would end in the next 429."""
+    worker = slowed_worker(bench, 0)
+
+    assert 180 < interval_ms(bench, worker) <= 200
+
+
+@pytest.mark.parametrize("pauses", [(20_000, 0, 0), (0, 0, 0)])
+def test_calls_that_were_under_way_do_not_halve_it_again(
+    bench: Bench, pauses: tuple[int, ...]
+) -> None:
+    """Their 429s come while the pause lasts or, without one, just after the first."""
+    worker = slowed_worker(bench, *pauses)
+
+    assert 180 < interval_ms(bench, worker) <= 200
+
+
+def test_the_next_429_halves_what_is_left(bench: Bench) -> None:
+    """Until the calls keep to the limit, whatever it is."""
+    worker = slowed_worker(bench, 0)
+    pass_time(bench, ms=2000)
+    bench.client.hdel(bench.key("gate"), "tat")
+
+    worker.settle(bench.grant(worker), Throttled(0))
+
+    assert 350 < interval_ms(bench, worker) <= 400
+
+
+def test_the_rate_grows_back_over_a_minute(bench: Bench) -> None:
+    """Linearly, to what is configured."""
+    worker = slowed_worker(bench, 0)
+
+    intervals = []
+    for _ in range(2):
+        pass_time(bench, ms=MINUTE_MS // 2)
+        intervals.append(interval_ms(bench, worker))
+
+    assert 125 < intervals[0] <= 134
+    assert 90 < intervals[1] <= 100
+
+
+def test_the_rate_does_not_fall_below_one_call_in_ten_seconds(bench: Bench) -> None:
+    """However many 429s there are."""
+    slowed_worker(bench, 0)
+    bench.set_gate(slow_rate=0.1, slow_until=bench.now_ms() + MINUTE_MS - 2000)
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=1))
+    bench.client.hdel(bench.key("gate"), "tat")
+
+    worker.settle(bench.grant(worker), Throttled(0))
+
+    assert float(bench.gate()["slow_rate"]) == 0.1
+
+
+def test_a_lower_configured_rate_is_kept_to(bench: Bench) -> None:
+    """A replica with other settings does not speed up because another one was slowed down."""
+    slowed_worker(bench, 0)
+    slower = bench.worker(limits=replace(LIMITS, rate_per_second=2, burst=1))
+
+    assert 450 < interval_ms(bench, slower) <= 500
+
+
+def test_slowed_down_a_burst_is_no_larger(bench: Bench) -> None:
+    """What idle time saves up is the configured bucket, of which a call now costs more."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.5, burst=6))
+    fill(bench, 10)
+    worker.settle(bench.grant(worker), Throttled(0))
+    bench.set_gate(pause_until=1, tat=1)
+
+    taken = [bench.take(worker) for _ in range(4)]
+
+    assert [isinstance(each, Grant) for each in taken] == [True, True, True, False]
+
+
+def test_a_clock_that_was_ahead_slows_down_for_a_minute_at_most(bench: Bench) -> None:
+    """The instant is pulled in, and passes as any other."""
+    worker = slowed_worker(bench, 0)
+    bench.set_gate(slow_until=bench.now_ms() + HOUR_MS)
+
+    interval_ms(bench, worker)
+
+    assert int(bench.gate()["slow_until"]) - bench.now_ms() <= MINUTE_MS
 
 
 # Clocks that were ahead

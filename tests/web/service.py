@@ -11,10 +11,15 @@ from werkzeug.test import TestResponse
 
 from app.store.audit import Auditor
 from app.store.keys import Keys
+from app.store.notices import Notices
+from app.store.operations import Operations
+from app.store.scripts import Scripts
 from app.web.application import create_app
 from app.web.callers import Callers, Right
+from app.web.metrics import Metrics
 from app.web.problems import PROBLEMS
-from tests.store.bench import Bench
+from app.web.waiting import WaitingRoom
+from tests.store.bench import TTL_SECONDS, Bench
 
 SUBMIT_TOKEN = "submit-7f3a"
 READ_TOKEN = "read-9c1e"
@@ -25,6 +30,8 @@ TOKENS = [
     (Right.SUBMIT, "admin", BOTH_TOKEN),
     (Right.READ, "admin", BOTH_TOKEN),
 ]
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SEATS = 2
 EVENT = {"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}
 
 Body = bytes | Mapping[str, Any]
@@ -59,10 +66,13 @@ class Service:
 def serve(client: Redis, *, max_backlog: int = 1000, allow_unsafe: bool = False) -> Service:
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys("relay"))
+    events = bench.intake(max_backlog=max_backlog)
     app = create_app(
-        bench.intake(max_backlog=max_backlog),
-        Callers(TOKENS),
+        events,
+        Callers(TOKENS, [WEBHOOK_SECRET]),
         Auditor(client),
+        WaitingRoom(Notices(client, bench.keys), events.find, seats=SEATS),
+        Metrics(Operations(Scripts(client, bench.keys), record_ttl_seconds=TTL_SECONDS)),
         allow_unsafe=allow_unsafe,
     )
     return Service(app.test_client(), bench)

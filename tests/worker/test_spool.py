@@ -57,6 +57,7 @@ def test_a_settled_answer_leaves_no_trace(spool: Spool, directory: Path) -> None
     with spool.holding(answer_of("e1")):
         pass
 
+    spool.keep_held()
     assert [] == drained(spool)
     assert not directory.exists()
 

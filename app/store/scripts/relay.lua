@@ -180,11 +180,21 @@ local function unknowns_without(record)
   return left > 0 and left or false
 end
 
--- The gate: fields `tat` (GCRA's theoretical arrival time), `pause_until`; the breaker's `state` (absent:
--- closed, open, half_open), `failures` in a row, `reason`, `open_until`, `cooldown_ms`, and the half-open
--- trial's `trial` (token) and `trial_until`; `url:<hash>` for each base URL that a probe found good;
--- `probe:<scope>` and `probe_until:<scope>`, the lease of whoever probes the breaker or a base URL.
+-- The gate: fields `tat` (GCRA's theoretical arrival time), `pause_until`; after a 429 `slow_rate` (what the
+-- rate fell to) and `slow_until`; the breaker's `state` (absent: closed, open, half_open), `failures` in a row,
+-- `reason`, `open_until`, `cooldown_ms`, and the half-open trial's `trial` (token) and `trial_until`;
+-- `url:<hash>` for each base URL that a probe found good; `probe:<scope>` and `probe_until:<scope>`, the lease
+-- of whoever probes the breaker or a base URL.
 local MAX_COOLDOWN_MS = 60000
+local SLOW_MS = 60000
+
+-- The calls a second to keep to: what a 429 left of the configured rate, growing back to it over a minute.
+local function rate_of(gate)
+  local left = (instant(gate.slow_until, SLOW_MS) - now) / SLOW_MS
+  if left <= 0 then return arg.rate_per_second end
+  local lowest = math.min(gate.slow_rate, arg.rate_per_second)
+  return arg.rate_per_second - (arg.rate_per_second - lowest) * left
+end
 
 local function shut(gate, reason)
   local longest = math.max(MAX_COOLDOWN_MS, arg.cooldown_ms)

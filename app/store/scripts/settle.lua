@@ -51,10 +51,21 @@ local function back(record)
   return 'accepted'
 end
 
+-- Calls that were under way at a 429 may meet one too, and tell nothing more of the limit.
+local SLOWEST_PER_SECOND, SETTLING_MS = 0.1, 1000
+
+local function slow_down(gate)
+  local slowed_at = instant(gate.slow_until, SLOW_MS) - SLOW_MS
+  if now < math.max(instant(gate.pause_until, MAX_DELAY_MS), slowed_at + SETTLING_MS) then return end
+  redis.call('HSET', GATE, 'slow_until', now + SLOW_MS,
+    'slow_rate', string.format('%.3f', math.max(rate_of(gate) / 2, SLOWEST_PER_SECOND)))
+end
+
 -- The pause only grows. The bucket is emptied up to its end, so that what follows is no second burst.
 local function throttled(record)
   if not stands_at_grant(record) then return 'ignored' end
   local gate = as_table(redis.call('HGETALL', GATE))
+  slow_down(gate)
   local pause_until = now + math.min(arg.delay_ms, MAX_DELAY_MS)
   pause_until = math.max(pause_until, instant(gate.pause_until, MAX_DELAY_MS))
   local empty_ms = (arg.burst - 1) * 1000 / arg.rate_per_second

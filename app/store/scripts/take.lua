@@ -120,11 +120,14 @@ local function at_breaker(gate)
 end
 
 -- The token bucket as GCRA, https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
+-- Slowed down, a call costs more of the same bucket.
 local function at_bucket(gate)
-  local interval_ms = 1000 / arg.rate_per_second
-  local depth_ms = arg.burst * interval_ms
-  local tat = math.max(now, gate_instant(gate, 'tat', MAX_DELAY_MS + depth_ms)) + interval_ms
-  if tat - now > depth_ms then return wait('shut', tat - now - depth_ms) end
+  local depth_ms = arg.burst * 1000 / arg.rate_per_second
+  gate.slow_until = gate_instant(gate, 'slow_until', SLOW_MS)
+  local cost_ms = 1000 / rate_of(gate)
+  local tat = math.max(now, gate_instant(gate, 'tat', MAX_DELAY_MS + depth_ms)) + cost_ms
+  local wait_ms = tat - now - math.max(depth_ms, cost_ms)
+  if wait_ms > 0 then return wait('shut', wait_ms) end
   redis.call('HSET', GATE, 'tat', string.format('%.3f', tat))
 end
 

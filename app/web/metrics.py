@@ -1,0 +1,109 @@
+"""Web's metrics, added up over all of its processes, and what Redis says of the relay.
+
+https://prometheus.github.io/client_python/multiprocess/
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+from flask import Request, Response
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from app.chats.errors import StoreUnavailable
+from app.chats.overview import Overview
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+RESULTS = {
+    "event-id-reused": "reused",
+    "unauthorized": "unauthorized",
+    "forbidden": "unauthorized",
+    "backlog-full": "full",
+    "unavailable": "unavailable",
+}
+
+
+class Overviews(Protocol):
+    """Who knows how the relay stands."""
+
+    def overview(self) -> Overview:
+        """How the relay stands. Raises ``StoreUnavailable``."""
+
+
+class Metrics:
+    """What is counted of requests, and ``/metrics``."""
+
+    def __init__(self, overviews: Overviews) -> None:
+        self._own = CollectorRegistry()
+        self._events = Counter(
+            "relay_events", "Posted events, by what became of them.", ["result"], registry=self._own
+        )
+        self._seconds = Histogram(
+            "relay_request_seconds",
+            "How long requests took.",
+            ["route"],
+            buckets=SECONDS,
+            registry=self._own,
+        )
+        self._scraped = CollectorRegistry()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            MultiProcessCollector(self._scraped)  # type: ignore[no-untyped-call]
+        else:
+            self._scraped.register(_Of(self._own))
+        self._scraped.register(_Standing(overviews))
+
+    def count_request(self, request: Request, seconds: float) -> None:
+        """Count one request, of whatever kind."""
+        route = request.url_rule.rule if request.url_rule else "none"
+        self._seconds.labels(route).observe(seconds)
+
+    def count_event(self, result: str | None, problem: str | None) -> None:
+        """Count one posted event by its result, or by the problem that it was answered with."""
+        self._events.labels(result or RESULTS.get(problem or "", "invalid")).inc()
+
+    def metrics(self) -> Response:
+        """Answer with everything, as Prometheus reads it."""
+        return Response(generate_latest(self._scraped), content_type=CONTENT_TYPE_LATEST)
+
+
+class _Of(Collector):
+    """Another registry's metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._registry.collect()
+
+
+class _Standing(Collector):
+    """How the relay stands, read from Redis at each scrape; nothing while Redis is away."""
+
+    def __init__(self, overviews: Overviews) -> None:
+        self._overviews = overviews
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            now = self._overviews.overview()
+        except StoreUnavailable:
+            return
+        yield _gauge("backlog_events", "Accepted events that wait or are called.", now.backlog)
+        yield _gauge(
+            "oldest_waiting_seconds",
+            "For how long the first in line has waited.",
+            now.oldest_waiting_seconds,
+        )
+        yield _gauge("held_events", "Events about which nobody knows.", now.held)
+        yield _gauge("failed_events", "Failed events that are still kept.", now.failed)
+        yield _gauge("breaker_open", "1 unless the breaker is closed.", now.breaker != "closed")
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"relay_{name}", meaning, value=value)

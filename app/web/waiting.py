@@ -1,0 +1,94 @@
+"""``Prefer: wait``: from event to ids in one round trip. https://www.rfc-editor.org/rfc/rfc7240"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Protocol
+
+from flask import Request
+
+from app.chats.errors import StoreUnavailable
+from app.chats.record import Record
+
+MAX_WAIT_SECONDS = 30
+
+
+class Notice(Protocol):
+    """What tells one waiter to look."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is time to look again, after ``seconds`` at the latest."""
+
+
+class Notices(Protocol):
+    """Who tells that events are settled or held."""
+
+    def watch(self, event_id: str) -> AbstractContextManager[Notice]:
+        """Register for an event, before it is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What a wait came to; ``is_applied``: the preference was met, as far as it can be."""
+
+    record: Record
+    is_new: bool
+    is_applied: bool
+
+
+class WaitingRoom:
+    """Where requests wait for their event to be settled or held: ``seats`` at a time.
+
+    Beyond that nobody waits, so that threads are left for those who only want to be heard.
+    """
+
+    def __init__(self, notices: Notices, find: Callable[[str], Record | None], seats: int) -> None:
+        self._notices = notices
+        self._find = find
+        self._seats = BoundedSemaphore(seats)
+
+    def accept_and_wait(
+        self, event_id: str, accept: Callable[[], tuple[Record, bool]], seconds: int
+    ) -> Waited:
+        """Do ``accept``, and wait for its event.
+
+        Register, accept, wait, look again: so no notice is missed.
+        """
+        with self._notices.watch(event_id) as notice:
+            record, is_new = accept()
+            if not record.status.is_open:
+                return Waited(record, is_new, is_applied=True)
+            if not self._seats.acquire(blocking=False):
+                return Waited(record, is_new, is_applied=False)
+            try:
+                return Waited(self._wait(notice, record, seconds), is_new, is_applied=True)
+            finally:
+                self._seats.release()
+
+    def _wait(self, notice: Notice, record: Record, seconds: int) -> Record:
+        until = time.monotonic() + seconds
+        while record.status.is_open and (left := until - time.monotonic()) > 0:
+            notice.wait(left)
+            try:
+                record = self._find(record.event_id) or record
+            except StoreUnavailable:
+                # It is accepted all the same; its caller can look it up later.
+                return record
+        return record
+
+
+def preferred_wait(request: Request) -> int:
+    """How many seconds the caller prefers to wait; 0 where it says nothing that can be read."""
+    for preference in ",".join(request.headers.getlist("Prefer")).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            return _seconds(value.strip().strip('"'))
+    return 0
+
+
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        return 0
+    return MAX_WAIT_SECONDS if len(text.lstrip("0")) > 2 else min(int(text), MAX_WAIT_SECONDS)  # noqa: PLR2004 - digits
