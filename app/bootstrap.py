@@ -21,6 +21,8 @@ from app.web.application import create_app
 from app.web.callers import Callers, Right
 from app.web.metrics import Metrics
 from app.web.waiting import WaitingRoom
+from app.worker import metrics as worker_metrics
+from app.worker.journal import Journal
 from app.worker.loop import WorkLoop
 from app.worker.process import WorkerProcess
 from app.worker.spool import Spool
@@ -78,8 +80,16 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
         api_version=settings.channel_api_version,
         connect_timeout_seconds=settings.call_connect_timeout_seconds,
     )
+    metrics = worker_metrics.Metrics()
+    if settings.metrics_port is not None:
+        worker_metrics.serve(metrics, settings.metrics_port)
     loop = WorkLoop(
-        calls, channel, spool, deadline_seconds=settings.call_deadline_seconds, stopping=stopping
+        calls,
+        channel,
+        spool,
+        Journal(metrics),
+        deadline_seconds=settings.call_deadline_seconds,
+        stopping=stopping,
     )
     return WorkerProcess(
         loop,

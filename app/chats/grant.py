@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,11 @@ class Grant:
     def attempts(self) -> int:
         """How many grants there have been, this one included, less those given back."""
         return int(self.record["attempts"])
+
+    @property
+    def is_possible_orphan(self) -> bool:
+        """Whether an earlier attempt may have made a chat, and somebody consented to this one."""
+        return "orphan" in self.record
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,13 @@ class Reply:
 class Settled:
     """What became of the event: ``opened``, ``duplicate``, ``failed``, ``accepted``, ``unknown`` or
     ``ignored``; and of the breaker, ``open`` or ``closed``, where this outcome changed it.
+
+    ``age_seconds``: for how long the event has been accepted.
     """
 
     result: str
     breaker: str | None
+    age_seconds: float = field(default=0.0, compare=False)
 
 
 def new_token() -> str:

@@ -104,10 +104,10 @@ class CallStore:
             "copy": grant.record,
         }
         arguments = self._common() | argument | _describe(outcome, grant.attempts)
-        result, breaker = self._scripts.run("settle", arguments)
+        result, breaker, age_ms = self._scripts.run("settle", arguments)
         if result == "newer":
             raise RecordFromNewerRelease("a newer release of the relay wrote the record")
-        return Settled(result, breaker or None)
+        return Settled(result, breaker or None, age_ms / 1000)
 
     def release(self, token: str) -> str:
         """Give back whatever was or will be granted under ``token``: nothing was sent for it."""

@@ -8,8 +8,9 @@ import structlog
 
 from app.chats.errors import StoreUnavailable
 from app.chats.grant import Grant, Probe, Reply, Settled, Wait, new_token
-from app.chats.outcome import Created, Outcome, Session, Throttled
+from app.chats.outcome import Outcome
 from app.chats.steps import Step, after, before
+from app.worker.journal import Journal
 from app.worker.spool import Answer, Spool
 
 log = structlog.get_logger("relay.worker")
@@ -56,6 +57,7 @@ class WorkLoop:
         calls: Calls,
         channel: Channel,
         spool: Spool,
+        journal: Journal,
         *,
         deadline_seconds: float,
         stopping: Event,
@@ -63,6 +65,7 @@ class WorkLoop:
         self._calls = calls
         self._channel = channel
         self._spool = spool
+        self._journal = journal
         self._deadline_seconds = deadline_seconds
         self._stopping = stopping
 
@@ -83,7 +86,7 @@ class WorkLoop:
         before(Step.SETTLED)
         settled = self._calls.settle(answer.grant, answer.outcome)
         after(Step.SETTLED)
-        _log_settled(answer, settled)
+        self._journal.settled(answer, settled)
 
     def _work(self) -> None:
         # Noted before the take: however late its reply comes, the call ends before its lease.
@@ -108,7 +111,7 @@ class WorkLoop:
             log.warning("redis_unavailable", reason=str(error))
             self._give_back(token)
             return Wait(0, is_idle=False)
-        _log_cleaned(reply)
+        self._journal.took(reply)
         return reply.taken
 
     def _give_back(self, token: str) -> None:
@@ -132,7 +135,7 @@ class WorkLoop:
         answer = Answer(grant, outcome)
         with self._spool.holding(answer):
             before(Step.LOGGED)
-            _log_call(grant, outcome, time.monotonic() - began)
+            self._journal.called(answer, time.monotonic() - began)
             after(Step.LOGGED)
             self.settle(answer)
 
@@ -150,53 +153,3 @@ class WorkLoop:
         else:
             # The gate is shut: no event that is accepted meanwhile could be called.
             self._stopping.wait(seconds)
-
-
-def _log_call(grant: Grant, outcome: Outcome, seconds: float) -> None:
-    """The canonical line of a call: with the ids, before anything else may happen to them."""
-    log.info(
-        "call",
-        event_id=grant.event_id,
-        user_id=grant.user_id,
-        attempt=grant.attempt,
-        outcome=outcome.kind,
-        upstream_status=outcome.upstream_status,
-        duration_ms=round(seconds * 1000, 1),
-        **_particulars(outcome),
-    )
-
-
-def _particulars(outcome: Outcome) -> dict[str, object]:
-    if isinstance(outcome, Created):
-        chat = outcome.chat
-        return {
-            "chat_id": chat.id,
-            "channel_id": chat.channel_id,
-            "chat_state": chat.state,
-            "session_id": _id(chat.session),
-            "user_session_id": _id(chat.user_session),
-        }
-    if isinstance(outcome, Throttled):
-        return {"retry_after_ms": outcome.retry_after_ms}
-    return {"detail": outcome.detail}
-
-
-def _id(session: Session | None) -> str | None:
-    return session.id if session else None
-
-
-def _log_settled(answer: Answer, settled: Settled) -> None:
-    grant = answer.grant
-    if settled.breaker:
-        log.warning("breaker", state=settled.breaker, outcome=answer.outcome.kind)
-    if settled.result in {"duplicate", "ignored", "unknown"}:
-        log.warning(
-            "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
-        )
-
-
-def _log_cleaned(reply: Reply) -> None:
-    for event_id in reply.lost:
-        log.warning("worker_lost", event_id=event_id)
-    for event_id in reply.expired:
-        log.warning("event_expired", event_id=event_id)

@@ -84,10 +84,14 @@ def test_proof_that_nothing_was_executed_sends_the_event_back(
     bench: Bench, outcome: Outcome
 ) -> None:
     """Accepted again, with a time before which it is not called, and nobody in doubt."""
-    result = settle(bench, bench.granted(), outcome)
+    grant = bench.granted()
+    bench.take()
+
+    result = settle(bench, grant, outcome)
 
     record = bench.record()
     assert (result, record.status, record.created) == ("accepted", Status.ACCEPTED, False)
+    assert bench.client.llen(bench.keys.bell) == 0
     assert record.failure is None
     assert "token" not in bench.fields()
     assert bench.queue("due")["e1"] > bench.now_ms()
@@ -399,7 +403,7 @@ def test_proof_for_one_attempt_says_nothing_of_another(
 
     settle(bench, second, outcome)
 
-    assert bench.record().created is None
+    assert (bench.record().created, bench.fields()["unknowns"]) == (None, "1")
 
 
 @pytest.mark.parametrize("stage", [behind_and_taken, far_behind_and_taken])

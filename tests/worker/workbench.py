@@ -16,7 +16,9 @@ from app.chats.outcome import Outcome
 from app.chats.record import Record
 from app.store.calls import CallStore
 from app.store.keys import Keys
+from app.worker.journal import Journal
 from app.worker.loop import WorkLoop
+from app.worker.metrics import Metrics
 from app.worker.spool import Spool
 from tests.stack.channel_io import ChannelIo
 from tests.stack.processes import wait_until
@@ -105,6 +107,7 @@ class Workbench:
             self.calls,
             channel,
             self.spool,
+            Journal(Metrics()),
             deadline_seconds=self.deadline_seconds,
             stopping=self.stopping,
         )

@@ -5,7 +5,7 @@
 --      created: chat_id, chat (JSON); refused, unknown: failure (JSON); throttled, denied, not_sent: delay_ms;
 --      denied, not_sent, unknown: reason
 -- → {'opened' | 'duplicate' | 'failed' | 'accepted' | 'unknown' | 'ignored' | 'newer',
---    'open' | 'closed' | '' (what the breaker changed to)}
+--    'open' | 'closed' | '' (what the breaker changed to), ms since the event was accepted}
 
 local id, attempt = arg.event_id, arg.attempt
 
@@ -100,8 +100,9 @@ local function is_lost(record)
 end
 
 local record = read(id)
-if record and not is_readable(record) then return {'newer', ''} end
+if record and not is_readable(record) then return {'newer', '', 0} end
 if is_lost(record) then record = restore() end
 local result = SETTLE[arg.kind](record)
 local is_transition = result ~= 'ignored' and result ~= 'duplicate'
-return {result, feed_back(arg.token, is_transition and EFFECT[arg.kind] or 'neutral', arg.reason)}
+local breaker = feed_back(arg.token, is_transition and EFFECT[arg.kind] or 'neutral', arg.reason)
+return {result, breaker, math.max(0, now - tonumber(record.accepted))}

@@ -1,0 +1,70 @@
+"""What the worker tells of its work: one canonical log line for each call, and its metrics."""
+
+import structlog
+
+from app.chats.grant import Reply, Settled
+from app.chats.outcome import Created, Outcome, Session, Throttled
+from app.worker.metrics import Metrics
+from app.worker.spool import Answer
+
+log = structlog.get_logger("relay.worker")
+
+
+class Journal:
+    """Writes the log and counts."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def took(self, reply: Reply) -> None:
+        """Tell what a ``take`` cleaned up on its way."""
+        self._metrics.count_taken(reply)
+        for event_id in reply.lost:
+            log.warning("worker_lost", event_id=event_id)
+        for event_id in reply.expired:
+            log.warning("event_expired", event_id=event_id)
+
+    def called(self, answer: Answer, seconds: float) -> None:
+        """Write the canonical line of a call, with the ids: before anything else is done."""
+        grant, outcome = answer.grant, answer.outcome
+        log.info(
+            "call",
+            event_id=grant.event_id,
+            user_id=grant.user_id,
+            attempt=grant.attempt,
+            outcome=outcome.kind,
+            upstream_status=outcome.upstream_status,
+            duration_ms=round(seconds * 1000, 1),
+            **_particulars(outcome),
+        )
+        self._metrics.count_call(grant, outcome, seconds)
+
+    def settled(self, answer: Answer, settled: Settled) -> None:
+        """Tell what is out of the ordinary, and count."""
+        grant = answer.grant
+        if settled.breaker:
+            log.warning("breaker", state=settled.breaker, outcome=answer.outcome.kind)
+        if settled.result in {"duplicate", "ignored", "unknown"}:
+            log.warning(
+                "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
+            )
+        self._metrics.count_settled(settled)
+
+
+def _particulars(outcome: Outcome) -> dict[str, object]:
+    if isinstance(outcome, Created):
+        chat = outcome.chat
+        return {
+            "chat_id": chat.id,
+            "channel_id": chat.channel_id,
+            "chat_state": chat.state,
+            "session_id": _id(chat.session),
+            "user_session_id": _id(chat.user_session),
+        }
+    if isinstance(outcome, Throttled):
+        return {"retry_after_ms": outcome.retry_after_ms}
+    return {"detail": outcome.detail}
+
+
+def _id(session: Session | None) -> str | None:
+    return session.id if session else None
