@@ -33,7 +33,7 @@ run: $(INSTALLED)
 	@exec $(BIN)/python -m tests.stack
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """The composition root: from settings to clients to collaborators. Nobody else sees everyone."""
 
 import sys
+from collections.abc import Mapping
 from threading import Event
 
 import structlog
@@ -9,6 +10,7 @@ from flask import Flask
 from app.channel.client import ChannelClient
 from app.chats.errors import StoreUnavailable
 from app.chats.event import OnUnknown
+from app.operate.desk import Desk, ProcessSettings
 from app.store.audit import Auditor
 from app.store.calls import CallStore, Limits
 from app.store.connect import connect, connect_blocking
@@ -32,6 +34,8 @@ from config.settings import (
     WebSettings,
     WorkerSettings,
     effective,
+    load_or_exit,
+    preview,
 )
 
 log = structlog.get_logger("relay")
@@ -56,7 +60,7 @@ def web(settings: WebSettings) -> Flask:
     )
     notices = Notices(connect_blocking(url, slot_key=keys.tag), keys)
     # At most half of the threads wait, so that the others are there for whoever posts.
-    waiting_room = WaitingRoom(notices, events.find, seats=max(1, settings.web_threads // 2))
+    waiting_room = WaitingRoom(notices, events.find, seats=settings.web_threads // 2)
     return create_app(
         events,
         _callers(settings),
@@ -100,11 +104,23 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
     )
 
 
+def desk(environ: Mapping[str, str]) -> Desk:
+    """Build what the operator's command line works with. Ends the process where it cannot."""
+    return Desk(
+        connect=lambda: operations(load_or_exit(OperatorSettings, environ)),
+        settings=lambda: [
+            ProcessSettings("web", *preview(WebSettings, environ)),
+            ProcessSettings("worker", *preview(WorkerSettings, environ)),
+        ],
+    )
+
+
 def operations(settings: OperatorSettings) -> Operations:
-    """Build what the operator's command line works with."""
+    """Build the operator's view."""
     keys = Keys(settings.key_prefix)
     client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
-    return _operations(Scripts(client, keys), settings)
+    scripts = Scripts(client, keys, min_replicas_acked=settings.min_replicas_acked)
+    return _operations(scripts, settings)
 
 
 def _operations(scripts: Scripts, settings: Settings) -> Operations:

@@ -6,6 +6,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,10 +14,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     ValidationInfo,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config.cores import usable_cores
@@ -192,6 +195,32 @@ def load_or_exit(model: type[AnySettings], environ: Mapping[str, str] = os.envir
 def effective(settings: Settings) -> dict[str, str | int | float | None]:
     """Return each variable's name and its value as used, with the secrets masked."""
     return {field.upper(): _shown(value) for field, value in settings}
+
+
+def preview(
+    model: type[Settings], environ: Mapping[str, str]
+) -> tuple[dict[str, str | int | float | None], list[str]]:
+    """Return what ``effective`` tells, as far as the environment holds it, and all problems."""
+    try:
+        return effective(load(model, environ)), []
+    except SettingsInvalid as invalid:
+        problems = invalid.problems
+    texts, _ = read([name.upper() for name in model.model_fields], environ)
+    values: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        with suppress(ValidationError, LookupError):
+            values[name] = _value(field, texts.get(name.upper()), values)
+    return {name.upper(): _shown(value) for name, value in values.items()}, problems
+
+
+def _value(field: FieldInfo, text: str | None, others: dict[str, Any]) -> Any:
+    """One setting by itself. Raises LookupError where it is not set, and has no default."""
+    if text is not None:
+        kind = Annotated.__class_getitem__((field.annotation, *field.metadata))  # type: ignore[attr-defined]
+        return TypeAdapter(kind).validate_python(text)
+    if field.is_required():
+        raise LookupError
+    return field.get_default(call_default_factory=True, validated_data=others)
 
 
 def _shown(value: Any) -> str | int | float | None:

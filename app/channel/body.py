@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from app.chats.outcome import Chat, Session
+from app.chats.outcome import Chat, Session, is_chat_id
 
 MAX_IDENTIFIER_CHARACTERS = 256
 
@@ -19,7 +19,7 @@ def read_chat(body: bytes | None) -> Chat | None:
     answer = _read_object(body)
     user_chat = _object_in(answer, "userChat")
     chat_id = _identifier_in(user_chat, "id")
-    if chat_id is None or "/" in chat_id:
+    if chat_id is None or not is_chat_id(chat_id):
         return None
     return Chat(
         chat_id,

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Literal
 
 MAX_RETRY_DELAY_MS = 60_000
+MAX_CHAT_ID_CHARACTERS = 256
 
 
 class FailureCode(StrEnum):
@@ -113,6 +114,11 @@ class Unknown:
 
 
 Outcome = Created | Refused | Denied | Throttled | NotSent | Unknown
+
+
+def is_chat_id(text: str) -> bool:
+    """Whether it can be a chat's id, under which the chat is looked up."""
+    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and text.isprintable() and "/" not in text
 
 
 def retry_delay_ms(attempts: int) -> int:

@@ -43,7 +43,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A record, and what happened to it out of the ordinary, oldest first."""
+    """A record, and what happened to it out of the ordinary, oldest first.
+
+    ``next_look`` is when it may be called or, while it is called, when its worker counts as lost;
+    ``ahead`` is how many are in line before it. Both are ``None`` where they do not apply.
+    """
 
     record: Record
     moments: tuple[Moment, ...]
+    next_look: datetime | None = None
+    ahead: int | None = None

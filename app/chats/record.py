@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from app.chats.outcome import Chat, FailureCode
+from app.chats.outcome import Chat, FailureCode, Session
 
 
 class Status(StrEnum):
@@ -51,3 +52,39 @@ class Record:
     settled_at: datetime | None
     expires_at: datetime | None
     metadata: dict[str, str] = field(default_factory=dict)
+
+
+def as_json(record: Record) -> dict[str, Any]:
+    """The record as the HTTP contract shows it."""
+    chat, failure = record.chat, record.failure
+    return {
+        "event_id": record.event_id,
+        "user_id": record.user_id,
+        "status": record.status,
+        "created": record.created,
+        "chat": chat and {"id": chat.id, "channel_id": chat.channel_id, "state": chat.state},
+        "session": chat and _session(chat.session),
+        "user_session": chat and _session(chat.user_session),
+        "failure": failure
+        and {
+            "code": failure.code,
+            "detail": failure.detail,
+            "upstream_status": failure.upstream_status,
+        },
+        "attempts": record.attempts,
+        "possible_orphan": record.possible_orphan,
+        "duplicate_chat_ids": record.duplicate_chat_ids,
+        "accepted_at": time_as_json(record.accepted_at),
+        "settled_at": record.settled_at and time_as_json(record.settled_at),
+        "expires_at": record.expires_at and time_as_json(record.expires_at),
+        "metadata": record.metadata,
+    }
+
+
+def time_as_json(instant: datetime) -> str:
+    """An instant as the HTTP contract shows it: RFC 3339, in UTC, to the millisecond."""
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _session(session: Session | None) -> dict[str, str | None] | None:
+    return {"id": session.id, "key": session.key} if session else None

@@ -1,48 +1,37 @@
-"""How the command line shows things: tables for people, JSON for scripts."""
+"""How the command line shows things to people."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
-
-from pydantic import TypeAdapter
 
 from app.chats.overview import Moment, Overview, Story
 from app.chats.record import Record, Status
+from app.operate.desk import ProcessSettings
 
-_ANY: TypeAdapter[Any] = TypeAdapter(Any)
-
-ADVICE = {
-    Status.ACCEPTED: "It waits for its call. `status` says whether the gate is shut.",
-    Status.CALLING: "A worker is calling. If that worker is lost, it becomes unknown by itself.",
-    Status.OPENED: "Its chat is published and will not change. Nothing is to be done.",
-    Status.FAILED: (
-        "`redrive` tries it again."
-        " It refuses where an attempt may have made a chat (created is null)."
-    ),
-    Status.UNKNOWN: (
-        "Nobody can know whether a chat was made. Look at the user's chats at Channel.io, then:\n"
-        "  resolve {event_id} --chat-id ID   if you found it\n"
-        "  resolve {event_id} --recreate     to call once more; an empty orphan may remain\n"
-        "  resolve {event_id} --give-up      to let it fail"
-    ),
+HEAD = ("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS", "ACCEPTED (UTC)", "WHY")
+CREATED = {True: "yes", False: "no", None: "nobody knows"}
+RECOVERED = {
+    "opened": "opened",
+    "duplicate": "kept beside the chat that was published before",
+    "ignored": "known already",
+    "newer": "left alone: a newer release of the relay wrote the record",
 }
-
-
-def as_json(value: Any) -> str:
-    """Any of our dataclasses, or a list of them, as JSON."""
-    return _ANY.dump_json(value, indent=2).decode()
+UNKNOWN_ADVICE = """\
+Nobody can know whether a chat was made. Look at the user's chats at Channel.io, then:
+  resolve {event_id} --chat-id ID   if you found it
+  resolve {event_id} --recreate     to call once more; an empty orphan may remain
+  resolve {event_id} --give-up      to let it fail"""
 
 
 def overview(now: Overview) -> str:
     """How the relay stands."""
-    reason = f" ({now.breaker_reason})" if now.breaker_reason else ""
+    first = f", the first in line for {_seconds(now.oldest_waiting_seconds)}" if now.waiting else ""
     rows = [
-        ("waiting", f"{now.waiting}, the oldest for {now.oldest_waiting_seconds:.0f} s"),
+        ("waiting", f"{now.waiting}{first}"),
         ("calling", str(now.calling)),
         ("held (unknown)", str(now.held)),
         ("failed", str(now.failed)),
-        ("breaker", now.breaker + reason),
-        ("pause", f"{now.paused_seconds:.0f} s" if now.paused_seconds else "none"),
+        ("breaker", _breaker(now)),
+        ("pause", _seconds(now.paused_seconds) if now.paused_seconds else "none"),
     ]
     return _columns(rows)
 
@@ -51,42 +40,65 @@ def records(found: Sequence[Record], what: str) -> str:
     """A row for each record."""
     if not found:
         return f"No event is {what}."
-    head = ("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS", "ACCEPTED", "WHY")
-    return _columns([head, *(_row(record) for record in found)])
+    return _columns([HEAD, *(_row(record) for record in found)])
 
 
-def story(told: Story) -> str:
+def story(told: Story, now: Overview) -> str:
     """What happened, why it is where it is, and what can be done."""
     record = told.record
-    moments = [(_time(record.accepted_at), "accepted"), *(_moment(m) for m in told.moments)]
-    if record.settled_at:
-        moments.append((_time(record.settled_at), f"settled: {record.status}"))
-    why = f"\n{record.failure.code}: {record.failure.detail}" if record.failure else ""
-    chat = f"\nchat {record.chat.id}" if record.chat else ""
-    advice = ADVICE[record.status].format(event_id=record.event_id)
-    head = _columns([("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS"), _row(record)[:5]])
-    return f"{head}{chat}{why}\n\n{_columns(moments)}\n\n{advice}"
+    parts = [records([record], ""), _chats(record), _columns(_moments(told)), _advice(told, now)]
+    return "\n\n".join(filter(None, parts))
 
 
 def recovered(results: Sequence[Mapping[str, str]]) -> str:
-    """A row for each line that was settled."""
-    rows = [(result["event_id"], result["chat_id"], result["result"]) for result in results]
-    return _columns([("EVENT", "CHAT", "RESULT"), *rows])
+    """A row for each chat that was read back."""
+    rows = [
+        (result["event_id"], result["chat_id"], RECOVERED.get(result["result"], result["result"]))
+        for result in results
+    ]
+    return _columns([("EVENT", "CHAT", "WHAT BECAME OF IT"), *rows])
+
+
+def settings(found: Sequence[ProcessSettings]) -> str:
+    """The settings of each process, and what is wrong with them."""
+    return "\n\n".join(map(_process, found))
+
+
+def _process(process: ProcessSettings) -> str:
+    rows = [(name, "" if value is None else str(value)) for name, value in process.values.items()]
+    problems = [f"! {problem}" for problem in process.problems]
+    verdict = "cannot start:" if problems else "can start"
+    return "\n".join([f"{process.process} {verdict}", *problems, _columns(rows)])
 
 
 def _row(record: Record) -> tuple[str, ...]:
-    created = {True: "yes", False: "no", None: "nobody knows"}[record.created]
-    why = record.failure.code if record.failure else ""
-    accepted = _time(record.accepted_at)
     return (
         record.event_id,
         record.user_id,
         record.status,
-        created,
+        CREATED[record.created],
         str(record.attempts),
-        accepted,
-        why,
+        _time(record.accepted_at),
+        record.failure.code if record.failure else "",
     )
+
+
+def _chats(record: Record) -> str:
+    lines = [f"{record.failure.code}: {record.failure.detail}"] if record.failure else []
+    lines += [f"Its chat is {record.chat.id}."] if record.chat else []
+    lines += [f"{chat_id} was made for it too." for chat_id in record.duplicate_chat_ids]
+    lines += ["An empty chat that nobody refers to may exist."] if record.possible_orphan else []
+    return "\n".join(lines)
+
+
+def _moments(told: Story) -> list[tuple[str, str]]:
+    """The time line: what a record always tells, and what its history adds."""
+    record = told.record
+    moments = [(_time(record.accepted_at), "accepted"), *map(_moment, told.moments)]
+    if record.settled_at and record.expires_at:
+        until = _time(record.expires_at)
+        moments.append((_time(record.settled_at), f"{record.status}; kept until {until}"))
+    return moments
 
 
 def _moment(moment: Moment) -> tuple[str, str]:
@@ -98,11 +110,54 @@ def _moment(moment: Moment) -> tuple[str, str]:
     return _time(moment.at), " ".join(parts)
 
 
+def _advice(told: Story, now: Overview) -> str:
+    record = told.record
+    match record.status:
+        case Status.ACCEPTED:
+            return _advice_waiting(told, now)
+        case Status.CALLING:
+            by = f" at {_time(told.next_look)}" if told.next_look else ""
+            return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
+        case Status.OPENED:
+            return "Its chat is published and will not change. Nothing is to be done."
+        case Status.UNKNOWN:
+            return UNKNOWN_ADVICE.format(event_id=record.event_id)
+        case _ if record.created is None:
+            return (
+                "An attempt may have made a chat, so it is not tried again. If the chat is found,"
+                " tell whoever posted the event."
+            )
+        case _:
+            return f"Surely no chat was made:\n  redrive {record.event_id}   to try it again"
+
+
+def _advice_waiting(told: Story, now: Overview) -> str:
+    lines = ["It waits for its call, and nothing is to be done for it alone."]
+    lines += [f"It may be called from {_time(told.next_look)} on."] if told.next_look else []
+    lines += [f"In line before it: {told.ahead}."] if told.ahead else []
+    lines += (
+        [f"Nothing is called: the breaker is {_breaker(now)}."] if now.breaker == "open" else []
+    )
+    lines += [f"All calls pause for {_seconds(now.paused_seconds)}."] if now.paused_seconds else []
+    return "\n".join(lines)
+
+
+def _breaker(now: Overview) -> str:
+    reason = f" ({now.breaker_reason})" if now.breaker_reason else ""
+    return now.breaker.replace("_", " ") + reason
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s"
+
+
 def _time(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     return "\n".join(lines)

@@ -6,6 +6,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from app.chats.errors import StoreUnavailable
+from app.store.connections import answering_within
+from app.store.scripts import ANSWER_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,14 @@ class Auditor:
     def audit(self) -> Audit:
         """Judge the settings of Redis. Raises ``StoreUnavailable`` where it does not answer."""
         try:
-            memory = self._client.info("memory")
-            persistence = self._client.info("persistence")
+            with answering_within(ANSWER_SECONDS):
+                return self._audit()
         except RedisError as error:
             raise StoreUnavailable(f"INFO: {error}") from error
+
+    def _audit(self) -> Audit:
+        memory = self._client.info("memory")
+        persistence = self._client.info("persistence")
         return Audit(
             _faults(memory["maxmemory_policy"]), self._warnings(persistence["aof_enabled"])
         )

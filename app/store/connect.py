@@ -5,27 +5,24 @@ fail-over is met in one way: connections that lead to a server that is not the p
 dropped, and the next ones look again.
 """
 
-from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, ConnectionPool, SSLConnection
+from redis.connection import ConnectionPool
 from redis.crc import key_slot
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+
+from app.store.connections import SoughtTcp, SoughtTls, Tcp, Tls, Unix
+from app.store.finders import owner_of, primary_of
+from app.store.url import RedisUrl, parse
 
 CONNECT_TIMEOUT_SECONDS = 1.0
 READ_TIMEOUT_SECONDS = 1.0
 MAX_BLOCK_SECONDS = 1.0
-# Several are asked one after the other, and web must answer within three seconds whatever happens.
-FINDER_TIMEOUT_SECONDS = 0.3
-
-SENTINEL_PORT = 26379
-CLUSTER_PORT = 6379
+# Never what stops anybody: the threads that ask are fewer. The library's own limit is 100.
+MAX_CONNECTIONS = 10_000
 
 # Left out: `protocol` changes the shapes of replies.
 _OPTIONS: dict[str, Any] = {
@@ -33,13 +30,11 @@ _OPTIONS: dict[str, Any] = {
     # The library may repeat commands ten times, and a repeat after a lost reply runs a write twice.
     # What is safe to repeat is repeated by us, where it is called.
     "retry": Retry(NoBackoff(), 0),
+    "max_connections": MAX_CONNECTIONS,
+    # A managed server may announce maintenance, and the library then waits longer than it was told.
+    "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
 }
-_FINDING: dict[str, Any] = {
-    **_OPTIONS,
-    "socket_connect_timeout": FINDER_TIMEOUT_SECONDS,
-    "socket_timeout": FINDER_TIMEOUT_SECONDS,
-}
-_MOVED = ("MOVED", "CLUSTERDOWN", "ASK")
 
 
 def connect(url: str, *, slot_key: str = "") -> Redis:
@@ -47,20 +42,13 @@ def connect(url: str, *, slot_key: str = "") -> Redis:
 
     ``slot_key`` is any key of ours: in a cluster all of them are in its slot.
     """
-    return _connect(url, slot_key, READ_TIMEOUT_SECONDS)
+    return _connect(parse(url), slot_key, READ_TIMEOUT_SECONDS)
 
 
 def connect_blocking(url: str, *, slot_key: str = "") -> Redis:
     """Return a client whose reads may block for ``MAX_BLOCK_SECONDS``."""
     # A block that is not well below the time-out of the socket fails instead of ending.
-    return _connect(url, slot_key, 3 * MAX_BLOCK_SECONDS)
-
-
-def leads_elsewhere(error: RedisError) -> bool:
-    """Whether the server that answered is not the one to ask (any more), or is gone."""
-    if isinstance(error, RedisConnectionError | ReadOnlyError):
-        return True
-    return isinstance(error, ResponseError) and str(error).startswith(_MOVED)
+    return _connect(parse(url), slot_key, 3 * MAX_BLOCK_SECONDS)
 
 
 def look_again(client: Redis) -> None:
@@ -68,89 +56,31 @@ def look_again(client: Redis) -> None:
     client.connection_pool.disconnect(inuse_connections=False)
 
 
-def _connect(url: str, slot_key: str, read_timeout_seconds: float) -> Redis:
-    options = {
-        **_OPTIONS,
-        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "socket_timeout": read_timeout_seconds,
-    }
-    scheme = urlsplit(url).scheme
-    if scheme == "redis+sentinel":
-        return _connect_by_sentinels(url, options)
-    if scheme == "redis+cluster":
-        return _connect_to_slot(url, slot_key, options)
-    return Redis.from_url(url, **options)
-
-
-def _connect_by_sentinels(url: str, options: dict[str, Any]) -> Redis:
-    """``redis+sentinel://[user:password@]host[:port],…/service[/db][?ssl=true]``"""
-    service, _, db = urlsplit(url).path.strip("/").partition("/")
-    finder = Sentinel(_hosts(url, SENTINEL_PORT), sentinel_kwargs=_FINDING)
-    client: Redis = finder.master_for(
-        service, db=int(db or 0), ssl=_is_tls(url), **_login(url), **options
-    )
-    return client
-
-
-def _connect_to_slot(url: str, slot_key: str, options: dict[str, Any]) -> Redis:
-    """``redis+cluster://[user:password@]host[:port],…[?ssl=true]``"""
+def _connect(url: RedisUrl, slot_key: str, read_timeout_seconds: float) -> Redis:
     pool = ConnectionPool(
-        connection_class=_TlsSlotConnection if _is_tls(url) else _SlotConnection,
-        seeds=_hosts(url, CLUSTER_PORT),
-        slot=key_slot(slot_key.encode()),
-        **_login(url),
-        **options,
+        socket_timeout=read_timeout_seconds,
+        db=url.db,
+        **_OPTIONS,
+        **url.login,
+        **url.tls,
+        **_way(url, slot_key),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
-class _SlotConnection(Connection):
-    """A connection to whichever node of the cluster serves ``slot`` when it connects."""
-
-    def __init__(self, *, seeds: list[tuple[str, int]], slot: int, **options: Any) -> None:
-        super().__init__(**options)  # type: ignore[no-untyped-call] # see pyproject
-        self._seeds = seeds
-        self._slot = slot
-
-    def _connect(self) -> Any:
-        self.host, self.port = self._find_owner()
-        return super()._connect()  # type: ignore[no-untyped-call]
-
-    def _find_owner(self) -> tuple[str, int]:
-        for host, port in self._seeds:
-            try:
-                shards = self._ask(host, port)
-            except RedisError:
-                continue
-            for first, last, (owner, owner_port, *_), *_ in shards:
-                if first <= self._slot <= last:
-                    return owner or host, owner_port
-        raise RedisConnectionError("no node of the cluster says who serves the relay's slot")
-
-    def _ask(self, host: str, port: int) -> list[Any]:
-        """The reply of https://redis.io/docs/latest/commands/cluster-slots/"""
-        login = {"username": self.username, "password": self.password}
-        is_tls = isinstance(self, SSLConnection)
-        with Redis(host, port, ssl=is_tls, **(_FINDING | login)) as seed:
-            execute: Callable[..., list[Any]] = seed.execute_command
-            return execute("CLUSTER", "SLOTS")
-
-
-class _TlsSlotConnection(_SlotConnection, SSLConnection):
-    """The same over TLS."""
-
-
-def _hosts(url: str, default_port: int) -> list[tuple[str, int]]:
-    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
-    pairs = (host.rpartition(":") if ":" in host else (host, "", "") for host in hosts)
-    return [(host, int(port or default_port)) for host, _, port in pairs]
-
-
-def _login(url: str) -> dict[str, Any]:
-    user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
-    login = {"username": unquote(user), "password": unquote(password)}
-    return {name: value for name, value in login.items() if value}
-
-
-def _is_tls(url: str) -> bool:
-    return parse_qs(urlsplit(url).query).get("ssl") == ["true"]
+def _way(url: RedisUrl, slot_key: str) -> dict[str, Any]:
+    """The kind of connection, and what leads it to its server."""
+    sought = SoughtTls if url.is_tls else SoughtTcp
+    match url.scheme:
+        case "unix":
+            return {"connection_class": Unix, "path": url.path}
+        case "redis+sentinel":
+            return {"connection_class": sought, "find": primary_of(url.service, url.hosts)}
+        case "redis+cluster":
+            slot = key_slot(slot_key.encode())
+            find = owner_of(slot, url.hosts, url.login | url.tls, is_tls=url.is_tls)
+            return {"connection_class": sought, "find": find}
+        case _:
+            ((host, port),) = url.hosts
+            kind = Tls if url.is_tls else Tcp
+            return {"connection_class": kind, "host": host, "port": port}

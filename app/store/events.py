@@ -10,9 +10,10 @@ from redis.exceptions import RedisError
 from app.chats.errors import BacklogFull, EventIdReused, EventTooOld, StoreUnavailable
 from app.chats.event import EPOCH, OpenChatEvent
 from app.chats.record import Record
+from app.store.connections import answering_within
 from app.store.keys import Keys
 from app.store.records import as_fields, read_record
-from app.store.scripts import Scripts
+from app.store.scripts import ANSWER_SECONDS, Scripts
 
 
 class EventStore:
@@ -52,9 +53,11 @@ class EventStore:
     def find(self, event_id: str) -> Record | None:
         """Return the record of ``event_id``, if there is one. Raises ``StoreUnavailable``."""
         try:
-            fields = cast("dict[str, str]", self._client.hgetall(self._keys.event(event_id)))
+            with answering_within(ANSWER_SECONDS):
+                reply = self._client.hgetall(self._keys.event(event_id))
         except RedisError as error:
             raise StoreUnavailable(f"look-up: {error}") from error
+        fields = cast("dict[str, str]", reply)
         return read_record(event_id, fields) if fields else None
 
     def chats_of_user(self, user_id: str, *, limit: int) -> list[Record]:

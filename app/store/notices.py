@@ -8,7 +8,6 @@ from threading import Event, Lock, Thread
 import structlog
 from redis import Redis
 from redis.client import PubSub
-from redis.exceptions import RedisError
 
 from app.store.connect import MAX_BLOCK_SECONDS, look_again
 from app.store.keys import Keys
@@ -16,21 +15,25 @@ from app.store.keys import Keys
 log = structlog.get_logger("relay.notices")
 
 RECONNECT_SECONDS = 0.5
-# While nobody tells, and in case a notice was lost: how often whoever waits looks by itself.
-POLL_SECONDS = 0.5
-PING_SECONDS = 5.0
+# A notice may be lost: so often whoever waits looks by itself, whether or not the line stands.
+LOOK_SECONDS = 0.5
+# After so long without a word the server is asked for one; after twice as long the line is dead.
+SILENT_SECONDS = 5.0
 
 
 class Notices:
     """Listens to ``{relay}:settled``. A notice may be lost: look, wait, and look again."""
 
-    def __init__(self, blocking_client: Redis, keys: Keys) -> None:
+    def __init__(
+        self, blocking_client: Redis, keys: Keys, *, silent_seconds: float = SILENT_SECONDS
+    ) -> None:
         self._client = blocking_client
+        self._silent_seconds = silent_seconds
         self._channel = keys.settled
         self._lock = Lock()
         self._waiting: dict[str, list[Event]] = {}
-        self._is_listening = False
         self._has_begun = False
+        self.is_lost = False  # the line; said once, and until it stands again nobody hears anything
 
     @contextmanager
     def watch(self, event_id: str) -> Iterator["Notice"]:
@@ -40,7 +43,7 @@ class Notices:
         with self._lock:
             self._waiting.setdefault(event_id, []).append(bell)
         try:
-            yield Notice(self, bell)
+            yield Notice(bell)
         finally:
             with self._lock:
                 self._waiting[event_id].remove(bell)
@@ -48,9 +51,9 @@ class Notices:
                     del self._waiting[event_id]
 
     @property
-    def is_listening(self) -> bool:
-        """Whether notices come at this moment."""
-        return self._is_listening
+    def watched(self) -> int:
+        """How many events somebody waits for."""
+        return len(self._waiting)
 
     def _begin(self) -> None:
         """Start listening with the first who waits: in this process, after any fork."""
@@ -65,49 +68,45 @@ class Notices:
                 with self._client.pubsub() as subscriber:
                     subscriber.subscribe(self._channel)
                     self._hear(subscriber)
-            except (RedisError, OSError) as error:
-                self._is_listening = False
-                log.warning("notices_lost", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - without a listener every wait takes longer
+                self._say_lost(error)
                 look_again(self._client)
-            # What was told meanwhile was missed: everybody looks.
-            self._wake(list(self._waiting))
             time.sleep(RECONNECT_SECONDS)
 
     def _hear(self, subscriber: PubSub) -> None:
         heard_at = time.monotonic()
         while True:
             message = subscriber.get_message(timeout=MAX_BLOCK_SECONDS)
-            now = time.monotonic()
+            silent_seconds = time.monotonic() - heard_at
             if message is not None:
-                heard_at = now
+                heard_at = time.monotonic()
                 self._take_in(message)
-            elif now - heard_at > 2 * PING_SECONDS:
+            elif silent_seconds > 2 * self._silent_seconds:
                 raise ConnectionError("the subscription is silent")
-            elif now - heard_at > PING_SECONDS:
+            elif silent_seconds > self._silent_seconds:
                 subscriber.ping()
 
     def _take_in(self, message: dict[str, str]) -> None:
         if message["type"] == "subscribe":
-            self._is_listening = True
-            self._wake(list(self._waiting))
+            self.is_lost = False
         elif message["type"] == "message":
-            self._wake([message["data"]])
-
-    def _wake(self, event_ids: list[str]) -> None:
-        with self._lock:
-            for event_id in event_ids:
-                for bell in self._waiting.get(event_id, ()):
+            with self._lock:
+                for bell in self._waiting.get(message["data"], ()):
                     bell.set()
+
+    def _say_lost(self, error: Exception) -> None:
+        if not self.is_lost:
+            log.warning("notices_lost", reason=str(error))
+        self.is_lost = True
 
 
 class Notice:
     """What one waiter holds."""
 
-    def __init__(self, notices: Notices, bell: Event) -> None:
-        self._notices = notices
+    def __init__(self, bell: Event) -> None:
         self._bell = bell
 
     def wait(self, seconds: float) -> None:
         """Return when it is time to look at the event again, after ``seconds`` at the latest."""
-        self._bell.wait(seconds if self._notices.is_listening else min(seconds, POLL_SECONDS))
+        self._bell.wait(min(seconds, LOOK_SECONDS))
         self._bell.clear()

@@ -12,11 +12,14 @@ from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from app.chats.errors import StoreUnavailable
-from app.store.connect import leads_elsewhere, look_again
+from app.store.connect import look_again
+from app.store.connections import answering_within, leads_elsewhere
 from app.store.keys import Keys
 
 ACKNOWLEDGE_TIMEOUT_MS = 700
-# Whoever waits for an answer gets one within three seconds, and two tries may both time out.
+# Whoever waits for an answer gets one within three seconds.
+ANSWER_SECONDS = 2.2
+# A second try is for what was lost at once: the first one to time out is the last.
 MAX_SECONDS_BEFORE_RETRY = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
 
@@ -49,7 +52,8 @@ class Scripts:
         """
         arguments = (1, self._keys.tag, json.dumps(arg, separators=(",", ":"), ensure_ascii=False))
         try:
-            return self._evaluate_again(name, arguments, acknowledge=acknowledge)
+            with answering_within(ANSWER_SECONDS):
+                return self._evaluate_again(name, arguments, acknowledge=acknowledge)
         except RedisError as error:
             raise StoreUnavailable(f"{name}: {error}") from error
 
@@ -87,6 +91,8 @@ class Scripts:
             if isinstance(answer, RedisError):
                 raise answer
         if acknowledged < self._min_replicas_acked:
+            # Perhaps this is a primary that was cut off, and that another one has replaced.
+            look_again(self._client)
             raise NotAcknowledged(
                 f"{acknowledged} of {self._min_replicas_acked} replicas confirmed the write"
             )

@@ -13,7 +13,8 @@ from app.web.callers import Callers, Right
 from app.web.events import Events, EventViews
 from app.web.health import Auditor, Readiness, livez
 from app.web.metrics import Metrics
-from app.web.pages import problem_page
+from app.web.openapi.document import openapi_json
+from app.web.pages import api_page, problem_page
 from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
 from app.web.waiting import WaitingRoom
 
@@ -50,6 +51,8 @@ def create_app(
         ("GET", "/livez", None, livez),
         ("GET", "/readyz", None, readiness.readyz),
         ("GET", "/metrics", None, metrics.metrics),
+        ("GET", "/openapi.json", None, openapi_json),
+        ("GET", "/docs", None, api_page),
         ("GET", "/problems/<slug>", None, problem_page),
     ]
     for method, rule, _, view in routes:

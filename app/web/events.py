@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -10,8 +9,7 @@ from typing import Any, Protocol
 from flask import Response, g, request
 
 from app.chats.event import OpenChatEvent
-from app.chats.outcome import Session
-from app.chats.record import Record
+from app.chats.record import Record, as_json
 from app.chats.steps import Step, after, before
 from app.web.callers import SIGNED, Callers
 from app.web.problems import Refusal
@@ -85,41 +83,6 @@ class EventViews:
         if g.caller is not SIGNED:
             return None
         return partial(self._callers.prove, request)
-
-
-def as_json(record: Record) -> dict[str, Any]:
-    """The record as the HTTP contract shows it."""
-    chat, failure = record.chat, record.failure
-    return {
-        "event_id": record.event_id,
-        "user_id": record.user_id,
-        "status": record.status,
-        "created": record.created,
-        "chat": chat and {"id": chat.id, "channel_id": chat.channel_id, "state": chat.state},
-        "session": chat and _session(chat.session),
-        "user_session": chat and _session(chat.user_session),
-        "failure": failure
-        and {
-            "code": failure.code,
-            "detail": failure.detail,
-            "upstream_status": failure.upstream_status,
-        },
-        "attempts": record.attempts,
-        "possible_orphan": record.possible_orphan,
-        "duplicate_chat_ids": record.duplicate_chat_ids,
-        "accepted_at": _time(record.accepted_at),
-        "settled_at": record.settled_at and _time(record.settled_at),
-        "expires_at": record.expires_at and _time(record.expires_at),
-        "metadata": record.metadata,
-    }
-
-
-def _session(session: Session | None) -> dict[str, str | None] | None:
-    return {"id": session.id, "key": session.key} if session else None
-
-
-def _time(instant: datetime) -> str:
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _limit() -> int:

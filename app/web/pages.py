@@ -1,21 +1,75 @@
-"""The page of each problem: what its ``type`` address answers."""
+"""Pages for people: the API's, and each problem's, which is what its ``type`` address answers.
 
+They need nothing else, neither scripts nor files nor a network, and tell the browser so.
+"""
+
+import base64
+import hashlib
 import json
+from pathlib import Path
+from typing import Any
 
-from flask import Response, render_template_string, request
+from flask import Response, request
+from jinja2 import Environment
+from markupsafe import Markup
 
+from app.web.openapi.document import DOCUMENT
+from app.web.openapi.words import Words, line, paragraphs
 from app.web.problems import PROBLEMS, Refusal
 
-PAGE = """<!doctype html>
+HERE = Path(__file__).parent
+STYLE = (HERE / "pages.css").read_text()
+
+_digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_digest}'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+
+PROBLEM_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ problem.title }}</title>
-<style>body{max-width:40em;margin:3em auto;padding:0 1em;font:16px/1.5 system-ui,sans-serif}</style>
+<style>{{ style }}</style>
 <h1>{{ problem.title }}</h1>
 <p><code>{{ problem.status }}</code> <code>/problems/{{ problem.slug }}</code></p>
 <h2>What it means</h2><p>{{ problem.meaning }}</p>
 <h2>What to do</h2><p>{{ problem.remedy }}</p>
 </html>
 """
+
+
+def _render(template: str, **content: Any) -> bytes:
+    environment = Environment(autoescape=True)
+    environment.filters["pretty"] = _pretty
+    # The style has no end tag in it, and its bytes are what the policy's digest is of.
+    return environment.from_string(template).render(style=Markup(STYLE), **content).encode()  # noqa: S704
+
+
+def _pretty(content: Any) -> str:
+    return json.dumps(content, indent=2)
+
+
+def _who(operation: dict[str, Any]) -> str:
+    rights = [name for scheme in operation["security"] for name in scheme]
+    return {"submitToken": "Submit token, or signature", "readToken": "Read token"}.get(
+        next(iter(rights), ""), "Open to all"
+    )
+
+
+API_PAGE = _render(
+    (HERE / "api_page.html").read_text(),
+    api=DOCUMENT,
+    problems=PROBLEMS.values(),
+    words=Words(DOCUMENT),
+    paragraphs=paragraphs,
+    line=line,
+    who=_who,
+)
+
+
+def api_page() -> Response:
+    """Describe the API to people: the OpenAPI document as a page."""
+    return _page(API_PAGE)
 
 
 def problem_page(slug: str) -> Response:
@@ -25,7 +79,7 @@ def problem_page(slug: str) -> Response:
         raise Refusal("not-found")
     types = request.accept_mimetypes
     if types["text/html"] > types["application/json"]:
-        return Response(render_template_string(PAGE, problem=problem), mimetype="text/html")
+        return _page(_render(PROBLEM_PAGE, problem=problem))
     content = {
         "type": f"/problems/{slug}",
         "title": problem.title,
@@ -34,3 +88,7 @@ def problem_page(slug: str) -> Response:
         "remedy": problem.remedy,
     }
     return Response(json.dumps(content), mimetype="application/json")
+
+
+def _page(html: bytes) -> Response:
+    return Response(html, mimetype="text/html", headers={"Content-Security-Policy": POLICY})

@@ -1,11 +1,13 @@
 """``Prefer: wait``: from event to ids in one round trip. https://www.rfc-editor.org/rfc/rfc7240"""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Protocol
+from urllib.request import parse_http_list
 
 from flask import Request
 
@@ -13,6 +15,12 @@ from app.chats.errors import StoreUnavailable
 from app.chats.record import Record
 
 MAX_WAIT_SECONDS = 30
+
+_NAME_IS_WAIT = re.compile(r"wait\s*(?:[=;]|$)", re.IGNORECASE)
+# The value may be quoted, and parameters may follow, which say nothing to us.
+_WAIT = re.compile(
+    r'wait\s*=\s*(?P<quote>"?)(?P<digits>[0-9]+)(?P=quote)\s*(?:;.*)?', re.IGNORECASE
+)
 
 
 class Notice(Protocol):
@@ -80,15 +88,17 @@ class WaitingRoom:
 
 
 def preferred_wait(request: Request) -> int:
-    """How many seconds the caller prefers to wait; 0 where it says nothing that can be read."""
-    for preference in ",".join(request.headers.getlist("Prefer")).split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        if name.strip().lower() == "wait":
-            return _seconds(value.strip().strip('"'))
+    """How many seconds the caller prefers to wait; 0 where it says nothing that can be read.
+
+    Of several ``wait`` preferences the first counts, as section 2 of the RFC has it.
+    """
+    for preference in parse_http_list(",".join(request.headers.getlist("Prefer"))):
+        if _NAME_IS_WAIT.match(preference):
+            wait = _WAIT.fullmatch(preference)
+            return min(_seconds(wait["digits"]), MAX_WAIT_SECONDS) if wait else 0
     return 0
 
 
-def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        return 0
-    return MAX_WAIT_SECONDS if len(text.lstrip("0")) > 2 else min(int(text), MAX_WAIT_SECONDS)  # noqa: PLR2004 - digits
+def _seconds(digits: str) -> int:
+    """The number, cut to its first digits: thousands of them are as many seconds as a few."""
+    return int(digits.lstrip("0")[:3] or "0")

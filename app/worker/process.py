@@ -46,6 +46,7 @@ class WorkerProcess:
         """
         # Blocked here and so in every thread; a handler could deadlock in the event that it sets.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        self._spool.check()
         # Daemons: a thread that waits for a Redis that is gone must not keep the process.
         threads = [self._start(self._loop.run) for _ in range(self._concurrency)]
         threads.append(self._start(self._drain))

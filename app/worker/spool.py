@@ -24,6 +24,14 @@ from app.chats.steps import Step, after, before
 
 log = structlog.get_logger("relay.spool")
 
+# Of a file that only tells whether there is room: some answers of 600 bytes.
+PROBE_BYTES = 16_384
+ADVICE = (
+    "point SPOOL_DIR at a directory that this user can write to, with room; until then an answer"
+    " that Redis does not take is in memory and in the log alone, from which"
+    " `python -m app.operate recover --from-log FILE` reads it back"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -117,6 +125,27 @@ class Spool:
         self._kept: list[_Kept] = []
         self._own: _SpoolFile | None = None
         self._unreadable: set[Path] = set()
+        self._staying: list[_SpoolFile] = []
+
+    def check(self) -> None:
+        """Say so where answers could not be written now.
+
+        That ends nothing: the log line of each call still holds the ids, and a volume may come.
+        """
+        probe = self._directory / f"{os.getpid()}-{secrets.token_hex(8)}.check"
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            try:
+                _write_through(probe, bytes(PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
+        except OSError as error:
+            log.error(  # noqa: TRY400 - the reason is all that matters
+                "spool_unusable",
+                path=str(self._directory),
+                reason=error.strerror,
+                advice=ADVICE,
+            )
 
     @contextmanager
     def holding(self, answer: Answer) -> Iterator[None]:
@@ -195,7 +224,7 @@ class Spool:
         self._kept.extend(kept)
         log.info("spool_adopted", path=str(file.path), answers=len(kept))
         if not kept:
-            file.discard()
+            self._discard(file)
 
     def _put_last(self, kept: _Kept) -> None:
         with self._lock:
@@ -209,8 +238,23 @@ class Spool:
                 return
             kept.file.unsettled -= 1
             if kept.file.unsettled == 0:
-                kept.file.discard()
+                self._discard(kept.file)
                 self._own = None if kept.file is self._own else self._own
+
+    def _discard(self, file: _SpoolFile) -> None:
+        try:
+            file.discard()
+        except OSError as error:
+            # Kept open, and so locked: else it would be adopted and settled again, every second.
+            self._staying.append(file)
+            log.warning("spool_file_stays", path=str(file.path), reason=str(error))
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("xb", buffering=0) as handle:
+        while content:
+            content = content[os.write(handle.fileno(), content) :]
+        os.fsync(handle.fileno())
 
 
 def _sync_directory(directory: Path) -> None:

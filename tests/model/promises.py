@@ -79,9 +79,10 @@ def _is_numbered(before: State, after: State) -> bool:
 
 
 def _is_published(before: State, after: State) -> bool:
-    chat = before.record.chat if before.record else None
-    is_lost = after.losses > before.losses
-    return chat is None or is_lost or (after.record or NOTHING).chat == chat
+    if not before.record or before.record.chat is None or after.losses > before.losses:
+        return True
+    record = after.record or NOTHING
+    return (record.status, record.chat) == ("opened", before.record.chat)
 
 
 def _is_restored(before: State, step: Step, after: State) -> bool:

@@ -7,12 +7,14 @@ read of an event is compared, so that one way to a state stands for every way.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
 from redis import Redis
 
+from app.chats.errors import NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.store.calls import CallStore
@@ -23,10 +25,11 @@ from app.store.scripts import Scripts
 from tests.model.explorer import Explorer
 from tests.model.specification import OTHER_CHAT, Specification
 from tests.model.states import PLACE_OF, Record, State, Step
-from tests.store.bench import HOUR_MS, Bench
+from tests.store.bench import HOUR_MS, TTL_SECONDS, Bench
 from tests.store.outcomes import OUTCOMES, created
 
 EVENT = "e1"
+OPERATOR = "anna"
 PLACES = tuple(PLACE_OF.values())
 SILENT = {"begin", "send", "give up sending", "crash"}  # Redis hears nothing of it
 FAR_MS = 10**15
@@ -81,8 +84,7 @@ class Replay:
             self._run(relay, run)
             found = self._found(relay)
             if found != expected:
-                trace = ", ".join(map(str, [*self._explorer.trace(before), step]))
-                return Difference(trace, expected, found)
+                return Difference(self._explorer.trace(before, step), expected, found)
             if self._relays.setdefault(expected, relay) is not relay:
                 self._drop(relay)
         return None
@@ -107,15 +109,8 @@ class Replay:
             case "lose worker":
                 relay.lose_worker(EVENT)
                 relay.reply(self._worker(relay))
-            case "recreate":
-                self._operations(relay).recreate(EVENT, by="anna")
-            case "give up":
-                self._operations(relay).give_up(EVENT, by="anna")
-            case "set chat id":
-                chat_id = _chat_id(OTHER_CHAT if run.turn is None else run.turn)
-                self._operations(relay).resolve_with_chat(EVENT, chat_id, by="anna")
-            case "redrive":
-                self._operations(relay).redrive(EVENT, by="anna")
+            case "recreate" | "give up" | "set chat id" | "redrive":
+                self._operate(relay, run)
             case "flush":
                 self._flush(relay)
             case "roll back":
@@ -143,12 +138,23 @@ class Replay:
             case name:
                 raise AssertionError(name)
 
+    def _operate(self, relay: Bench, run: Run) -> None:
+        operations = Operations(Scripts(self._client, relay.keys), record_ttl_seconds=TTL_SECONDS)
+        with suppress(NothingDone):
+            match run.name:
+                case "recreate":
+                    operations.recreate(EVENT, by=OPERATOR)
+                case "give up":
+                    operations.give_up(EVENT, by=OPERATOR)
+                case "redrive":
+                    operations.redrive(EVENT, by=OPERATOR)
+                case "set chat id":
+                    chat_id = _chat_id(OTHER_CHAT if run.turn is None else run.turn)
+                    operations.resolve_with_chat(EVENT, chat_id, by=OPERATOR)
+
     def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> CallStore:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
         return relay.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
-
-    def _operations(self, relay: Bench) -> Operations:
-        return Operations(Scripts(self._client, relay.keys), record_ttl_seconds=3600)
 
     def _copy(self, relay: Bench) -> Bench:
         """Another relay that holds the same. Its gate is open; backoff is over; the lease is not,

@@ -65,6 +65,8 @@ class Specification:
         yield "unheard take", "", taken
         if turn.phase == "unsure" and grant:
             yield "take", "", taken.turned(t, phase="granted", grant=grant)
+        if turn.phase == "unsure" and not grant and not self._has("nothing is given back"):
+            yield "take of nothing", "", state.over(t, "released")
         if turn.phase in {"unsure", "granted", "late"}:
             yield "release", "", self._release(state, t).over(t, "released")
             yield "crash", "", state.over(t, "dead")
@@ -99,17 +101,25 @@ class Specification:
         if state.operations == self.operations:
             return
         acted = state._replace(operations=state.operations + 1)
-        if record.status == "unknown" or not self._has("only held is resolved"):
-            free = record._replace(token=None)
-            consented = acted._replace(recreates=state.recreates + 1)
-            yield Step("recreate"), self._store(consented, free, status="accepted")
-            yield Step("give up"), self._store(acted, free, status="failed")
-            made = (t for t, turn in enumerate(state.turns) if turn.outcome == "created")
-            for chat in (None, *made):
-                id_ = OTHER_CHAT if chat is None else chat
-                yield Step("set chat id", chat), self._store(acted, free, status="opened", chat=id_)
-        if record.status == "failed" and (record.created is False or not self._has("redrive")):
-            yield Step("redrive"), self._store(acted, record, status="accepted")
+        is_held = record.status == "unknown" or not self._has("only held is resolved")
+        for step, after in self._resolutions(acted, record._replace(token=None)):
+            yield step, after if is_held else state
+        is_certain = record.created is False or not self._has("only certain is redriven")
+        is_redriven = record.status == "failed" and is_certain
+        redriven = self._store(acted, record, status="accepted")
+        yield Step("redrive"), redriven if is_redriven else state
+
+    def _resolutions(self, state: State, record: Record) -> Iterator[tuple[Step, State]]:
+        consented = state._replace(recreates=state.recreates + 1)
+        yield Step("recreate"), self._store(consented, record, status="accepted")
+        yield Step("give up"), self._store(state, record, status="failed")
+        other = self._store(state, record, status="opened", chat=OTHER_CHAT)
+        yield Step("set chat id"), other
+        # Or the operator found the chat of a turn that has not told of it yet.
+        for number, turn in enumerate(state.turns):
+            if turn.outcome == "created":
+                opened = self._store(state, record, status="opened", chat=number)
+                yield Step("set chat id", number), opened
 
     def _lost_writes(self, state: State, record: Record) -> Iterator[tuple[Step, State]]:
         if state.losses < self.losses:

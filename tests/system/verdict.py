@@ -1,6 +1,6 @@
 """What must be true of a deployment after any test, whatever the test did to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.stack.oracle import ENDS, Run, faults_of, leaks_in
@@ -13,14 +13,18 @@ SETTLE_TIMEOUT_SECONDS = 40
 def judge(deployment: Deployment) -> None:
     """Hold all that was accepted since ``clear`` to the oracle, once it is settled or held."""
     records = {event_id: _ended(deployment, event_id) for event_id in deployment.accepted}
-    run = Run(
+    assert [] == faults_of(run_of(deployment, records))
+
+
+def run_of(deployment: Deployment, records: Mapping[str, Json | None]) -> Run:
+    """What the oracle needs to know of a deployment, and of the ``records`` as they are now."""
+    return Run(
         creates=deployment.creates,
         records=records,
         seen=[record for caller in deployment.callers for record in caller.seen],
         received=_received(deployment) - deployment.only_logged,
         spooled=spooled_ids(deployment),
     )
-    assert [] == faults_of(run)
 
 
 def find_leaks(deployment: Deployment) -> list[str]:

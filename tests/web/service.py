@@ -43,6 +43,8 @@ class Service:
 
     caller: FlaskClient
     bench: Bench
+    notices: Notices
+    waiting_room: WaitingRoom
 
     def post(self, body: Body = EVENT, **headers: str | None) -> TestResponse:
         """Post an event with the submit token. ``Content_Type=None`` leaves that header out."""
@@ -67,15 +69,17 @@ def serve(client: Redis, *, max_backlog: int = 1000, allow_unsafe: bool = False)
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys("relay"))
     events = bench.intake(max_backlog=max_backlog)
+    notices = Notices(client, bench.keys)
+    waiting_room = WaitingRoom(notices, events.find, seats=SEATS)
     app = create_app(
         events,
         Callers(TOKENS, [WEBHOOK_SECRET]),
         Auditor(client),
-        WaitingRoom(Notices(client, bench.keys), events.find, seats=SEATS),
+        waiting_room,
         Metrics(Operations(Scripts(client, bench.keys), record_ttl_seconds=TTL_SECONDS)),
         allow_unsafe=allow_unsafe,
     )
-    return Service(app.test_client(), bench)
+    return Service(app.test_client(), bench, notices, waiting_room)
 
 
 def problem(response: TestResponse) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tests.web.service import (
     slug,
 )
 
-OPEN = {"/livez", "/readyz", "/metrics", "/problems/<slug>"}
+OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/<slug>"}
 LOOK_UPS = ["/v1/events/refund-7731", "/v1/users/u/chats", "/v1/chats/c"]
 CHALLENGE = 'Bearer realm="chat-relay"'
 

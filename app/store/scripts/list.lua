@@ -1,13 +1,9 @@
--- The records of one status, those that have been so the longest first.
+-- The ids of the events of one status, those that have been so the longest first.
 --
--- arg: status, offset, limit
--- → {{event id, record}, …}
+-- arg: status; limit, if only so many are wanted
+-- → {event id, …}
 
 local QUEUES = {accepted = DUE, calling = CALLING, unknown = HELD, failed = FAILED}
-local found = {}
-local ids = redis.call('ZRANGE', QUEUES[arg.status], arg.offset, arg.offset + arg.limit - 1)
-for _, id in ipairs(ids) do
-  local flat = redis.call('HGETALL', event_key(id))
-  if #flat > 0 then found[#found + 1] = {id, flat} end
-end
-return found
+
+forget_ended()
+return redis.call('ZRANGE', QUEUES[arg.status], 0, (arg.limit or 0) - 1)

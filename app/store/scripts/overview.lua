@@ -1,11 +1,17 @@
 -- How things stand, in one reading.
 --
--- → {waiting, calling, held, failed, ms since the first waiting event was accepted (0: none), now, gate}
+-- → {waiting, calling, held, failed, ms since the first in line began to wait (0: none), ms of pause left, gate}
 
-local first = redis.call('ZRANGE', DUE, 0, 0)[1]
-local accepted = first and redis.call('HGET', event_key(first), 'accepted')
+local function waited_ms()
+  local first = redis.call('ZRANGE', DUE, 0, 0)[1]
+  if not first then return 0 end
+  local times = redis.call('HMGET', event_key(first), 'since', 'accepted')
+  return math.max(0, now - tonumber(times[1] or times[2] or now))
+end
+
+forget_ended()
+local pause_until = instant(redis.call('HGET', GATE, 'pause_until') or 0, MAX_DELAY_MS)
 return {
   redis.call('ZCARD', DUE), redis.call('ZCARD', CALLING), redis.call('ZCARD', HELD), redis.call('ZCARD', FAILED),
-  accepted and math.max(0, now - tonumber(accepted)) or 0, now,
-  redis.call('HGETALL', GATE),
+  waited_ms(), math.max(0, pause_until - now), redis.call('HGETALL', GATE),
 }

@@ -8,7 +8,8 @@
 --   {relay}:held              zset: every `unknown` event, by since when
 --   {relay}:failed            zset: failed events by when, trimmed to the deduplication window
 --   {relay}:bell              list: rings for idle workers
---   {relay}:taken:<token>     string: the event id of a grant; empty once it was settled or released
+--   {relay}:taken:<token>     string: the event id of a grant, empty once it was settled or released; and that
+--                             of an operator's command, once it was carried out
 --   {relay}:user:<user_id>    zset: the user's newest opened events by when
 --   {relay}:chat:<chat_id>    string: the event id
 --   {relay}:gate              hash: bucket, pause, breaker, probes
@@ -147,6 +148,16 @@ local function fail(id, record, failure, changes)
   redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', now - tonumber(record.ttl))
 end
 
+-- A failed event's record ends by itself; its entry goes here, oldest first, or with the next failure.
+local MAX_FORGOTTEN = 1000
+
+local function forget_ended()
+  for _, id in ipairs(redis.call('ZRANGE', FAILED, 0, MAX_FORGOTTEN - 1)) do
+    if redis.call('EXISTS', event_key(id)) == 1 then return end
+    redis.call('ZREM', FAILED, id)
+  end
+end
+
 -- → opened. `changes` has chat_id and chat. I5: only a record without a chat may come here.
 local function open(id, record, changes)
   changes.failure = false
@@ -180,6 +191,17 @@ local function unknowns_without(record)
   return left > 0 and left or false
 end
 
+-- A repeat of an operator's command, after a lost reply, finds under the command's token that it was done.
+local function note_told(id)
+  redis.call('SET', taken_key(arg.token), id, 'PX', TOMBSTONE_MS)
+end
+
+local function is_told_again(id)
+  if redis.call('GET', taken_key(arg.token)) ~= id then return false end
+  redis.call('HSET', event_key(id), 'v', VERSION)   -- something for WAIT to wait for
+  return true
+end
+
 -- The gate: fields `tat` (GCRA's theoretical arrival time), `pause_until`; after a 429 `slow_rate` (what the
 -- rate fell to) and `slow_until`; the breaker's `state` (absent: closed, open, half_open), `failures` in a row,
 -- `reason`, `open_until`, `cooldown_ms`, and the half-open trial's `trial` (token) and `trial_until`;
@@ -202,7 +224,7 @@ local function shut(gate, reason)
   redis.call('HDEL', GATE, 'trial', 'trial_until', 'failures', 'probe:breaker', 'probe_until:breaker')
   redis.call('HSET', GATE, 'state', 'open', 'reason', reason, 'cooldown_ms', cooldown,
     'open_until', math.floor(now + cooldown * (1 + 0.2 * arg.random)))
-  return gate.state ~= 'open' and 'open' or ''
+  return 'open'
 end
 
 local function close(gate)

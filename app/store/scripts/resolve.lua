@@ -1,13 +1,15 @@
 -- An operator's decision about a held event. Nothing but a held event can be resolved: what a settle came
 -- first with stands.
 --
--- arg: event_id, by; action 'chat' (with chat_id, chat (JSON)), 'recreate' or 'give_up' (with failure (JSON))
+-- arg: event_id, by, token (of the command); action 'chat' (with chat_id, chat (JSON)), 'recreate' or
+--      'give_up' (with failure (JSON))
 -- → {'resolved', record} | {'missing'} | {'not_held', status} | {'owned', event id} | {'newer'}
 
 local id = arg.event_id
 local record = read(id)
 if not record then return {'missing'} end
 if not is_readable(record) then return {'newer'} end
+if is_told_again(id) then return {'resolved', as_flat(record)} end
 if record.status ~= 'unknown' then return {'not_held', record.status} end
 
 local function by_chat()
@@ -26,4 +28,7 @@ local function by_giving_up()
 end
 
 local RESOLVE = {chat = by_chat, recreate = by_recreating, give_up = by_giving_up}
-return RESOLVE[arg.action]() or {'resolved', as_flat(record)}
+local refusal = RESOLVE[arg.action]()
+if refusal then return refusal end
+note_told(id)
+return {'resolved', as_flat(record)}

@@ -1,6 +1,11 @@
--- One record, with all of its fields.
+-- One record, and what is to become of it next.
 --
 -- arg: event_id
--- → record | {}
+-- → {record, when it may be called or its call must be over ('' for neither), how many are due before it}
+--   {} where it is not kept
 
-return redis.call('HGETALL', event_key(arg.event_id))
+local id = arg.event_id
+local flat = redis.call('HGETALL', event_key(id))
+if #flat == 0 then return {} end
+local next_look = redis.call('ZSCORE', DUE, id) or redis.call('ZSCORE', CALLING, id) or ''
+return {flat, next_look, redis.call('ZRANK', DUE, id) or ''}

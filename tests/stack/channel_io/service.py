@@ -29,6 +29,7 @@ class Service:
     keys: tuple[str, str]
     bucket: LeakyBucket
     tells_retry_after: bool
+    latency_seconds: float
     ledger: Ledger
     script: Script
     barrier: Barrier
@@ -38,6 +39,7 @@ class Service:
         """Answer one request, in the order: unknown path, wrong keys, rate limit, behaviour."""
         self.ledger.note(_request_of(arrival))
         exchange = self._exchange(arrival)
+        exchange.pause(self.latency_seconds)
         if not _is_known(arrival.path):
             exchange.answer(404, html_answer(404))
         elif self._keys_of(arrival) != self.keys:

@@ -19,7 +19,8 @@ class ChannelIo:
     """What the relay sees of Channel.io, on loopback, behaving as the test wants.
 
     It creates by default. With ``limit_per_second`` it also has a real rate limit: a leaky bucket
-    ``burst`` deep, whose 429 says when to come back only if ``tells_retry_after``.
+    ``burst`` deep, whose 429 says when to come back only if ``tells_retry_after``. Every answer
+    takes ``latency_seconds``.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ChannelIo:
         limit_per_second: float | None = None,
         burst: int = 1000,
         tells_retry_after: bool = True,
+        latency_seconds: float = 0,
     ) -> None:
         """Listen to nobody yet. The port stays the same over ``stop`` and ``start``."""
         self.port = port or free_port()
@@ -43,6 +45,7 @@ class ChannelIo:
             keys=(access_key, access_secret),
             bucket=LeakyBucket(limit_per_second, burst),
             tells_retry_after=tells_retry_after,
+            latency_seconds=latency_seconds,
             ledger=self._ledger,
             script=self._script,
             barrier=self._barrier,

@@ -1,0 +1,168 @@
+"""The commands that decide: what becomes of held events, and of failed ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from app.chats.errors import NothingDone, StoreUnavailable
+from app.chats.outcome import MAX_CHAT_ID_CHARACTERS, FailureCode, is_chat_id
+from app.chats.record import Record, Status
+from app.operate import documents, tables
+from app.operate.desk import Desk, Operations, as_option, json_option
+
+CODES = [
+    code.value
+    for code in (
+        FailureCode.USER_NOT_FOUND,
+        FailureCode.REJECTED,
+        FailureCode.EXPIRED,
+        FailureCode.ABANDONED,
+    )
+]
+
+Decision = Callable[[str], Record]
+
+
+def _chat_id(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    if text is None or is_chat_id(text):
+        return text
+    raise click.BadParameter(
+        f"a chat id is 1 to {MAX_CHAT_ID_CHARACTERS} printable characters without '/'."
+    )
+
+
+@click.command()
+@click.argument("event_id", required=False)
+@click.option(
+    "--chat-id", metavar="ID", callback=_chat_id, help="Publish this chat: it was found there."
+)
+@click.option("--recreate", is_flag=True, help="Consent to one more call, and a possible orphan.")
+@click.option("--give-up", is_flag=True, help="Let it fail; whether there is a chat stays unknown.")
+@click.option("--all-held", is_flag=True, help="Every held event; not with --chat-id.")
+@as_option
+@json_option
+@click.pass_obj
+def resolve(
+    desk: Desk,
+    event_id: str | None,
+    *,
+    chat_id: str | None,
+    recreate: bool,
+    give_up: bool,
+    all_held: bool,
+    by: str,
+    is_json: bool,
+) -> None:
+    """Decide about a held event in one of three ways.
+
+    What a late answer settled first stands.
+    """
+    if [chat_id is not None, recreate, give_up].count(True) != 1:
+        raise click.UsageError("Say one of --chat-id, --recreate and --give-up.")
+    if (event_id is None) != all_held or (all_held and chat_id is not None):
+        raise click.UsageError("Name one EVENT_ID, or say --all-held (not with --chat-id).")
+    operations = desk.connect()
+    decide = _decision(operations, by, chat_id=chat_id, is_recreate=recreate)
+    if event_id is not None:
+        _decide_one(event_id, decide, is_json=is_json)
+    else:
+        _decide_all(_held(operations), decide, "no event is held", is_json=is_json)
+
+
+@click.command()
+@click.argument("event_id", required=False)
+@click.option("--all-failed", is_flag=True, help="Every failed event with the code of --code.")
+@click.option("--code", type=click.Choice(CODES), help="Only failures with this code.")
+@as_option
+@json_option
+@click.pass_obj
+def redrive(
+    desk: Desk,
+    event_id: str | None,
+    *,
+    all_failed: bool,
+    code: str | None,
+    by: str,
+    is_json: bool,
+) -> None:
+    """Try failed events again, with a new deadline, where surely no attempt made a chat."""
+    if (event_id is None) != all_failed or all_failed != (code is not None):
+        raise click.UsageError("Name one EVENT_ID, or say --all-failed --code CODE.")
+    operations = desk.connect()
+    wanted = FailureCode(code) if code else None
+
+    def decide(event_id: str) -> Record:
+        return operations.redrive(event_id, by=by, code=wanted)
+
+    if event_id is not None:
+        _decide_one(event_id, decide, is_json=is_json)
+    else:
+        why = f"no event has failed with {wanted}"
+        _decide_all(_failed(operations, wanted), decide, why, is_json=is_json)
+
+
+def _decision(
+    operations: Operations, by: str, *, chat_id: str | None, is_recreate: bool
+) -> Decision:
+    if chat_id is not None:
+        return lambda event_id: operations.resolve_with_chat(event_id, chat_id, by=by)
+    if is_recreate:
+        return lambda event_id: operations.recreate(event_id, by=by)
+    return lambda event_id: operations.give_up(event_id, by=by)
+
+
+def _held(operations: Operations) -> list[str]:
+    return [event_id for event_id, _ in operations.records(Status.UNKNOWN)]
+
+
+def _failed(operations: Operations, code: FailureCode | None) -> list[str]:
+    return [
+        event_id
+        for event_id, record in operations.records(Status.FAILED)
+        if record and record.failure and record.failure.code is code
+    ]
+
+
+def _decide_one(event_id: str, decide: Decision, *, is_json: bool) -> None:
+    record = decide(event_id)
+    click.echo(documents.record(record) if is_json else tables.records([record], "done"))
+
+
+@dataclass(slots=True)
+class _Decided:
+    """How far a decision about many events has come."""
+
+    done: list[Record] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def decide(self, event_id: str, decide: Decision) -> None:
+        """Decide; an event that was settled meanwhile, or does not qualify, is passed over."""
+        try:
+            self.done.append(decide(event_id))
+        except NothingDone as refusal:
+            self.refusals.append(str(refusal))
+
+    def tell(self, *, is_json: bool) -> None:
+        """Say what was done, and what was passed over and why."""
+        for refusal in self.refusals:
+            click.echo(f"passed over: {refusal}", err=True)
+        if self.done:
+            click.echo(documents.records(self.done) if is_json else tables.records(self.done, ""))
+
+
+def _decide_all(
+    event_ids: Sequence[str], decide: Decision, why_none: str, *, is_json: bool
+) -> None:
+    decided = _Decided()
+    try:
+        for event_id in event_ids:
+            decided.decide(event_id, decide)
+    except StoreUnavailable:
+        # Each event stands for itself: what is done is done, and told.
+        click.echo(f"stopped after {len(decided.done)} of {len(event_ids)} events", err=True)
+        raise
+    finally:
+        decided.tell(is_json=is_json)
+    if not decided.done:
+        raise NothingDone(f"all {len(event_ids)} were passed over" if event_ids else why_none)

@@ -1,0 +1,121 @@
+"""What came of a relay to which something was done: one row of the table."""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from tests.prove.table import Row
+from tests.stack.oracle import Json, Run, faults_of, lost_answers, lost_events, unasked
+from tests.stack.processes import wait_until
+from tests.system.deployment import Deployment
+from tests.system.verdict import find_leaks, run_of
+
+SETTLE_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doing:
+    """What was done to a relay: which name it has, how often, and when it was over (monotonic).
+
+    ``forgotten`` are events of which Redis was made to forget all it knew: their records are gone,
+    and still there is no second chat for any of them.
+    """
+
+    name: str
+    times: int = 1
+    over_at: float | None = None
+    forgotten: Collection[str] = ()
+    note: str = ""
+
+
+def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) -> Row:
+    """Wait until everything is settled or held, and hold all of it to the oracle.
+
+    ``faults`` are what was seen to be wrong on the way.
+    """
+    wait_until_settled(deployment)
+    settled_at = time.monotonic()
+    run = _run_of(deployment, doing.forgotten)
+    statuses = Counter(record["status"] for record in run.found)
+    return Row(
+        name=doing.name,
+        times=doing.times,
+        accepted=len(deployment.accepted),
+        opened=statuses["opened"],
+        failed=statuses["failed"],
+        unknown=statuses["unknown"],
+        created_twice=len(list(unasked(run))),
+        lost=len([*lost_events(run), *lost_answers(run)]),
+        recovery_seconds=None if doing.over_at is None else settled_at - doing.over_at,
+        faults=(*faults, *faults_of(run), *_twice(deployment, doing), *_broken(deployment)),
+        note=doing.note,
+    )
+
+
+def wait_until_settled(deployment: Deployment) -> None:
+    """Return once nothing is due, called or spooled; or in a minute, whatever is then left."""
+    with suppress(TimeoutError):
+        wait_until(
+            lambda: not open_events(deployment) and not [*deployment.spool.glob("*.jsonl")],
+            SETTLE_TIMEOUT_SECONDS,
+            "everything to be settled or held",
+        )
+
+
+def open_events(deployment: Deployment) -> int:
+    """How many events are accepted or calling."""
+    return count(deployment, "due") + count(deployment, "calling")
+
+
+def count(deployment: Deployment, queue: str) -> int:
+    """How many events are in one of the relay's sorted sets."""
+    with deployment.connect() as client:
+        return client.zcard(f"{{relay}}:{queue}")
+
+
+def records_of(deployment: Deployment) -> dict[str, Json | None]:
+    """The record of every accepted event, as it is now."""
+    accepted = deployment.accepted
+    return {event_id: deployment.caller.find(event_id) for event_id in sorted(accepted)}
+
+
+def _run_of(deployment: Deployment, forgotten: Collection[str]) -> Run:
+    records = {
+        event_id: record
+        for event_id, record in records_of(deployment).items()
+        if event_id not in forgotten
+    }
+    run = run_of(deployment, records)
+    users = _users_of(deployment, forgotten)
+    lost = {create.chat_id for create in run.creates if create.user_id in users}
+    return replace(
+        run,
+        creates=[create for create in run.creates if create.user_id not in users],
+        seen=[record for record in run.seen if record["event_id"] not in forgotten],
+        received={*run.received} - lost,
+    )
+
+
+def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
+    seen = (record for caller in deployment.callers for record in caller.seen)
+    return {record["user_id"] for record in seen if record["event_id"] in event_ids}
+
+
+def _twice(deployment: Deployment, doing: Doing) -> Iterator[str]:
+    creates = Counter(create.user_id for create in deployment.creates)
+    for user_id in _users_of(deployment, doing.forgotten):
+        if creates[user_id] > 1:
+            yield f"{creates[user_id]} chats of {user_id} were created"
+
+
+def _broken(deployment: Deployment) -> Iterator[str]:
+    """What no process may do, whatever is done to it."""
+    for process in deployment.processes:
+        for event in ("worker_failed", "request_failed", "spool_failed"):
+            if process.lines(event):
+                yield f"{process.log.name} has {event}"
+        if process.child.poll() not in {None, 0, -9}:
+            yield f"{process.log.name} ended by itself"
+    yield from (f"leaked: {leak}" for leak in find_leaks(deployment))

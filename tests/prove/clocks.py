@@ -1,0 +1,219 @@
+"""Time that does not pass as it should: workers that stand still, and a Redis whose clock jumps.
+
+A worker may be stopped for longer than its lease and then go on: what it says late opens what is
+held, or is kept beside what was published. A clock may jump: nothing is called twice, and nothing
+is stuck for longer than the longest time that could legally be meant.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from tests.prove.account import Doing, account, open_events
+from tests.prove.scene import at_work
+from tests.prove.table import Proof, Row
+from tests.stack.channel_io import Behaviour
+from tests.stack.processes import wait_until
+from tests.stack.relay import Process
+from tests.stack.valkey import Valkey
+from tests.system.deployment import Deployment, Json
+from tests.system.load import Load
+
+CALLS = 4
+ROUNDS = 3
+# However slow the machine is, no call ends by itself while it is held.
+LONG = {"CALL_DEADLINE_SECONDS": "60"}
+
+LEASE_SECONDS = 6.0  # the shortest call deadline here, 1 s, and the margin of 5 s
+STOPS = 3
+
+JUMPS = 4
+MOST_HOURS = 6
+# No instant of an event may legally be farther ahead; the gate's are pulled in likewise.
+LONGEST_DELAY_SECONDS = 121
+LIBRARIES = "*/faketime/libfaketime.so.1"
+
+
+def proofs() -> Sequence[Proof]:
+    """Workers that are stopped, and clocks that jump."""
+    return [
+        Proof(_LATE, _answer_late, is_short=True),
+        Proof(_STOPPED, _stop_at_random, is_short=False),
+        Proof(_JUMPING, _jump, is_short=False),
+    ]
+
+
+_LATE = "a worker stands still until its lease is over, and then goes on"
+_STOPPED = "workers stand still at any moment, for longer than their leases"
+_JUMPING = "the clock of Redis jumps by hours, to and fro"
+
+
+def _answer_late(directory: Path, random: Random) -> Row:
+    with at_work(Deployment(directory, **LONG), workers=1) as deployment:
+        faults = [
+            fault
+            for number in range(ROUNDS)
+            for fault in _outlive_lease(deployment, random, f"round{number}-")
+        ]
+        return account(deployment, Doing(name=_LATE, times=ROUNDS), faults)
+
+
+def _outlive_lease(deployment: Deployment, random: Random, name: str) -> Iterator[str]:
+    """One worker holds calls and is stopped; another one finds it lost; then the first goes on."""
+    stopped = deployment.worker()
+    event_ids = _hold_calls(deployment, random, name)
+    stopped.child.send_signal(signal.SIGSTOP)
+    deployment.expire_leases()
+    deployment.start_worker()
+    wait_until(lambda: not open_events(deployment), 30, "all calls to be found lost")
+    found = {event_id: deployment.caller.record(event_id) for event_id in event_ids}
+    deployment.channel_io.release()
+    stopped.child.send_signal(signal.SIGCONT)
+    for event_id, before in found.items():
+        yield from _late_answer(deployment, event_id, before)
+    stopped.kill()
+
+
+def _hold_calls(deployment: Deployment, random: Random, name: str) -> list[str]:
+    """Have as many calls made as the worker makes at once, and held on one side or the other."""
+    ways = [Behaviour.CREATE_THEN_WAIT, Behaviour.WAIT_THEN_CREATE]
+    deployment.channel_io.plan(*random.choices(ways, k=CALLS))
+    event_ids = [f"{name}{number}" for number in range(CALLS)]
+    for event_id in event_ids:
+        on_unknown = random.choice(["hold", "recreate"])
+        event = {"event_id": event_id, "user_id": f"u-{event_id}", "on_unknown": on_unknown}
+        deployment.caller.post(event).raise_for_status()
+    deployment.channel_io.wait_for_arrivals(CALLS, timeout_seconds=30)
+    return event_ids
+
+
+def _late_answer(deployment: Deployment, event_id: str, before: Json) -> Iterator[str]:
+    """Held, the event is opened by it; opened, it stays as it is, and the late chat is kept."""
+
+    def is_told() -> bool:
+        record = deployment.caller.record(event_id)
+        return bool(record["duplicate_chat_ids"] if before["chat"] else record["chat"])
+
+    try:
+        wait_until(is_told, 30, "the late answer")
+    except TimeoutError:
+        yield f"{event_id} was {before['status']}, and its late answer is not kept"
+
+
+def _stop_at_random(directory: Path, random: Random) -> Row:
+    """For real: nothing is rewritten, and deadlines pass while a worker stands still."""
+    deployment = Deployment(directory, CALL_DEADLINE_SECONDS="1")
+    with at_work(deployment):
+        deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.1)
+        load = Load(deployment.caller)
+        for _ in range(STOPS):
+            _stop_one(random.choice(deployment.workers), random)
+        load.end()
+        return account(deployment, Doing(name=_STOPPED, times=STOPS, over_at=time.monotonic()))
+
+
+def _stop_one(worker: Process, random: Random) -> None:
+    time.sleep(random.uniform(0.5, 1.5))
+    worker.child.send_signal(signal.SIGSTOP)
+    time.sleep(LEASE_SECONDS + 1)
+    worker.child.send_signal(signal.SIGCONT)
+
+
+class Clock(Protocol):
+    """The clock of a Redis, which can be moved."""
+
+    def jump(self, seconds: float) -> None:
+        """Move it ahead, or back."""
+
+
+class FakedClock:
+    """Moves the server's own clock, by https://github.com/wolfcw/libfaketime."""
+
+    def __init__(self, library: Path, offset: Path) -> None:
+        self._library = library
+        self._offset = offset
+        self._seconds = 0.0
+        self.jump(0)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What the server is started with."""
+        return {
+            **os.environ,
+            "LD_PRELOAD": str(self._library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._offset),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def jump(self, seconds: float) -> None:
+        """Move it ahead, or back."""
+        self._seconds += seconds
+        written = self._offset.with_suffix(".new")
+        written.write_text(f"{self._seconds:+f}\n")
+        written.rename(self._offset)
+
+
+# What is stored is moved by so many milliseconds, all of it at once.
+_MOVE = """
+local by = tonumber(ARGV[1])
+for _, name in ipairs({'due', 'calling', 'held', 'failed'}) do
+  local queue = KEYS[1] .. ':' .. name
+  for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do redis.call('ZINCRBY', queue, by, id) end
+end
+local function move(key, names)
+  for _, name in ipairs(names) do
+    local stored = redis.call('HGET', key, name)
+    if stored then redis.call('HSET', key, name, string.format('%.0f', stored + by)) end
+  end
+end
+move(KEYS[1] .. ':gate', {'tat', 'pause_until', 'slow_until', 'open_until', 'trial_until', 'probe_until:breaker'})
+for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':event:*')) do move(key, {'accepted', 'since', 'settled'}) end
+"""
+
+
+class StillClock:
+    """Moves all that is stored instead, where the clock itself cannot be moved."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def jump(self, seconds: float) -> None:
+        """What was a while ago is so much longer ago, or so much less."""
+        with self._deployment.connect() as client:
+            client.eval(_MOVE, 1, "{relay}", str(round(-seconds * 1000)))
+
+
+def clock_of(deployment: Deployment) -> Clock:
+    """The clock of the deployment's Redis, which is not started yet."""
+    library = next(Path("/usr/lib").glob(LIBRARIES), None)
+    if library is None:
+        return StillClock(deployment)
+    clock = FakedClock(library, deployment.directory / "offset")
+    deployment.valkey = Valkey(deployment.directory / "valkey", environ=clock.environ)
+    return clock
+
+
+def _jump(directory: Path, random: Random) -> Row:
+    deployment = Deployment(directory)
+    clock = clock_of(deployment)
+    with at_work(deployment):
+        deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.3)
+        load = Load(deployment.caller)
+        for number in range(JUMPS):
+            load.wait_for_more()
+            hours = random.uniform(1, MOST_HOURS)
+            clock.jump(3600 * (hours if number % 2 else -hours))
+        load.wait_for_more()
+        load.end()
+        clock.jump(LONGEST_DELAY_SECONDS)
+        doing = Doing(name=_JUMPING, times=JUMPS, over_at=time.monotonic(), note=_means(clock))
+        return account(deployment, doing, [f"callers were told {told}" for told in load.told])
+
+
+def _means(clock: Clock) -> str:
+    return "libfaketime" if isinstance(clock, FakedClock) else "by rewriting instants"
