@@ -1,5 +1,5 @@
 # `make` alone lists what there is. PYTHON chooses the interpreter, VENV where it is set up, and
-# ARGS is handed to pytest: make test ARGS="tests/config -x"
+# ARGS is handed on: make test ARGS="tests/config -x", make prove ARGS="--only redis --seed 7"
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,6 +22,7 @@ endef
 help:
 	@echo "make run     the relay on this machine, with Redis and a stand-in of Channel.io; Ctrl-C ends it"
 	@echo "make test    all tests"
+	@echo "make prove   breaks everything on purpose, and tells what came of it; some minutes"
 	@echo "make check   lint, format and types"
 	@echo "make format  let the formatter rewrite the code"
 	@echo "make docs    write the documents that come from code"
@@ -34,6 +35,9 @@ run: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+
+prove: $(INSTALLED)
+	@$(BIN)/python -m tests.prove $(ARGS)
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .
@@ -61,4 +65,4 @@ $(INSTALLED): requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check format docs lock clean
+.PHONY: help run test prove check format docs lock clean

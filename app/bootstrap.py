@@ -1,7 +1,7 @@
 """The composition root: from settings to clients to collaborators. Nobody else sees everyone."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
 
 import structlog
@@ -85,8 +85,6 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
         connect_timeout_seconds=settings.call_connect_timeout_seconds,
     )
     metrics = worker_metrics.Metrics()
-    if settings.metrics_port is not None:
-        worker_metrics.serve(metrics, settings.metrics_port)
     loop = WorkLoop(
         calls,
         channel,
@@ -101,6 +99,7 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
         concurrency=settings.worker_concurrency,
         deadline_seconds=settings.call_deadline_seconds,
         stopping=stopping,
+        beside=_beside(metrics, settings.metrics_port),
     )
 
 
@@ -121,6 +120,10 @@ def operations(settings: OperatorSettings) -> Operations:
     client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
     scripts = Scripts(client, keys, min_replicas_acked=settings.min_replicas_acked)
     return _operations(scripts, settings)
+
+
+def _beside(metrics: worker_metrics.Metrics, port: int | None) -> list[Callable[[], None]]:
+    return [] if port is None else [worker_metrics.listen(metrics, port)]
 
 
 def _operations(scripts: Scripts, settings: Settings) -> Operations:

@@ -3,9 +3,9 @@
 import logging
 import os
 import shutil
-import tempfile
 
 from config.logging import WithoutRequests, configure
+from config.scratch import metrics_directory, scratch
 from config.settings import WebSettings, load_or_exit
 
 _settings = load_or_exit(WebSettings)
@@ -32,19 +32,18 @@ timeout = 60
 control_socket_disable = True
 
 # the heartbeat is a file: on a slow disk it blocks the process; and /tmp may be such a disk
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - not shared
+worker_tmp_dir = scratch()
 
 # nobody's headers say where the application lives: SCRIPT_NAME from a trusted peer ends in a 500
 forwarded_allow_ips = ""
 
-# where the processes add up their metrics: files, new at each start, kept when one is replaced.
-# Not a TemporaryDirectory: each process that ends would remove it
-_metrics = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="relay-metrics-")
+# kept when a process is replaced, so that no counter goes back. Read by prometheus-client
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory()
 
 
 def on_exit(_server: object) -> None:
     """Take the metrics' files away with the last process."""
-    shutil.rmtree(_metrics, ignore_errors=True)
+    shutil.rmtree(metrics_directory(), ignore_errors=True)
 
 
 # no log of its own: the app writes one line a request, and messages go where all others go

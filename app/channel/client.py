@@ -1,6 +1,7 @@
 """The client of Channel.io: the only place that calls it."""
 
 import ssl
+from collections.abc import Mapping
 from functools import partial
 from threading import Thread
 from urllib.parse import quote
@@ -38,21 +39,27 @@ class ChannelClient:
             speak, tls=tls or trusted_authorities(), connect_timeout_seconds=connect_timeout_seconds
         )
 
-    def open_chat(self, user_id: str, *, deadline: float) -> Outcome:
+    def open_chat(
+        self, user_id: str, *, deadline: float, traceparent: str | None = None
+    ) -> Outcome:
         """Ask once for a new chat, and return by ``deadline`` (on ``time.monotonic``).
 
+        ``traceparent`` names this call to Channel.io: https://www.w3.org/TR/trace-context/
         Whatever happens is an outcome: nothing is raised, repeated, or sent after the deadline.
         """
         path = f"/users/{quote(user_id, safe='')}/user-chats"
-        return outcome_of(self._request("POST", path, deadline))
+        headers = {} if traceparent is None else {"traceparent": traceparent}
+        return outcome_of(self._request("POST", path, deadline, headers))
 
     def probe(self, *, deadline: float) -> str | None:
         """Ask for the channel, which changes nothing: what is wrong, or ``None`` if nothing is."""
-        return problem_of(self._request("GET", "/channel", deadline))
+        return problem_of(self._request("GET", "/channel", deadline, {}))
 
-    def _request(self, method: str, path: str, deadline: float) -> Ending:
+    def _request(
+        self, method: str, path: str, deadline: float, headers: Mapping[str, str]
+    ) -> Ending:
         call = Call(deadline)
-        request = Request(method, self._base_url + path, headers=self._headers)
+        request = Request(method, self._base_url + path, headers={**self._headers, **headers})
         # A daemon: it may hang in a name look-up, and must not keep the process from ending.
         speak_in_thread = partial(call.run, partial(self._speak, request))
         thread = Thread(target=speak_in_thread, name=THREAD_NAME, daemon=True)

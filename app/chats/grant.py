@@ -26,6 +26,11 @@ class Grant:
         return int(self.record["attempts"])
 
     @property
+    def traceparent(self) -> str | None:
+        """What names the request that brought the event, if it is known."""
+        return self.record.get("traceparent")
+
+    @property
     def is_possible_orphan(self) -> bool:
         """Whether an earlier attempt may have made a chat, and somebody consented to this one."""
         return "orphan" in self.record

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, Validation
 from app.chats.event import EventId, UserId
 from app.chats.outcome import Chat, Session, is_chat_id
 
-MAX_NESTING = 3
+# Text in an object in an object, and what was wrapped so twice.
+MAX_NESTING = 8
 MAX_BRACES = 50
 
 # What is left of a line that tells of a created chat, however it was cut or wrapped.

@@ -34,13 +34,17 @@ class EventStore:
         self._record_ttl_ms = record_ttl_seconds * 1000
         self._max_backlog = max_backlog
 
-    def accept(self, event: OpenChatEvent) -> tuple[Record, bool]:
+    def accept(
+        self, event: OpenChatEvent, *, traceparent: str | None = None
+    ) -> tuple[Record, bool]:
         """Claim and schedule ``event``; return its record, and whether it is new.
+
+        ``traceparent`` names the request that brought it, for the call that follows.
 
         Raises ``EventIdReused``, ``EventTooOld`` and ``BacklogFull``, with nothing stored, and
         ``StoreUnavailable`` where it is not known whether the event was stored: it may be repeated.
         """
-        result, *rest = self._scripts.run("accept", self._accept_argument(event))
+        result, *rest = self._scripts.run("accept", self._accept_argument(event, traceparent))
         match result:
             case "reused":
                 raise EventIdReused("this event_id was accepted before with another payload")
@@ -71,7 +75,7 @@ class EventStore:
         found = self._scripts.run("event_of_chat", {"chat_id": chat_id}, acknowledge=False)
         return read_record(found[0], as_fields(found[1])) if found else None
 
-    def _accept_argument(self, event: OpenChatEvent) -> dict[str, Any]:
+    def _accept_argument(self, event: OpenChatEvent, traceparent: str | None) -> dict[str, Any]:
         argument: dict[str, Any] = {
             "event_id": event.event_id,
             "user_id": event.user_id,
@@ -84,6 +88,8 @@ class EventStore:
             argument["on_unknown"] = event.on_unknown
         if event.metadata:
             argument["metadata"] = json.dumps(event.metadata, ensure_ascii=False)
+        if traceparent is not None:
+            argument["traceparent"] = traceparent
         if event.occurred_at is not None:
             argument["occurred_ms"] = _milliseconds(event.occurred_at)
         return argument

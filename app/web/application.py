@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.chats.errors import RelayError, StoreUnavailable
+from app.chats.trace import Trace
 from app.web.callers import Callers, Right
 from app.web.events import Events, EventViews
 from app.web.health import Auditor, Readiness, livez
@@ -81,6 +82,7 @@ def _authorize_requests(app: Flask, callers: Callers, rights: Mapping[str, Right
 
 def _count_requests(app: Flask, metrics: Metrics) -> None:
     """Every request is counted, and every posted event by what became of it."""
+    metrics.expect(rule.rule for rule in app.url_map.iter_rules())
 
     def count(response: Response) -> Response:
         metrics.count_request(request, time.perf_counter() - g.began)
@@ -96,6 +98,7 @@ def _log_requests(app: Flask) -> None:
 
     def begin() -> None:
         g.began = time.perf_counter()
+        g.trace = Trace.after(request.headers.get("traceparent"))
 
     def finish(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
@@ -105,6 +108,7 @@ def _log_requests(app: Flask) -> None:
             method=request.method,
             route=request.url_rule.rule if request.url_rule else None,
             status=response.status_code,
+            trace_id=g.trace.trace_id,
             duration_ms=round((time.perf_counter() - g.began) * 1000, 1),
             **{name: g.get(name) for name in ("event_id", "result", "problem") if name in g},
             **({"caller": g.caller.name} if "caller" in g else {}),

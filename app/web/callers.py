@@ -29,8 +29,9 @@ class Caller:
     rights: frozenset[Right]
 
 
-# Known by the signature of its body, which is proved once the body has come.
-SIGNED = Caller("webhook", frozenset({Right.SUBMIT}))
+# Says that it has signed its body, which can be proved once the body has come; and then has.
+CLAIMANT = Caller("unproved", frozenset({Right.SUBMIT}))
+SIGNER = Caller("webhook", frozenset({Right.SUBMIT}))
 
 
 class Callers:
@@ -50,28 +51,30 @@ class Callers:
     def authenticate(self, request: Request, right: Right | None) -> Caller:
         """Return who sent ``request``, for which ``right`` is wanted.
 
-        Who signs may submit, and is ``SIGNED`` until ``prove``; a bearer token, when there is one,
-        decides. Raises ``Refusal``: unauthorized.
+        A bearer token, when there is one, decides; who has signed instead may submit, and is
+        ``CLAIMANT`` until ``prove``. Raises ``Refusal``: unauthorized.
         """
-        is_bearer = "Authorization" in request.headers
-        if not is_bearer and right is Right.SUBMIT and self._signatures.are_on(request):
-            return SIGNED
-        return self._bearer(request)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._bearer(token.strip())
+        if right is Right.SUBMIT and self._signatures.are_on(request):
+            return CLAIMANT
+        raise Refusal("unauthorized", headers=CHALLENGE)
 
-    def prove(self, request: Request, body: bytes) -> None:
-        """Refuse a caller that claims to have signed ``body`` and has not: unauthorized."""
+    def prove(self, request: Request, body: bytes) -> Caller:
+        """Return who has signed ``body``. Raises ``Refusal``: unauthorized, where nobody has."""
         if not self._signatures.prove(request, body):
             raise Refusal("unauthorized", "The signature does not fit.", headers=CHALLENGE)
+        return SIGNER
 
-    def _bearer(self, request: Request) -> Caller:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        presented = _digest(token.strip())
+    def _bearer(self, token: str) -> Caller:
+        presented = _digest(token)
         found = None
         # Compared with every one in constant time, so that time tells nothing about the tokens.
         for digest, caller in self._callers.items():
             if hmac.compare_digest(digest, presented):
                 found = caller
-        if scheme.lower() != "bearer" or found is None:
+        if found is None:
             raise Refusal("unauthorized", headers=CHALLENGE)
         return found
 

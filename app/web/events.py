@@ -11,7 +11,7 @@ from flask import Response, g, request
 from app.chats.event import OpenChatEvent
 from app.chats.record import Record, as_json
 from app.chats.steps import Step, after, before
-from app.web.callers import SIGNED, Callers
+from app.web.callers import CLAIMANT, Callers
 from app.web.problems import Refusal
 from app.web.reading import read_event
 from app.web.waiting import WaitingRoom, preferred_wait
@@ -23,7 +23,9 @@ MAX_LIMIT = 100
 class Events(Protocol):
     """The store of events; methods raise ``StoreUnavailable`` where Redis did not confirm."""
 
-    def accept(self, event: OpenChatEvent) -> tuple[Record, bool]:
+    def accept(
+        self, event: OpenChatEvent, *, traceparent: str | None = None
+    ) -> tuple[Record, bool]:
         """Claim and schedule an event; its record, and whether it is new."""
 
     def find(self, event_id: str) -> Record | None:
@@ -73,16 +75,17 @@ class EventViews:
 
     def _accept(self, event: OpenChatEvent) -> tuple[Record, bool]:
         before(Step.ACCEPTED)
-        record, is_new = self._events.accept(event)
+        record, is_new = self._events.accept(event, traceparent=g.trace.traceparent)
         after(Step.ACCEPTED)
         g.result = "accepted" if is_new else "duplicate"
         return record, is_new
 
     def _proof(self) -> Callable[[bytes], None] | None:
-        """What is to be proved of the body, if the caller is known by its signature."""
-        if g.caller is not SIGNED:
-            return None
-        return partial(self._callers.prove, request)
+        """What proves the body, where the caller says that it is signed."""
+        return self._prove if g.caller is CLAIMANT else None
+
+    def _prove(self, body: bytes) -> None:
+        g.caller = self._callers.prove(request, body)
 
 
 def _limit() -> int:

@@ -4,13 +4,13 @@ https://prometheus.github.io/client_python/multiprocess/
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from flask import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -18,13 +18,17 @@ from app.chats.errors import StoreUnavailable
 from app.chats.overview import Overview
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-RESULTS = {
+RESULTS = ("accepted", "duplicate", "reused", "invalid", "unauthorized", "full", "unavailable")
+# By the problem that was answered; every other one says that the event or its form is not valid.
+RESULT_OF = {
     "event-id-reused": "reused",
     "unauthorized": "unauthorized",
     "forbidden": "unauthorized",
     "backlog-full": "full",
     "unavailable": "unavailable",
+    "internal-error": "unavailable",
 }
+NO_ROUTE = "none"
 
 
 class Overviews(Protocol):
@@ -35,7 +39,10 @@ class Overviews(Protocol):
 
 
 class Metrics:
-    """What is counted of requests, and ``/metrics``."""
+    """What is counted of requests, and ``/metrics``.
+
+    No id is ever a label. Every label is there from the start, so that a first failure is a step.
+    """
 
     def __init__(self, overviews: Overviews) -> None:
         self._own = CollectorRegistry()
@@ -49,6 +56,8 @@ class Metrics:
             buckets=SECONDS,
             registry=self._own,
         )
+        for result in RESULTS:
+            self._events.labels(result)
         self._scraped = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             MultiProcessCollector(self._scraped)  # type: ignore[no-untyped-call]
@@ -56,18 +65,23 @@ class Metrics:
             self._scraped.register(_Of(self._own))
         self._scraped.register(_Standing(overviews))
 
+    def expect(self, routes: Iterable[str]) -> None:
+        """Show each of ``routes``, and what has none, before the first request comes."""
+        for route in (*routes, NO_ROUTE):
+            self._seconds.labels(route)
+
     def count_request(self, request: Request, seconds: float) -> None:
         """Count one request, of whatever kind."""
-        route = request.url_rule.rule if request.url_rule else "none"
+        route = request.url_rule.rule if request.url_rule else NO_ROUTE
         self._seconds.labels(route).observe(seconds)
 
     def count_event(self, result: str | None, problem: str | None) -> None:
         """Count one posted event by its result, or by the problem that it was answered with."""
-        self._events.labels(result or RESULTS.get(problem or "", "invalid")).inc()
+        self._events.labels(result or RESULT_OF.get(problem or "", "invalid")).inc()
 
     def metrics(self) -> Response:
         """Answer with everything, as Prometheus reads it."""
-        return Response(generate_latest(self._scraped), content_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._scraped), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class _Of(Collector):

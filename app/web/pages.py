@@ -13,6 +13,7 @@ from flask import Response, request
 from jinja2 import Environment
 from markupsafe import Markup
 
+from app.web.openapi.answers import ALWAYS
 from app.web.openapi.document import DOCUMENT
 from app.web.openapi.words import Words, line, paragraphs
 from app.web.problems import PROBLEMS, Refusal
@@ -56,6 +57,12 @@ def _who(operation: dict[str, Any]) -> str:
     )
 
 
+def _is_always(response: dict[str, Any]) -> bool:
+    """Whether it is said once for all operations."""
+    examples = response["content"].get("application/problem+json", {}).get("examples")
+    return bool(examples) and set(examples) <= set(ALWAYS)
+
+
 API_PAGE = _render(
     (HERE / "api_page.html").read_text(),
     api=DOCUMENT,
@@ -64,6 +71,8 @@ API_PAGE = _render(
     paragraphs=paragraphs,
     line=line,
     who=_who,
+    always=ALWAYS,
+    is_always=_is_always,
 )
 
 

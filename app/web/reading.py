@@ -123,12 +123,12 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _validate(content: _Object, request: Request, *, is_signed: bool) -> OpenChatEvent:
     errors = _repeated_keys(content)
-    key = _idempotency_key(request)
-    if key is not None and content.get("event_id") not in (None, key):
-        errors.append({"header": KEY_HEADER, "detail": "differs from event_id in the body"})
     header = None
     if content.get("event_id") is None:
-        header = _take_event_id(content, request, key, is_signed=is_signed)
+        header = _take_event_id(content, request, is_signed=is_signed)
+    if _idempotency_key(request) not in (None, content.get("event_id")):
+        differs = f"differs from {header or 'event_id in the body'}"
+        errors.append({"header": KEY_HEADER, "detail": differs})
     try:
         event = OpenChatEvent.model_validate(content)
     except ValidationError as error:
@@ -139,16 +139,20 @@ def _validate(content: _Object, request: Request, *, is_signed: bool) -> OpenCha
     return event
 
 
-def _take_event_id(
-    content: _Object, request: Request, key: str | None, *, is_signed: bool
-) -> str | None:
-    """Take the ``event_id`` from a header; the header's name, if there is one."""
-    signed_id = request.headers.get(SIGNED_ID_HEADER) if is_signed else None
-    for header, value in ((KEY_HEADER, key), (SIGNED_ID_HEADER, signed_id)):
-        if value:
-            content["event_id"] = value
-            return header
-    return None
+def _take_event_id(content: _Object, request: Request, *, is_signed: bool) -> str | None:
+    """Take the ``event_id`` from a header, and return the header's name, if there is one.
+
+    Of a signed request only what is signed can name the event: a replay under another key would be
+    another event.
+    """
+    if is_signed:
+        header, event_id = SIGNED_ID_HEADER, request.headers[SIGNED_ID_HEADER]
+    else:
+        header, event_id = KEY_HEADER, _idempotency_key(request)
+    if event_id is None:
+        return None
+    content["event_id"] = event_id
+    return header
 
 
 def _repeated_keys(content: _Object) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ import structlog
 
 from app.chats.grant import Reply, Settled
 from app.chats.outcome import Created, Outcome, Session, Throttled
+from app.chats.trace import Trace
 from app.worker.metrics import Metrics
 from app.worker.spool import Answer
 
@@ -24,7 +25,7 @@ class Journal:
         for event_id in reply.expired:
             log.warning("event_expired", event_id=event_id)
 
-    def called(self, answer: Answer, seconds: float) -> None:
+    def called(self, answer: Answer, trace: Trace, seconds: float) -> None:
         """Write the canonical line of a call, with the ids: before anything else is done."""
         grant, outcome = answer.grant, answer.outcome
         log.info(
@@ -34,6 +35,7 @@ class Journal:
             attempt=grant.attempt,
             outcome=outcome.kind,
             upstream_status=outcome.upstream_status,
+            trace_id=trace.trace_id,
             duration_ms=round(seconds * 1000, 1),
             **_particulars(outcome),
         )

@@ -10,6 +10,7 @@ from app.chats.errors import StoreUnavailable
 from app.chats.grant import Grant, Probe, Reply, Settled, Wait, new_token
 from app.chats.outcome import Outcome
 from app.chats.steps import Step, after, before
+from app.chats.trace import Trace
 from app.worker.journal import Journal
 from app.worker.spool import Answer, Spool
 
@@ -42,7 +43,7 @@ class Calls(Protocol):
 class Channel(Protocol):
     """Channel.io, asked once and answered by the deadline, on ``time.monotonic``."""
 
-    def open_chat(self, user_id: str, *, deadline: float) -> Outcome:
+    def open_chat(self, user_id: str, *, deadline: float, traceparent: str) -> Outcome:
         """Ask once for a new chat; raises nothing."""
 
     def probe(self, *, deadline: float) -> str | None:
@@ -71,14 +72,18 @@ class WorkLoop:
 
     def run(self) -> None:
         """Work until stopped; what goes wrong with one event leaves it to the schedule."""
+        work = self._catch_up
         while not self._stopping.is_set():
             try:
-                self._work()
+                work()
+                work = self._work
             except StoreUnavailable as error:
                 log.warning("redis_unavailable", reason=str(error))
+                work = self._catch_up
                 self._stopping.wait(RETRY_SECONDS)
             except Exception:
                 log.exception("worker_failed")
+                work = self._work
                 self._stopping.wait(RETRY_SECONDS)
 
     def settle(self, answer: Answer) -> None:
@@ -87,6 +92,18 @@ class WorkLoop:
         settled = self._calls.settle(answer.grant, answer.outcome)
         after(Step.SETTLED)
         self._journal.settled(answer, settled)
+
+    def _catch_up(self) -> None:
+        """Settle what is kept, at the start and whenever Redis was away, before anything is taken.
+
+        Calls may be overdue by then: the next take gives them up for lost, and consent has them
+        called again, while what they came to is here.
+        """
+        try:
+            self._spool.drain(self.settle)
+        except StoreUnavailable as error:
+            # Redis is away, which a take will find as well; or it is this answer that is refused.
+            log.warning("spool_not_settled", reason=str(error))
 
     def _work(self) -> None:
         # Noted before the take: however late its reply comes, the call ends before its lease.
@@ -110,6 +127,7 @@ class WorkLoop:
             # A grant may stand under this token, and nothing was sent for it.
             log.warning("redis_unavailable", reason=str(error))
             self._give_back(token)
+            self._catch_up()
             return Wait(0, is_idle=False)
         self._journal.took(reply)
         return reply.taken
@@ -130,12 +148,15 @@ class WorkLoop:
     def _call(self, grant: Grant, deadline: float) -> None:
         after(Step.GRANTED)
         began = time.monotonic()
-        outcome = self._channel.open_chat(grant.user_id, deadline=deadline)
+        trace = Trace.after(grant.traceparent)
+        outcome = self._channel.open_chat(
+            grant.user_id, deadline=deadline, traceparent=trace.traceparent
+        )
         after(Step.ANSWERED)
         answer = Answer(grant, outcome)
         with self._spool.holding(answer):
             before(Step.LOGGED)
-            self._journal.called(answer, time.monotonic() - began)
+            self._journal.called(answer, trace, time.monotonic() - began)
             after(Step.LOGGED)
             self.settle(answer)
 

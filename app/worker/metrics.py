@@ -1,31 +1,44 @@
 """The worker's metrics, and the small server that shows them: ``METRICS_PORT``."""
 
 import sys
-from collections.abc import Callable, Iterable
-from threading import Thread
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 from typing import Any
-from wsgiref.simple_server import make_server
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer, _SilentHandler
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.chats.grant import Grant, Reply, Settled
-from app.chats.outcome import Outcome
+from app.chats.outcome import Created, Outcome, Unknown
 
 log = structlog.get_logger("relay.metrics")
 
-EXIT_PORT_IN_USE = 2
+EXIT_PORT_UNUSABLE = 2
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 SETTLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
+OUTCOMES = ("created", "refused", "throttled", "not_sent", "unknown")
 # In the contract's closed list a denied call is one that was refused.
-LABELS = {"denied": "refused"}
+OUTCOME_OF = {"denied": "refused"}
 
 
 class Metrics:
-    """What is counted of calls. No id is ever a label."""
+    """What is counted of calls.
+
+    No id is ever a label. Every label is there from the start, so that a first failure is a step.
+    """
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._calls = Counter(
             "relay_calls",
@@ -45,6 +58,8 @@ class Metrics:
             buckets=SETTLE_SECONDS,
             registry=self.registry,
         )
+        for outcome in OUTCOMES:
+            self._calls.labels(outcome)
         self._orphans = self._counter("possible_orphans", "Calls that may have made a second chat.")
         self._duplicates = self._counter("duplicate_chats", "Chats beside the published one.")
         self._lost = self._counter("workers_lost", "Calls whose worker was lost.")
@@ -55,9 +70,9 @@ class Metrics:
 
     def count_call(self, grant: Grant, outcome: Outcome, seconds: float) -> None:
         """Count one call."""
-        self._calls.labels(LABELS.get(outcome.kind, outcome.kind)).inc()
+        self._calls.labels(OUTCOME_OF.get(outcome.kind, outcome.kind)).inc()
         self._call_seconds.observe(seconds)
-        if grant.is_possible_orphan:
+        if grant.is_possible_orphan and isinstance(outcome, Created | Unknown):
             self._orphans.inc()
 
     def count_settled(self, settled: Settled) -> None:
@@ -71,19 +86,52 @@ class Metrics:
         return Counter(f"relay_{name}", meaning, registry=self.registry)
 
 
-def serve(metrics: Metrics, port: int) -> None:
-    """Answer ``/metrics`` and ``/livez`` on ``port``, beside the work; end where it is in use."""
-    shown: Callable[..., Iterable[bytes]] = make_wsgi_app(metrics.registry)
+def listen(metrics: Metrics, port: int) -> Callable[[], None]:
+    """Listen on ``port``; return what answers there, in a thread that the caller starts.
 
-    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/livez":
-            start("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
-            return [b'{"status": "ok"}']
-        return shown(environ, start)
-
+    Ends the process where the port cannot be had.
+    """
     try:
-        server = make_server("0.0.0.0", port, answer, ThreadingWSGIServer, _SilentHandler)  # noqa: S104 - scraped from elsewhere
+        server = _Server(("0.0.0.0", port), partial(_Handler, metrics.registry))  # noqa: S104 - scraped from elsewhere
     except OSError as error:
         log.error("metrics_port_unusable", port=port, reason=error.strerror)  # noqa: TRY400 - no news
-        sys.exit(EXIT_PORT_IN_USE)
-    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        sys.exit(EXIT_PORT_UNUSABLE)
+    return server.serve_forever
+
+
+class _Server(ThreadingTCPServer):
+    """Not the library's own, which looks up the host's name and takes every path for metrics."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One client; ``timeout`` is for the next thing that it sends, in seconds."""
+
+    timeout = 5
+
+    def __init__(self, registry: CollectorRegistry, *args: Any) -> None:
+        self._registry = registry
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        """Answer ``/metrics`` and ``/livez``."""
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            self._answer(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry))
+        elif path == "/livez":
+            self._answer(HTTPStatus.OK, "application/json", b'{"status": "ok"}')
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"There are /metrics and /livez.\n")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: it is asked every few seconds."""
+
+    def _answer(self, status: HTTPStatus, media_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)

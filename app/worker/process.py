@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Event, Thread
 
 import structlog
@@ -22,7 +22,10 @@ STOP_MARGIN_SECONDS = 1.0
 
 
 class WorkerProcess:
-    """Runs one loop in each of ``concurrency`` threads, and settles the spool in one more."""
+    """Runs one loop in each of ``concurrency`` threads, and settles the spool in one more.
+
+    ``beside`` runs in threads of its own, to the very end, and is not waited for.
+    """
 
     def __init__(
         self,
@@ -32,7 +35,9 @@ class WorkerProcess:
         concurrency: int,
         deadline_seconds: float,
         stopping: Event,
+        beside: Sequence[Callable[[], None]] = (),
     ) -> None:
+        self._beside = beside
         self._loop = loop
         self._spool = spool
         self._concurrency = concurrency
@@ -44,9 +49,12 @@ class WorkerProcess:
 
         It returns within the call's deadline and two seconds.
         """
-        # Blocked here and so in every thread; a handler could deadlock in the event that it sets.
+        # Blocked here and so in every thread, none of which may have been started before: the
+        # signal would end the process there. A handler could deadlock in the event that it sets.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self._spool.check()
+        for target in self._beside:
+            self._start(target)
         # Daemons: a thread that waits for a Redis that is gone must not keep the process.
         threads = [self._start(self._loop.run) for _ in range(self._concurrency)]
         threads.append(self._start(self._drain))

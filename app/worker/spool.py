@@ -121,6 +121,7 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = Lock()
+        self._draining = Lock()
         self._held: list[Answer] = []
         self._kept: list[_Kept] = []
         self._own: _SpoolFile | None = None
@@ -176,15 +177,19 @@ class Spool:
             self.keep(answer)
 
     def drain(self, settle: Callable[[Answer], object]) -> None:
-        """Settle what is kept, and what dead processes left. Whatever ``settle`` raises ends it."""
-        self._adopt()
-        for kept in list(self._kept):
-            try:
-                settle(kept.answer)
-            except Exception:
-                self._put_last(kept)
-                raise
-            self._forget(kept)
+        """Settle what is kept, and what dead processes left. Whatever ``settle`` raises ends it.
+
+        Who comes while another thread drains waits until that is over.
+        """
+        with self._draining:
+            self._adopt()
+            for kept in list(self._kept):
+                try:
+                    settle(kept.answer)
+                except Exception:
+                    self._put_last(kept)
+                    raise
+                self._forget(kept)
 
     def _write(self, answer: Answer) -> _SpoolFile | None:
         try:

@@ -61,7 +61,10 @@ def _is_kept(state: State) -> bool:
 
 def _is_owned(state: State, record: Record) -> bool:
     """Whether somebody called, or may yet: not one who surely did nothing, or knows the answer."""
-    return record.token is not None and state.turns[record.token].phase not in {"released", "settled"}
+    return record.token is not None and state.turns[record.token].phase not in {
+        "released",
+        "settled",
+    }
 
 
 def _is_intended(before: State, step: Step) -> bool:

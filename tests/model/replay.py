@@ -56,11 +56,14 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the scripts and the model part: after the last step of ``trace``."""
+    """Where the scripts and the model part: after the last step of ``trace``, by what is found in
+    Redis, or by the grant that a take was answered with.
+    """
 
     trace: str
     expected: Seen
     found: Seen
+    heard: Record | None
 
 
 class Replay:
@@ -74,19 +77,20 @@ class Replay:
         self._prefixes = (f"relay-{number}" for number in count())
         self._first = Bench(client, Keys(next(self._prefixes)))
         self._relays = {_seen(specification.start): self._first}
+        self._spares: dict[Seen, Bench] = {}
         self._grants: dict[tuple[int, Record], Grant] = {}
 
     def first_difference(self) -> Difference | None:
         """Replay the whole graph, up to the first script after which Redis holds something else."""
         self._first.open_gate()
         for run, expected, before, step in self._runs():
-            relay = self._copy(self._relays[run.seen])
-            self._run(relay, run)
+            relay = self._spares.pop(run.seen, None) or self._copy(self._relays[run.seen])
+            heard = self._run(relay, run)
             found = self._found(relay)
-            if found != expected:
-                return Difference(self._explorer.trace(before, step), expected, found)
-            if self._relays.setdefault(expected, relay) is not relay:
-                self._drop(relay)
+            if found != expected or heard != _told(run, expected):
+                return Difference(self._explorer.trace(before, step), expected, found, heard)
+            if self._relays.setdefault(found, relay) is not relay:
+                self._spares.setdefault(found, relay)
         return None
 
     def _runs(self) -> Iterator[tuple[Run, Seen, State, Step]]:
@@ -99,7 +103,7 @@ class Replay:
                     done.add(run)
                     yield run, _seen(after), before, step
 
-    def _run(self, relay: Bench, run: Run) -> None:
+    def _run(self, relay: Bench, run: Run) -> Record | None:
         self.scripts_run += 1
         match run.name:
             case "accept":
@@ -109,34 +113,33 @@ class Replay:
             case "lose worker":
                 relay.lose_worker(EVENT)
                 relay.reply(self._worker(relay))
-            case "recreate" | "give up" | "set chat id" | "redrive":
-                self._operate(relay, run)
             case "flush":
                 self._flush(relay)
             case "roll back":
                 self._flush(relay)
                 relay.accept(EVENT)
+            case "take" | "release" | "settle" if run.turn is not None:
+                return self._run_in_turn(relay, run, run.turn)
             case _:
-                self._run_in_turn(relay, run)
+                self._operate(relay, run)
+        return None
 
-    def _run_in_turn(self, relay: Bench, run: Run) -> None:
-        assert run.turn is not None
-        worker, token = self._worker(relay), _token(run.turn)
-        match run.name:
-            case "take":
-                taken = worker.take(token).taken
-                if isinstance(taken, Grant):
-                    self._grants[run.turn, _record(taken.record)] = taken
-            case "release":
-                worker.release(token)
-            case "settle":
-                assert run.grant is not None
-                grant = self._grants[run.turn, run.grant]
-                is_created = run.kind == "created"
-                outcome = created(_chat_id(run.turn)) if is_created else OUTCOMES[run.kind]
-                worker.settle(grant, outcome)
-            case name:
-                raise AssertionError(name)
+    def _run_in_turn(self, relay: Bench, run: Run, turn: int) -> Record | None:
+        worker, token = self._worker(relay), _token(turn)
+        if run.name == "take":
+            taken = worker.take(token).taken
+            if not isinstance(taken, Grant):
+                return None
+            grant = _record(taken.record)
+            self._grants[turn, grant] = taken
+            return grant
+        if run.name == "release":
+            worker.release(token)
+        elif run.grant is not None:
+            is_created = run.kind == "created"
+            outcome = created(_chat_id(turn)) if is_created else OUTCOMES[run.kind]
+            worker.settle(self._grants[turn, run.grant], outcome)
+        return None
 
     def _operate(self, relay: Bench, run: Run) -> None:
         operations = Operations(Scripts(self._client, relay.keys), record_ttl_seconds=TTL_SECONDS)
@@ -151,26 +154,26 @@ class Replay:
                 case "set chat id":
                     chat_id = _chat_id(OTHER_CHAT if run.turn is None else run.turn)
                     operations.resolve_with_chat(EVENT, chat_id, by=OPERATOR)
+                case name:
+                    raise AssertionError(name)
 
     def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> CallStore:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
         return relay.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
 
     def _copy(self, relay: Bench) -> Bench:
-        """Another relay that holds the same. Its gate is open; backoff is over; the lease is not,
-        and tokens live on for as long as a replay may take.
-        """
         copy = Bench(self._client, Keys(next(self._prefixes)))
         with self._client.pipeline(transaction=False) as pipeline:
             for name in self._names:
                 pipeline.copy(relay.key(name), copy.key(name))
-            pipeline.copy(self._first.key("gate"), copy.key("gate"))
-            pipeline.zadd(copy.key("due"), {EVENT: 1}, xx=True)
-            pipeline.zadd(copy.key("calling"), {EVENT: FAR_MS}, xx=True)
+            pipeline.copy(self._gate, copy.key("gate"))
             pipeline.execute()
         return copy
 
     def _found(self, relay: Bench) -> Seen:
+        """What the relay holds. Then its gate is open again, backoff is over, the lease is not, and
+        tokens last for as long as a replay may.
+        """
         with self._client.pipeline(transaction=False) as pipeline:
             pipeline.hgetall(relay.key(f"event:{EVENT}"))
             for place in PLACES:
@@ -179,22 +182,24 @@ class Replay:
                 pipeline.get(relay.key(name))
             for name in self._taken:
                 pipeline.persist(relay.key(name))
+            pipeline.copy(self._gate, relay.key("gate"), replace=True)
+            pipeline.zadd(relay.key("due"), {EVENT: 1}, xx=True)
+            pipeline.zadd(relay.key("calling"), {EVENT: FAR_MS}, xx=True)
             fields, *rest = pipeline.execute()
-        scores, taken = rest[: len(PLACES)], rest[len(PLACES) : -len(self._taken)]
+        scores, taken = rest[: len(PLACES)], rest[len(PLACES) :][: len(self._taken)]
         return Seen(
             _record(fields) if fields else None,
             read_record(EVENT, fields).created if fields else None,
-            frozenset(place for place, score in zip(PLACES, scores, strict=True) if score),
+            frozenset(place for place, at in zip(PLACES, scores, strict=True) if at is not None),
             tuple({None: "", EVENT: "grant", "": "over"}[event_id] for event_id in taken),
         )
 
     def _flush(self, relay: Bench) -> None:
         self._client.unlink(*map(relay.key, self._names))
 
-    def _drop(self, relay: Bench) -> None:
-        chats = [f"chat:{_chat_id(turn)}" for turn in range(self._specification.turns)]
-        names = [*self._names, *chats, "user:u1", "gate", "bell"]
-        self._client.unlink(*map(relay.key, names))
+    @property
+    def _gate(self) -> str:
+        return self._first.key("gate")
 
     @property
     def _taken(self) -> list[str]:
@@ -208,6 +213,14 @@ class Replay:
 def _seen(state: State) -> Seen:
     is_created = state.record.created if state.record else None
     return Seen(state.record, is_created, state.places, tuple(turn.taken for turn in state.turns))
+
+
+def _told(run: Run, expected: Seen) -> Record | None:
+    """The grant that a take is answered with; for any other script, none."""
+    record, turn = expected.record, run.turn
+    if run.name != "take" or record is None or turn is None or expected.taken[turn] != "grant":
+        return None
+    return record if (record.status, record.token) == ("calling", turn) else None
 
 
 def _run_of(step: Step, before: State, seen: Seen) -> Run:

@@ -1,4 +1,4 @@
-"""The states of the model: one event as Redis keeps it, and the turns of the workers that want it."""
+"""The states of the model: one event as Redis keeps it, and the workers' turns at it."""
 
 from typing import Any, NamedTuple
 

@@ -72,7 +72,7 @@ def open_events(deployment: Deployment) -> int:
 def count(deployment: Deployment, queue: str) -> int:
     """How many events are in one of the relay's sorted sets."""
     with deployment.connect() as client:
-        return client.zcard(f"{{relay}}:{queue}")
+        return int(client.zcard(f"{{relay}}:{queue}"))
 
 
 def records_of(deployment: Deployment) -> dict[str, Json | None]:

@@ -8,13 +8,14 @@ is stuck for longer than the longest time that could legally be meant.
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
 from tests.prove.account import Doing, account, open_events
-from tests.prove.scene import at_work
+from tests.prove.scene import at_work, post, standing_still
 from tests.prove.table import Proof, Row
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import wait_until
@@ -23,8 +24,9 @@ from tests.stack.valkey import Valkey
 from tests.system.deployment import Deployment, Json
 from tests.system.load import Load
 
+PAUSE_SECONDS = 0.2
 CALLS = 4
-ROUNDS = 3
+ROUNDS = 2
 # However slow the machine is, no call ends by itself while it is held.
 LONG = {"CALL_DEADLINE_SECONDS": "60"}
 
@@ -32,6 +34,7 @@ LEASE_SECONDS = 6.0  # the shortest call deadline here, 1 s, and the margin of 5
 STOPS = 3
 
 JUMPS = 4
+WAITING = 5
 MOST_HOURS = 6
 # No instant of an event may legally be farther ahead; the gate's are pulled in likewise.
 LONGEST_DELAY_SECONDS = 121
@@ -73,8 +76,7 @@ def _outlive_lease(deployment: Deployment, random: Random, name: str) -> Iterato
     found = {event_id: deployment.caller.record(event_id) for event_id in event_ids}
     deployment.channel_io.release()
     stopped.child.send_signal(signal.SIGCONT)
-    for event_id, before in found.items():
-        yield from _late_answer(deployment, event_id, before)
+    yield from _late_answers(deployment, found)
     stopped.kill()
 
 
@@ -91,17 +93,18 @@ def _hold_calls(deployment: Deployment, random: Random, name: str) -> list[str]:
     return event_ids
 
 
-def _late_answer(deployment: Deployment, event_id: str, before: Json) -> Iterator[str]:
-    """Held, the event is opened by it; opened, it stays as it is, and the late chat is kept."""
+def _late_answers(deployment: Deployment, found: Mapping[str, Json]) -> Iterator[str]:
+    """Held, an event is opened by it; opened, it stays as it is, and the late chat is kept."""
 
-    def is_told() -> bool:
+    def is_kept(event_id: str) -> bool:
         record = deployment.caller.record(event_id)
-        return bool(record["duplicate_chat_ids"] if before["chat"] else record["chat"])
+        return bool(record["duplicate_chat_ids"] if found[event_id]["chat"] else record["chat"])
 
-    try:
-        wait_until(is_told, 30, "the late answer")
-    except TimeoutError:
-        yield f"{event_id} was {before['status']}, and its late answer is not kept"
+    with suppress(TimeoutError):
+        wait_until(lambda: all(map(is_kept, found)), 20, "the late answers")
+    for event_id, before in found.items():
+        if not is_kept(event_id):
+            yield f"{event_id} was {before['status']}, and its late answer is not kept"
 
 
 def _stop_at_random(directory: Path, random: Random) -> Row:
@@ -109,7 +112,7 @@ def _stop_at_random(directory: Path, random: Random) -> Row:
     deployment = Deployment(directory, CALL_DEADLINE_SECONDS="1")
     with at_work(deployment):
         deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.1)
-        load = Load(deployment.caller)
+        load = Load(deployment.caller, PAUSE_SECONDS)
         for _ in range(STOPS):
             _stop_one(random.choice(deployment.workers), random)
         load.end()
@@ -118,9 +121,8 @@ def _stop_at_random(directory: Path, random: Random) -> Row:
 
 def _stop_one(worker: Process, random: Random) -> None:
     time.sleep(random.uniform(0.5, 1.5))
-    worker.child.send_signal(signal.SIGSTOP)
-    time.sleep(LEASE_SECONDS + 1)
-    worker.child.send_signal(signal.SIGCONT)
+    with standing_still([worker]):
+        time.sleep(LEASE_SECONDS + 1)
 
 
 class Clock(Protocol):
@@ -163,16 +165,22 @@ _MOVE = """
 local by = tonumber(ARGV[1])
 for _, name in ipairs({'due', 'calling', 'held', 'failed'}) do
   local queue = KEYS[1] .. ':' .. name
-  for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do redis.call('ZINCRBY', queue, by, id) end
-end
-local function move(key, names)
-  for _, name in ipairs(names) do
-    local stored = redis.call('HGET', key, name)
-    if stored then redis.call('HSET', key, name, string.format('%.0f', stored + by)) end
+  for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do
+    redis.call('ZINCRBY', queue, by, id)
   end
 end
-move(KEYS[1] .. ':gate', {'tat', 'pause_until', 'slow_until', 'open_until', 'trial_until', 'probe_until:breaker'})
-for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':event:*')) do move(key, {'accepted', 'since', 'settled'}) end
+local instants = {
+  gate = {'tat', 'pause_until', 'slow_until', 'open_until', 'trial_until', 'probe_until:breaker'},
+  ['event:*'] = {'accepted', 'since', 'settled'},
+}
+for pattern, names in pairs(instants) do
+  for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':' .. pattern)) do
+    for _, name in ipairs(names) do
+      local stored = redis.call('HGET', key, name)
+      if stored then redis.call('HSET', key, name, string.format('%.0f', stored + by)) end
+    end
+  end
+end
 """
 
 
@@ -203,17 +211,26 @@ def _jump(directory: Path, random: Random) -> Row:
     clock = clock_of(deployment)
     with at_work(deployment):
         deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.3)
-        load = Load(deployment.caller)
-        for number in range(JUMPS):
-            load.wait_for_more()
-            hours = random.uniform(1, MOST_HOURS)
-            clock.jump(3600 * (hours if number % 2 else -hours))
-        load.wait_for_more()
-        load.end()
-        clock.jump(LONGEST_DELAY_SECONDS)
-        doing = Doing(name=_JUMPING, times=JUMPS, over_at=time.monotonic(), note=_means(clock))
-        return account(deployment, doing, [f"callers were told {told}" for told in load.told])
+        ways = random.sample([-1, 1] * (JUMPS // 2), JUMPS)
+        hours = [way * random.uniform(1, MOST_HOURS) for way in ways]
+        faults = [fault for each in hours for fault in _jump_once(deployment, clock, 3600 * each)]
+        means = "libfaketime" if isinstance(clock, FakedClock) else "by rewriting instants"
+        return account(deployment, Doing(name=_JUMPING, times=JUMPS, note=means), faults)
 
 
-def _means(clock: Clock) -> str:
-    return "libfaketime" if isinstance(clock, FakedClock) else "by rewriting instants"
+def _jump_once(deployment: Deployment, clock: Clock, seconds: float) -> Iterator[str]:
+    """Events go on being accepted; what was under way is done once its longest delay has passed."""
+    load = Load(deployment.caller, PAUSE_SECONDS)
+    load.wait_for_more()
+    with standing_still(deployment.workers):
+        post(deployment, range(WAITING), name=f"jump{seconds:.0f}-")
+        clock.jump(seconds)
+    load.wait_for_more()
+    load.end()
+    if load.told:
+        yield f"callers were told {sorted(load.told, key=str)}"
+    clock.jump(LONGEST_DELAY_SECONDS)
+    try:
+        wait_until(lambda: not open_events(deployment), 30, "all events to be settled")
+    except TimeoutError:
+        yield f"{open_events(deployment)} events are stuck after a jump of {seconds:+.0f} s"

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from app.store.connect import connect
 from tests.stack.processes import free_port, wait_until
 from tests.stack.valkey import Valkey
+from tests.system.redis_line import RedisLine
 
 SERVICE = "relay"
 SLOT_KEY = "{relay}"
@@ -56,6 +57,24 @@ class Server(Valkey):
             return all(replica.get("state") == "online" for replica in replicas)
 
         wait_until(are_in_step, TIMEOUT_SECONDS, f"{count} replicas of {self.port}")
+
+
+class Address(RedisLine):
+    """An address that leads to one server, and later to another."""
+
+    @property
+    def port(self) -> int:
+        """Where it is."""
+        return int(self._listener.getsockname()[1])
+
+    def lead_to(self, port: int) -> None:
+        """Lead there, and close what led elsewhere."""
+        self.lead_next_to(port)
+        self.mend()
+
+    def lead_next_to(self, port: int) -> None:
+        """Lead there whoever comes from now on."""
+        self._upstream = ("127.0.0.1", port)
 
 
 @contextmanager
@@ -213,8 +232,8 @@ class Cluster:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     @property
-    def owner(self) -> Node:
-        """Who serves the relay's slot, in the eyes of all that run; Raises TimeoutError."""
+    def primary(self) -> Node:
+        """Who serves the relay's slot, in the eyes of all that run. Raises TimeoutError."""
         ports = wait_until(self._owner_ports, TIMEOUT_SECONDS, "the nodes to agree")
         return next(node for node in self.nodes if node.port in ports)
 
@@ -227,7 +246,7 @@ class Cluster:
         for node in self.nodes[1:]:
             node.command("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus_port)
         self.wait_until_well()
-        owner = self.owner
+        owner = self.primary
         for node in self.nodes[3:]:
             node.command("CLUSTER", "REPLICATE", owner.node_id)
         owner.wait_for_replicas(2)
@@ -240,12 +259,17 @@ class Cluster:
 
         wait_until(is_well, TIMEOUT_SECONDS, "the cluster to be well")
 
+    def wait_until_whole(self) -> None:
+        """Return once the owner has both replicas in step. Raises TimeoutError."""
+        self.wait_until_well()
+        self.primary.wait_for_replicas(2)
+
     def move_slot(self, target: Node) -> None:
         """Hand the relay's slot, and all that is in it, over to another primary.
 
         https://redis.io/docs/latest/commands/cluster-setslot/
         """
-        source = self.owner
+        source = self.primary
         target.command("CLUSTER", "SETSLOT", self.slot, "IMPORTING", source.node_id)
         source.command("CLUSTER", "SETSLOT", self.slot, "MIGRATING", target.node_id)
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", self.slot, 100):

@@ -6,7 +6,6 @@ executed. Everything else goes through by itself afterwards, oldest first, at th
 """
 
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from random import Random
 
 from tests.prove.account import Doing, account, records_of
 from tests.prove.rate import calls_of, overruns
-from tests.prove.scene import at_work, post
+from tests.prove.scene import at_work, post, standing_still
 from tests.prove.table import Proof, Row
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import wait_until
@@ -86,7 +85,9 @@ def _prove(outage: Outage, directory: Path, random: Random) -> Row:
     deployment = Deployment(directory, **SETTINGS)
     with at_work(deployment, workers=WORKERS, **_settings(deployment)):
         probes_before, began = _probes(deployment), time.monotonic()
-        event_ids = _begin(outage, deployment, random)
+        with standing_still(deployment.workers):
+            outage.begin(deployment, random)
+            event_ids = post(deployment, range(EVENTS))
         faults = [*_wait_for(outage, deployment), *_suffer(deployment)]
         probes, calls = _probes(deployment) - probes_before, len(calls_of(deployment))
         faults += _too_many(outage, probes, calls, time.monotonic() - began)
@@ -94,18 +95,6 @@ def _prove(outage: Outage, directory: Path, random: Random) -> Row:
         doing = Doing(name=outage.name, over_at=time.monotonic())
         row = account(deployment, doing, faults)
         return row.blamed_for([*_costs(outage, row, probes), *_after(deployment, event_ids)])
-
-
-def _begin(outage: Outage, deployment: Deployment, random: Random) -> list[str]:
-    """Let it begin, with all events waiting when the workers next look; their ids."""
-    workers = deployment.workers
-    for worker in workers:
-        worker.child.send_signal(signal.SIGSTOP)
-    outage.begin(deployment, random)
-    event_ids = post(deployment, range(EVENTS))
-    for worker in workers:
-        worker.child.send_signal(signal.SIGCONT)
-    return event_ids
 
 
 def _settings(deployment: Deployment) -> dict[str, str]:
@@ -254,10 +243,8 @@ _OUTAGES = (
         reads_work=True,
     ),
     Outage("Channel.io is silent", _behave(Behaviour.SILENCE), _behave_well, burns=True),
-    Outage(
-        "an edge answers 200 with HTML", _behave(Behaviour.HTML_200), _behave_well, burns=True
-    ),
-    Outage("Channel.io refuses connections", _stop, _start, is_short=True),
+    Outage("an edge answers 200 with HTML", _behave(Behaviour.HTML_200), _behave_well, burns=True),
+    Outage("Channel.io refuses connections", _stop, _start),
     Outage("Channel.io's name is not resolved", _forget_name, _know_name),
     Outage(
         "the credentials are refused",

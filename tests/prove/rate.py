@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from tests.prove.account import Doing, account
-from tests.prove.scene import at_work, post
+from tests.prove.scene import at_work, post, standing_still
 from tests.prove.table import Proof, Row
 from tests.stack.channel_io import Behaviour, ChannelIo, Request
 from tests.stack.processes import wait_until
@@ -71,7 +71,8 @@ def _share(workers: int, directory: Path, _random: Random) -> Row:
         RATE_LIMIT_BURST=str(BURST),
     )
     with at_work(deployment, workers=workers):
-        post(deployment, range(EVENTS))
+        with standing_still(deployment.workers):
+            post(deployment, range(EVENTS))
         row = account(deployment, Doing(name=f"{workers} workers share one rate", times=workers))
         times = [call.at for call in calls_of(deployment)]
         return row.blamed_for(overruns(times, RATE_PER_SECOND, BURST, workers * THREADS))
@@ -94,16 +95,21 @@ def _pause(directory: Path, _random: Random) -> Row:
 def _throttle_once(deployment: Deployment, way: Behaviour, first: int) -> Iterator[str]:
     known = len(calls_of(deployment))
     deployment.channel_io.plan(way, seconds=PAUSE_SECONDS, retry_after=str(PAUSE_SECONDS))
-    post(deployment, range(first, first + 20))
+    post(deployment, range(first, first + 5))
     (throttled, *_) = wait_until(lambda: calls_of(deployment)[known:], 30, "the 429")
-    time.sleep(max(0, throttled.at + PAUSE_SECONDS - time.time()))
+    _sleep_until(throttled.at + NOTICE_SECONDS)
+    post(deployment, range(first + 5, first + 25))
+    _sleep_until(throttled.at + PAUSE_SECONDS)
     # x-ratelimit-reset is in whole seconds, and so may be told up to one too early.
     shortest = PAUSE_SECONDS - (way is Behaviour.THROTTLED_RESET)
-    post(deployment, range(first + 20, first + 40))
     after = [call.at - throttled.at for call in calls_of(deployment)[known:]]
     early = [seconds for seconds in after if NOTICE_SECONDS < seconds < shortest]
     if early:
         yield f"{len(early)} calls in the pause of a 429, the first after {early[0]:.2f} s"
+
+
+def _sleep_until(instant: float) -> None:
+    time.sleep(max(0, instant - time.time()))
 
 
 def _find_limit(directory: Path, _random: Random) -> Row:

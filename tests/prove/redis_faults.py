@@ -30,6 +30,7 @@ from tests.system.redis_line import RedisLine
 LASTS_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 3.0
+UNAVAILABLE = (503, "1")
 # Of one core, for a worker whose threads look at a broken Redis twice a second.
 MOST_CPU_SHARE = 0.5
 LOST_SHARE = 0.1
@@ -79,7 +80,7 @@ def _prove(trouble: Trouble, directory: Path, random: Random) -> Row:
         over_at = time.monotonic()
         load.wait_for_more()
         load.end()
-        note = f"{len(load.refusals)} times told to repeat"
+        note = f"{len(load.refusals)} told to repeat, slowest {load.slowest_seconds:.1f} s"
         times = line.losses or 1
         doing = Doing(name=trouble.name, times=times, over_at=over_at, note=note)
         return account(deployment, doing, [*faults, *_unanswered(load, trouble)])
@@ -99,16 +100,30 @@ def _break(trouble: Trouble, place: Place) -> list[str]:
     workers = place.deployment.workers
     with trouble.broken(place):
         began, used = time.monotonic(), [_cpu_seconds(worker) for worker in workers]
-        time.sleep(LASTS_SECONDS)
+        faults = [*_look_up(place.deployment, until=began + LASTS_SECONDS)]
         lasted = time.monotonic() - began
         shares = [
             (_cpu_seconds(worker) - before) / lasted
             for worker, before in zip(workers, used, strict=True)
         ]
     return [
+        *faults,
         *(f"a worker spins: {share:.0%} of a core" for share in shares if share > MOST_CPU_SHARE),
         *("a worker ended" for worker in workers if worker.child.poll() is not None),
     ]
+
+
+def _look_up(deployment: Deployment, *, until: float) -> Iterator[str]:
+    """Ask for a record again and again; it is answered with, or with a 503, and in time."""
+    path = f"/v1/events/{min(deployment.accepted)}"
+    while (began := time.monotonic()) < until:
+        answer = deployment.caller.get(path)
+        told = (answer.status_code, answer.headers.get("Retry-After"))
+        if told not in {(200, None), UNAVAILABLE}:
+            yield f"a look-up was answered {told}"
+        if (seconds := time.monotonic() - began) > ANSWER_SECONDS:
+            yield f"a look-up was answered after {seconds:.1f} s"
+        time.sleep(PAUSE_SECONDS)
 
 
 def _cpu_seconds(process: Process) -> float:
@@ -119,7 +134,7 @@ def _cpu_seconds(process: Process) -> float:
 
 def _unanswered(load: Load, trouble: Trouble) -> Iterator[str]:
     """What a caller got that is not a 202 or 200, nor a 503 that says when to repeat."""
-    if load.told - {(503, "1")}:
+    if load.told - {UNAVAILABLE}:
         yield f"callers were told {sorted(load.told, key=str)}"
     if load.slowest_seconds > ANSWER_SECONDS:
         yield f"a caller was answered after {load.slowest_seconds:.1f} s"
@@ -230,7 +245,7 @@ _TROUBLES = (
     Trouble("the line to Redis is slow", _slow, refuses=None),
     Trouble("Redis is frozen", _frozen),
     Trouble("Redis is READONLY", _read_only),
-    Trouble("Redis is out of memory: OOM", _out_of_memory, is_short=True),
+    Trouble("Redis is out of memory: OOM", _out_of_memory),
     Trouble("Redis cannot write its snapshot: MISCONF", _snapshot_failing),
     Trouble("Redis forgets the scripts: NOSCRIPT", _forgetting_scripts, refuses=False),
     Trouble(

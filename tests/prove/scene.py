@@ -1,5 +1,6 @@
 """What every proof starts from: a relay that works, and a stream of events."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,9 +12,7 @@ START_TIMEOUT_SECONDS = 60
 
 
 @contextmanager
-def at_work(
-    deployment: Deployment, *, workers: int = 2, **settings: str
-) -> Iterator[Deployment]:
+def at_work(deployment: Deployment, *, workers: int = 2, **settings: str) -> Iterator[Deployment]:
     """Run the services, one web and so many workers, which have found Channel.io well.
 
     ``settings`` are for all of these processes.
@@ -35,6 +34,16 @@ def wait_until_working(workers: Sequence[Process]) -> None:
             START_TIMEOUT_SECONDS,
             "a good probe",
         )
+
+
+@contextmanager
+def standing_still(workers: Sequence[Process]) -> Iterator[None]:
+    """Let these workers take nothing meanwhile, and then find whatever waits all at once."""
+    for worker in workers:
+        worker.child.send_signal(signal.SIGSTOP)
+    yield
+    for worker in workers:
+        worker.child.send_signal(signal.SIGCONT)
 
 
 def post(deployment: Deployment, numbers: range, *, name: str = "e") -> list[str]:

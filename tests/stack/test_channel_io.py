@@ -291,6 +291,15 @@ def test_the_rate_limit_lets_a_burst_through_and_no_more(*, tells: bool) -> None
     assert 3 == len(stand_in.creates)
 
 
+def test_answers_take_as_long_as_they_are_told_to() -> None:
+    """Refusals too: a limit is noticed only after a while."""
+    with ChannelIo(limit_per_second=0.1, burst=1, latency_seconds=0.2) as stand_in:
+        answers = [post(stand_in) for _ in range(2)]
+
+    assert [200, 429] == [answer.status_code for answer in answers]
+    assert all(answer.elapsed.total_seconds() >= 0.2 for answer in answers)
+
+
 def test_truncated_it_promises_more_than_it_sends(stand_in: ChannelIo) -> None:
     """The client can know that something is missing."""
     head, body = post_raw(stand_in, Behaviour.CREATE_THEN_TRUNCATE.user_id).split(b"\r\n\r\n")

@@ -6,19 +6,15 @@ what was said to whom. A failure prints the steps, and a blob that repeats them.
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -34,16 +30,18 @@ from tests.store.bench import Bench, event_of
 from tests.store.outcomes import NOT_SENT, OUTCOMES, created
 from tests.store.rules import broken_rules
 
-T = TypeVar("T")
-
 EXAMPLES = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, print_blob=True
+    max_examples=160, stateful_step_count=25, deadline=None, derandomize=True, print_blob=True
 )
 
-IDS = ("e1", "e2", "e3")
+IDS = ("e1", "e2", "e3", "e4", "e5")
 EVENT_IDS = st.sampled_from(IDS)
 CONSENTS = st.sampled_from([None, *OnUnknown])
-KINDS = st.sampled_from(["created", "created", "unknown", *OUTCOMES])
+KINDS = st.sampled_from([*["created", "unknown"] * 3, *OUTCOMES])
+# How far a worker gets: the take under way, its reply lost, the grant unused, the answer not
+# settled, the worker lost before that, or all done.
+ENDS = st.sampled_from(["under way", "unheard", "unused", "late", "lost", "lost", *["settled"] * 3])
+PICKS = st.integers(0, 99)
 
 
 @dataclass(frozen=True)
@@ -54,17 +52,8 @@ class Answer:
     outcome: Outcome
 
 
-def some(found: T | None) -> MultipleResults[T]:
-    """What a rule adds to its bundle: one thing or nothing."""
-    return multiple() if found is None else multiple(found)
-
-
 class Workers(RuleBasedStateMachine):
     """Callers, workers, an unreliable network, and Channel.io, over one relay."""
-
-    tokens: Bundle[str] = Bundle("tokens")  # a take was sent under it, and its reply may be lost
-    grants: Bundle[Grant] = Bundle("grants")  # received, and not yet used
-    answers: Bundle[Answer] = Bundle("answers")  # of calls that were made
 
     def __init__(self, client: Redis) -> None:
         """Start over with an empty Redis."""
@@ -75,23 +64,34 @@ class Workers(RuleBasedStateMachine):
         self.worker = self.bench.worker()
         self.setting = OnUnknown.HOLD
         self.own: dict[str, OnUnknown | None] = {}  # what each accepted event said of consent
+        self.tokens: list[str] = []  # of takes whose reply may be lost, or yet to come
+        self.grants: list[Grant] = []  # received, and not used
+        self.answers: list[Answer] = []  # of calls that were made
         self.called: dict[tuple[str, int], str] = {}  # the token that was granted each attempt
-        self.overdue: set[tuple[str, int]] = set()
+        self.overdue: set[tuple[str, int]] = set()  # attempts under which nothing is sent any more
         self.used: set[str] = set()  # tokens under whose grant a call was made
         self.released: set[str] = set()
         self.made: dict[str, int] = defaultdict(int)  # chats that Channel.io may have created
         self.settled: dict[str, set[str]] = defaultdict(set)  # chat ids that reached the store
         self.published: dict[str, str] = {}
 
-    @initialize(setting=st.sampled_from(OnUnknown), owns=st.tuples(CONSENTS, CONSENTS, CONSENTS))
-    def begin(self, setting: OnUnknown, owns: tuple[OnUnknown | None, ...]) -> None:
-        """Choose who consents to a second call, and let the first events come in."""
+    @initialize(setting=st.sampled_from(OnUnknown), own=CONSENTS)
+    def begin(self, setting: OnUnknown, own: OnUnknown | None) -> None:
+        """Choose who consents to a second call, and let a first event come in."""
         self.setting = setting
         self.worker = self.bench.worker(on_unknown=setting)
-        for event_id, own in zip(IDS, owns, strict=True):
-            self.accept(event_id, own)
+        self.accept("e1", own)
 
-    @rule(event_id=EVENT_IDS, own=CONSENTS)
+    @rule(event_id=EVENT_IDS, own=CONSENTS, what=st.sampled_from(["posted", "late", "aged"]))
+    def befall(self, event_id: str, own: OnUnknown | None, what: str) -> None:
+        """Post the event, perhaps again; or let its call's or its own deadline pass."""
+        if what == "posted":
+            self.accept(event_id, own)
+        elif what == "late":
+            self.lose_worker(event_id)
+        elif event_id in self.bench.queue("due") and (event_id, 1) in self.called:
+            self.bench.set_fields(event_id, accepted=1)
+
     def accept(self, event_id: str, own: OnUnknown | None) -> None:
         """A new event is new once; a repeat is a duplicate; another payload is refused."""
         event = event_of(event_id, on_unknown=own)
@@ -106,64 +106,56 @@ class Workers(RuleBasedStateMachine):
         assert record == self.bench.record(event_id)
         self.own[event_id] = own
 
-    @rule(target=grants)
-    def take(self) -> MultipleResults[Grant]:
-        """Want work, and hear the reply."""
-        return some(self.hear(new_token()))
-
-    @rule(target=tokens, is_run=st.booleans())
-    def take_and_hear_nothing(self, *, is_run: bool) -> str:
-        """The reply was lost, or the take is still on its way; its worker cannot know which."""
+    @rule(end=ENDS, kind=KINDS, pick=PICKS)
+    def work(self, end: str, kind: str, pick: int) -> None:
+        """Take, call and settle what was called, whenever; or stop anywhere on the way."""
         token = new_token()
-        if is_run:
-            self.hear(token)
-        return token
+        grant = None if end == "under way" else self.hear(token)
+        if end in {"under way", "unheard"}:
+            self.tokens.append(token)
+        elif grant and end == "unused":
+            self.grants.append(grant)
+        elif grant:
+            self.use(grant, kind)
+        if grant and end == "lost":
+            self.lose_worker(grant.event_id)
+        if self.answers and end == "settled":
+            self.settle(pick)
 
-    @rule(target=grants, token=tokens)
-    def take_again(self, token: str) -> MultipleResults[Grant]:
-        """Repeat a take, or let a delayed one arrive."""
-        return some(self.hear(token))
+    @precondition(lambda self: self.grants)
+    @rule(pick=PICKS, kind=KINDS, is_given_back=st.booleans())
+    def resume(self, pick: int, kind: str, *, is_given_back: bool) -> None:
+        """A worker goes on with its grant, perhaps late, or gives it back."""
+        grant = self.grants.pop(pick % len(self.grants))
+        if is_given_back:
+            self.release(grant.token)
+        else:
+            self.use(grant, kind)
 
-    @rule(token=st.one_of(tokens, grants.map(lambda grant: grant.token)))
-    def release(self, token: str) -> None:
-        """Give up a take whose reply came too late, or not at all; never one that was used."""
-        if token not in self.used:
-            self.worker.release(token)
-            self.released.add(token)
+    @precondition(lambda self: self.tokens)
+    @rule(pick=PICKS, kind=KINDS, is_given_up=st.booleans())
+    def take_again(self, pick: int, kind: str, *, is_given_up: bool) -> None:
+        """Repeat a take, or let it arrive at last; or give it up, which it may arrive after."""
+        token = self.tokens[pick % len(self.tokens)]
+        if is_given_up:
+            self.release(token)
+        elif grant := self.hear(token):
+            self.use(grant, kind)
 
-    @rule(target=answers, grant=consumes(grants), kind=KINDS)
-    def call(self, grant: Grant, kind: str) -> MultipleResults[Answer]:
-        """Use a grant, perhaps late."""
-        return some(self.use(grant, kind))
-
-    @rule(target=answers, kind=KINDS, is_settled=st.booleans())
-    def work(self, kind: str, *, is_settled: bool) -> MultipleResults[Answer]:
-        """Take and call, as on a good day; the answer may come late, or never."""
-        grant = self.hear(new_token())
-        answer = self.use(grant, kind) if grant else None
-        if answer and is_settled:
-            self.settle(answer)
-        return some(answer)
-
-    @rule(answer=answers)
-    def settle(self, answer: Answer) -> None:
-        """Settle a call: at once, late, or again after a lost reply; or never, if not chosen."""
+    @precondition(lambda self: self.answers)
+    @rule(pick=PICKS)
+    def settle(self, pick: int) -> None:
+        """Settle a call: at once, late, out of order, or again after a lost reply."""
+        answer = self.answers[pick % len(self.answers)]
         self.worker.settle(answer.grant, answer.outcome)
         if isinstance(answer.outcome, Created):
             self.settled[answer.grant.event_id].add(answer.outcome.chat.id)
 
-    @rule(event_id=EVENT_IDS)
     def lose_worker(self, event_id: str) -> None:
         """Let the call's deadline pass: from now on nothing is sent for it."""
         attempt = int(self.bench.fields(event_id).get("attempt", 0))
         self.overdue |= {(event_id, number) for number in range(attempt + 1)}
         self.bench.lose_worker(event_id)
-
-    @rule(event_id=EVENT_IDS)
-    def age(self, event_id: str) -> None:
-        """The event waits for longer than its deadline, though it was called before."""
-        if event_id in self.bench.queue("due") and (event_id, 1) in self.called:
-            self.bench.set_fields(event_id, accepted=1)
 
     @invariant()
     def schedule_and_lifetimes_are_right(self) -> None:
@@ -197,6 +189,7 @@ class Workers(RuleBasedStateMachine):
     def hear(self, token: str) -> Grant | None:
         """Let a take arrive, after every backoff, pause and cool-down; a probe finds all well."""
         self.let_time_pass()
+        self.let_work_come_in()
         taken = self.worker.take(token).taken
         if isinstance(taken, Probe):
             self.worker.probed(token, problem=None)
@@ -211,6 +204,12 @@ class Workers(RuleBasedStateMachine):
         self.bench.client.zadd(self.bench.key("due"), dict.fromkeys(IDS, 1), xx=True)
         self.bench.set_gate(pause_until=1, open_until=1, trial_until=1)
 
+    def let_work_come_in(self) -> None:
+        """Where nothing is due, let another event come in, with consent to a second call."""
+        new = [event_id for event_id in IDS if event_id not in self.own]
+        if new and not self.bench.queue("due"):
+            self.accept(new[0], OnUnknown.RECREATE)
+
     def check_grant(self, grant: Grant) -> None:
         """I2: an attempt is one token's, a token one attempt's, and none's that was given up."""
         attempt = grant.event_id, grant.attempt
@@ -218,19 +217,25 @@ class Workers(RuleBasedStateMachine):
         assert self.called.setdefault(attempt, grant.token) == grant.token
         assert list(self.called.values()).count(grant.token) == 1
 
-    def use(self, grant: Grant, kind: str) -> Answer | None:
+    def use(self, grant: Grant, kind: str) -> None:
         """Make one call under a grant that was not given back, and send nothing past its time."""
         if grant.token in self.used | self.released:
-            return None
+            return
         self.used.add(grant.token)
-        if (grant.event_id, grant.attempt) in self.overdue:
-            return Answer(grant, NOT_SENT)
         outcome = OUTCOMES[kind]
-        if isinstance(outcome, Created):
+        if (grant.event_id, grant.attempt) in self.overdue:
+            outcome = NOT_SENT
+        elif isinstance(outcome, Created):
             outcome = created(f"{grant.event_id}-{grant.attempt}")
         if isinstance(outcome, Created | Unknown):
             self.made[grant.event_id] += 1
-        return Answer(grant, outcome)
+        self.answers.append(Answer(grant, outcome))
+
+    def release(self, token: str) -> None:
+        """Give back what was or will be granted; a worker that has called never does."""
+        if token not in self.used:
+            self.worker.release(token)
+            self.released.add(token)
 
 
 def test_every_interleaving_keeps_the_invariants(client: Redis) -> None:

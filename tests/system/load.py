@@ -2,7 +2,8 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, get_ident
+from itertools import count
+from threading import Event
 
 import requests
 
@@ -10,6 +11,7 @@ from tests.stack.processes import wait_until
 from tests.stack.relay import Caller
 
 CALLERS = 4
+_names = count()
 PAUSE_SECONDS = 0.05
 
 
@@ -52,10 +54,8 @@ class Load:
             caller.result()
 
     def _post_events(self) -> None:
-        number = 0
         while not self._over.is_set():
-            number += 1
-            self._post_until_accepted(f"{get_ident()}-{number}")
+            self._post_until_accepted(f"load{next(_names)}")
 
     def _post_until_accepted(self, name: str) -> None:
         event = {"event_id": f"e-{name}", "user_id": f"u-{name}"}

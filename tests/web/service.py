@@ -1,7 +1,7 @@
 """The relay as a caller sees it, without sockets: the application over a store on a real Redis."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,6 +31,8 @@ TOKENS = [
     (Right.READ, "admin", BOTH_TOKEN),
 ]
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OTHER_WEBHOOK_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+WEBHOOK_SECRETS = (WEBHOOK_SECRET, OTHER_WEBHOOK_SECRET)
 SEATS = 2
 EVENT = {"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}
 
@@ -65,7 +67,13 @@ class Service:
         return set(cast("list[str]", self.bench.client.keys("*")))
 
 
-def serve(client: Redis, *, max_backlog: int = 1000, allow_unsafe: bool = False) -> Service:
+def serve(
+    client: Redis,
+    *,
+    max_backlog: int = 1000,
+    allow_unsafe: bool = False,
+    webhook_secrets: Iterable[str] = WEBHOOK_SECRETS,
+) -> Service:
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys("relay"))
     events = bench.intake(max_backlog=max_backlog)
@@ -73,7 +81,7 @@ def serve(client: Redis, *, max_backlog: int = 1000, allow_unsafe: bool = False)
     waiting_room = WaitingRoom(notices, events.find, seats=SEATS)
     app = create_app(
         events,
-        Callers(TOKENS, [WEBHOOK_SECRET]),
+        Callers(TOKENS, webhook_secrets),
         Auditor(client),
         waiting_room,
         Metrics(Operations(Scripts(client, bench.keys), record_ttl_seconds=TTL_SECONDS)),

@@ -1,6 +1,7 @@
 """One line a request: who asked for what, and what came of it; nothing that is secret."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ def lines(captured: Captured) -> list[dict[str, Any]]:
     for entry in entries:
         assert entry.pop("timestamp").endswith("Z")
         assert 0 <= entry.pop("duration_ms", 0) < 10_000
+        assert re.fullmatch("[0-9a-f]{32}", entry.pop("trace_id", "0" * 32))
     return entries
 
 

@@ -1,7 +1,7 @@
 -- Claims and schedules an event, or answers for the one that is known under its id.
 --
 -- arg: event_id, user_id, fingerprint, ttl_ms, max_backlog, is_acknowledged; on_unknown, metadata (JSON),
---      occurred_ms where the event has them
+--      occurred_ms, traceparent where the event has them
 -- → {'new' | 'duplicate', record} | {'reused'} | {'too_old'} | {'full'}
 
 local id = arg.event_id
@@ -26,6 +26,7 @@ redis.call('ZADD', DUE, now, id)
 update(id, record, {
   v = VERSION, status = 'accepted', user = arg.user_id, fingerprint = arg.fingerprint, accepted = now,
   ttl = arg.ttl_ms, attempt = 0, attempts = 0, on_unknown = arg.on_unknown, metadata = arg.metadata,
+  traceparent = arg.traceparent,
 })
 ring()
 return {'new', as_flat(record)}

@@ -18,8 +18,8 @@
 -- An open event is in exactly one of `due` and `calling`. All instants are Redis TIME in ms.
 --
 -- The record's fields: v, status, user, fingerprint, accepted, ttl (ms), attempt (the fence, only grows),
--- attempts (grants less those given back); and where they apply: on_unknown, metadata (JSON), token (of
--- the grant), unknowns (attempts whose end nobody knows), consented (the automatic consent is used up),
+-- attempts (grants less those given back); and where they apply: on_unknown, metadata (JSON), traceparent
+-- (of the request that brought it), token (of the grant), unknowns (attempts whose end nobody knows), consented (the automatic consent is used up),
 -- orphan, since (when its deadline began anew), chat_id, chat (JSON), duplicates (chat ids joined by "/"),
 -- failure (JSON), settled, history (JSON).
 

@@ -21,13 +21,11 @@ EVENT = {
 }
 ACCEPTED_AT = datetime(2026, 11, 22, 10, 0, 1, 123_000, tzinfo=UTC)
 SETTLED_AT = ACCEPTED_AT + timedelta(milliseconds=268)
-CHAT = Chat(
-    CHAT_ID,
-    "6263",
-    "initial",
-    Session("5fe8b8d1a2c94e07", f"bot-61225-userChat-{CHAT_ID}"),
-    Session("0d6f7c3be4a158f2", f"user-{USER_ID}"),
-)
+
+FAILURES = {
+    Status.FAILED: Failure(FailureCode.USER_NOT_FOUND, "Channel.io has no such user.", 404),
+    Status.UNKNOWN: Failure(FailureCode.NO_ANSWER, "No answer came before the deadline."),
+}
 
 ERRORS: dict[str, list[dict[str, str]]] = {
     "invalid-event": [
@@ -61,7 +59,7 @@ def _record(status: Status) -> Record:
         user_id=USER_ID,
         status=status,
         created={Status.OPENED: True, Status.ACCEPTED: False, Status.FAILED: False}.get(status),
-        chat=CHAT if status is Status.OPENED else None,
+        chat=_chat() if status is Status.OPENED else None,
         failure=FAILURES.get(status),
         attempts=0 if status is Status.ACCEPTED else 1,
         possible_orphan=False,
@@ -73,7 +71,11 @@ def _record(status: Status) -> Record:
     )
 
 
-FAILURES = {
-    Status.FAILED: Failure(FailureCode.USER_NOT_FOUND, "Channel.io has no such user.", 404),
-    Status.UNKNOWN: Failure(FailureCode.NO_ANSWER, "No answer came before the deadline."),
-}
+def _chat() -> Chat:
+    return Chat(
+        CHAT_ID,
+        "6263",
+        "initial",
+        Session("5fe8b8d1a2c94e07", f"bot-61225-userChat-{CHAT_ID}"),
+        Session("0d6f7c3be4a158f2", f"user-{USER_ID}"),
+    )

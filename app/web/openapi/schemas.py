@@ -117,6 +117,7 @@ def chat_id() -> Schema:
     return {
         **TEXT,
         "pattern": "^[^/]+$",
+        "minLength": 1,
         "maxLength": MAX_CHAT_ID_CHARACTERS,
         "examples": ["6606508eaa71575f1e8d"],
     }

@@ -26,7 +26,9 @@ from app.web.waiting import MAX_WAIT_SECONDS
 SUBMIT: list[Json] = [{"submitToken": []}, {name: [] for name in SIGNATURE_HEADERS}]
 READ: list[Json] = [{"readToken": []}]
 
-SUBMITTED = "-H \"Authorization: Bearer $SUBMIT_TOKEN\" -H 'Content-Type: application/json'"
+SUBMITTED = (
+    "-H \"Authorization: Bearer $SUBMIT_TOKEN\" \\\n  -H 'Content-Type: application/json' \\\n"
+)
 POSTED = json.dumps({"event_id": EVENT_ID, "user_id": USER_ID})
 READING = '-H "Authorization: Bearer $READ_TOKEN"'
 LOOK_UP = ("unauthorized", "forbidden", "unavailable")
@@ -34,7 +36,7 @@ KEY = "[A-Za-z0-9._:~-]{0,128}"
 
 POST_EVENT = operation(
     "Post an event",
-    f"-i \"$RELAY/v1/events\" {SUBMITTED} -d '{POSTED}'",
+    f"-i \"$RELAY/v1/events\" {SUBMITTED}  -d '{POSTED}'",
     SUBMIT,
     operationId="postEvent",
     tags=["events"],

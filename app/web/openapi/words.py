@@ -27,9 +27,8 @@ class Words:
                 return _code(value)
             case {"type": "array", "items": items}:
                 return Markup("list of ") + self.of(items)
-            case {"type": "object", "additionalProperties": {"type": "string"}}:
-                return Markup("object of strings")
-        return escape(", ".join([schema["type"], *_limits(schema)]))
+        kind = "object of strings" if "additionalProperties" in schema else schema["type"]
+        return Markup(", ").join([kind, *_limits(schema)])
 
     def _of_component(self, name: str) -> Markup:
         schema = self._schemas[name]
@@ -55,16 +54,18 @@ def _code(value: Any) -> Markup:
     return Markup("<code>{}</code>").format(value)
 
 
-def _limits(schema: Schema) -> list[str]:
+def _limits(schema: Schema) -> list[Markup]:
     said = []
     if schema.get("format") == "date-time":
-        said.append("RFC 3339")
+        said.append(escape("RFC 3339"))
     elif "pattern" in schema:
-        said.append(schema["pattern"])
+        said.append(_code(schema["pattern"]))
     if "maxLength" in schema:
-        said.append(f"{schema.get('minLength', 0)} to {schema['maxLength']} characters")
+        said.append(escape(f"{schema.get('minLength', 0)} to {schema['maxLength']} characters"))
+    if "maxProperties" in schema:
+        said.append(escape(f"at most {schema['maxProperties']}"))
     if "maximum" in schema:
-        said.append(f"{schema['minimum']} to {schema['maximum']}")
+        said.append(escape(f"{schema['minimum']} to {schema['maximum']}"))
     if "default" in schema:
-        said.append(f"default {schema['default']}")
+        said.append(escape(f"default {schema['default']}"))
     return said

@@ -1,0 +1,40 @@
+"""The thread that joins what several systems log of one event: https://www.w3.org/TR/trace-context/"""
+
+import re
+import secrets
+from dataclasses import dataclass
+
+# Version 00 is exactly this; a later one may go on after the flags, and is understood so far.
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?P<trace_id>(?!0{32})[0-9a-f]{32})"
+    r"-(?P<span_id>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<rest>-.*)?"
+)
+SAMPLED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One step of a trace: all steps share ``trace_id``, and each has a ``span_id`` of its own.
+
+    ``parent_id`` is the step that led to this one, if it is known. ``is_sampled``: whether whoever
+    began the trace records it.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    is_sampled: bool = True
+
+    @classmethod
+    def after(cls, traceparent: str | None) -> "Trace":
+        """A step that follows the one that ``traceparent`` names; of a new trace, if it names none."""
+        named = _TRACEPARENT.fullmatch(traceparent or "")
+        if named is None or (named["version"] == "00" and named["rest"]):
+            return cls(secrets.token_hex(16), secrets.token_hex(8))
+        is_sampled = bool(int(named["flags"], 16) & SAMPLED)
+        return cls(named["trace_id"], secrets.token_hex(8), named["span_id"], is_sampled)
+
+    @property
+    def traceparent(self) -> str:
+        """What names this step to the next one: the header's value."""
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.is_sampled):02x}"

@@ -1,0 +1,53 @@
+"""The real scripts do what the model says: all that they can be asked for, in every state."""
+
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+
+from tests.model.replay import Replay
+from tests.model.specification import Specification
+
+HOLD = Specification(turns=2)
+RECREATE = Specification(turns=2, consents=True)
+OPERATED = Specification(turns=1, operations=1)
+LOSING = Specification(turns=1, losses=1)
+
+# All but those of the worker: "deadline", "spool" and "nothing is given back".
+GUARDS_OF_SCRIPTS = {
+    "intent": HOLD,
+    "own release": RECREATE,
+    "own proof": HOLD,
+    "fence": RECREATE,
+    "fence only grows": HOLD,
+    "consent once": RECREATE,
+    "only certain is redriven": Specification(turns=1, operations=2),
+    "orphan": RECREATE,
+    "failed is opened": OPERATED,
+    "duplicates": OPERATED,
+    "published stays": OPERATED,
+    "only calling ends unknown": HOLD,
+    "only held is resolved": OPERATED,
+    "lost is unknown": HOLD,
+    "others' doubt": RECREATE,
+    "tombstone of release": HOLD,
+    "tombstone of settle": HOLD,
+    "leave": HOLD,
+    "restore": LOSING,
+}
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [RECREATE, Specification(turns=1, operations=2, losses=1)],
+    ids=["two workers", "one worker, an operator, lost writes"],
+)
+def test_the_scripts_do_what_the_model_says(client: Redis, bounds: Specification) -> None:
+    """From every state, each script leaves Redis exactly where the model is."""
+    assert Replay(client, bounds).first_difference() is None
+
+
+@pytest.mark.parametrize(("guard", "bounds"), GUARDS_OF_SCRIPTS.items(), ids=GUARDS_OF_SCRIPTS)
+def test_the_scripts_have_each_guard(client: Redis, guard: str, bounds: Specification) -> None:
+    """A model without it is not theirs: the replay would notice if a script had lost it."""
+    assert Replay(client, replace(bounds, without=guard)).first_difference() is not None

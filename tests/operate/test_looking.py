@@ -1,0 +1,279 @@
+"""What an operator sees: how the relay stands, which events are where, and why."""
+
+import pytest
+
+from app.store.connect import connect
+from app.store.keys import Keys
+from app.store.operations import PAGE
+from tests.operate.operator import LossyScripts, Operator
+from tests.stack.processes import free_port
+from tests.store.bench import HOUR_MS, TTL_SECONDS, Bench
+from tests.store.outcomes import CREATED, NOT_SENT, THROTTLED, created
+
+
+def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
+    """How many events are where, as text and as JSON."""
+    operator.fail("failed")
+    operator.hold("held")
+    operator.bench.granted("calling")
+    operator.bench.accept("waiting")
+
+    shown = operator.run("status").stdout
+    told = operator.json("status")
+
+    assert "closed" in shown
+    assert (1, 1, 1, 1) == tuple(told[name] for name in ("waiting", "calling", "held", "failed"))
+    assert ("closed", None, 0) == tuple(
+        told[name] for name in ("breaker", "breaker_reason", "paused_seconds")
+    )
+
+
+def test_status_tells_why_nothing_is_called(operator: Operator) -> None:
+    """The breaker with its reason, and the pause."""
+    operator.end("e1", THROTTLED)
+    operator.bench.set_gate(pause_until=operator.bench.now_ms() + 60_000, state="open")
+    operator.bench.set_gate(reason="credentials")
+
+    told = operator.json("status")
+
+    assert ("open", "credentials") == (told["breaker"], told["breaker_reason"])
+    assert 55 < told["paused_seconds"] <= 60
+    assert "open (credentials)" in operator.run("status").stdout
+
+
+def test_a_pause_that_no_clock_of_ours_meant_is_not_believed(operator: Operator) -> None:
+    """As the gate itself, which pulls it in."""
+    operator.bench.set_gate(pause_until=operator.bench.now_ms() + HOUR_MS)
+
+    assert operator.json("status")["paused_seconds"] <= 120
+
+
+def test_an_event_waits_since_it_was_tried_again(operator: Operator) -> None:
+    """An old event that was redriven just now has not waited for as long as it is old."""
+    operator.fail("e1")
+    operator.bench.set_fields(accepted=operator.bench.now_ms() - HOUR_MS)
+    operator.run("redrive", "e1")
+
+    assert operator.json("status")["oldest_waiting_seconds"] < 60
+
+
+def test_held_events_are_listed_first_come_first(operator: Operator) -> None:
+    """The records are the HTTP contract's."""
+    operator.hold("e1", metadata={"order": "7731"})
+    operator.hold("e2")
+
+    listed = operator.json("list")
+
+    assert [operator.document("e1"), operator.document("e2")] == listed
+    assert [listed[0]] == operator.json("list", "--limit", "1")
+
+
+@pytest.mark.parametrize("status", ["accepted", "calling", "unknown", "failed"])
+def test_every_status_but_opened_is_listed(operator: Operator, status: str) -> None:
+    """Only the events that have it."""
+    operator.end("opened", CREATED)
+    operator.fail("failed")
+    operator.hold("unknown")
+    operator.bench.granted("calling")
+    operator.bench.accept("accepted")
+
+    listed = operator.json("list", "--status", status)
+
+    assert [(status, status)] == [(record["event_id"], record["status"]) for record in listed]
+    assert status in operator.run("list", "--status", status).stdout
+
+
+def test_opened_events_are_not_listed(operator: Operator) -> None:
+    """They are found by their event, user or chat; the command says what can be listed."""
+    assert "'opened' is not one of" in operator.misused("list", "--status", "opened")
+
+
+def test_an_empty_list_is_said(operator: Operator) -> None:
+    """It is no failure: there is nothing to do."""
+    result = operator.run("list")
+
+    assert (0, "No event is unknown.\n", "") == (result.exit_code, result.stdout, result.stderr)
+    assert [] == operator.json("list")
+
+
+def test_a_list_that_was_cut_says_so(operator: Operator) -> None:
+    """There may be more."""
+    operator.hold("e1")
+    operator.hold("e2")
+
+    assert "--limit" in operator.run("list", "--limit", "1").stderr
+    assert "" == operator.run("list", "--limit", "3").stderr
+
+
+def test_records_that_are_gone_hide_no_others(operator: Operator) -> None:
+    """A failed event's record ends by itself, however many have ended; its entry is dropped."""
+    for number in range(3):
+        operator.fail(f"old-{number}")
+    operator.fail("new")
+    for number in range(3):
+        operator.forget(f"old-{number}")
+
+    listed = operator.json("list", "--status", "failed", "--limit", "1")
+
+    assert ["new"] == [record["event_id"] for record in listed]
+    assert ["new"] == list(operator.bench.queue("failed"))
+    assert 1 == operator.json("status")["failed"]
+
+
+def test_an_id_that_was_posted_anew_is_not_listed_as_failed(operator: Operator) -> None:
+    """Its record ended, and the same id now waits for its call."""
+    operator.fail("first")
+    operator.fail("e1")
+    operator.forget("e1")
+    operator.bench.accept("e1")
+
+    listed = operator.json("list", "--status", "failed")
+
+    assert ["first"] == [record["event_id"] for record in listed]
+    operator.bench.client.zrem(operator.bench.key("failed"), "e1")
+
+
+def test_more_than_a_page_is_listed(operator: Operator) -> None:
+    """In one order, each once."""
+    names = [f"e{number}" for number in range(PAGE + 100)]
+    for name in names:
+        operator.bench.accept(name)
+
+    listed = operator.json("list", "--status", "accepted", "--limit", "2000")
+
+    assert sorted(names) == sorted(record["event_id"] for record in listed)
+
+
+def test_a_record_of_a_newer_release_hides_no_others(operator: Operator) -> None:
+    """It is named, and passed over."""
+    operator.hold("newer")
+    operator.hold("e1")
+    operator.bench.set_fields("newer", v="2")
+
+    result = operator.run("list")
+
+    assert (0, 2) == (result.exit_code, len(result.stdout.splitlines()))
+    assert "passed over: a newer release of the relay wrote newer\n" == result.stderr
+
+
+def test_explain_tells_of_a_held_event(operator: Operator) -> None:
+    """What happened, and the three things that can be done."""
+    operator.hold("e1")
+
+    shown = operator.run("explain", "e1").stdout
+
+    for told in ("nobody knows", "no_answer", "--chat-id", "--recreate", "--give-up", "accepted"):
+        assert told in shown
+    assert operator.document() == operator.json("explain", "e1")["record"]
+    assert [{"what": "no_answer", "attempt": 1, "times": 1}] == operator.history()
+
+
+def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> None:
+    """Its place, from when on it may be called, and what keeps all of them."""
+    operator.bench.accept("e1")
+    operator.bench.accept("e2")
+    operator.bench.set_gate(state="open", reason="no_answer")
+
+    shown = operator.run("explain", "e2").stdout
+    told = operator.json("explain", "e2")
+
+    assert "In line before it: 1." in shown
+    assert "the breaker is open (no_answer)" in shown
+    assert (1, operator.document("e2")) == (told["ahead"], told["record"])
+    assert told["next_look"] >= operator.document("e2")["accepted_at"]
+
+
+def test_explain_tells_when_a_lost_worker_will_be_noticed(operator: Operator) -> None:
+    """An event that is called needs nobody."""
+    operator.bench.granted("e1")
+
+    told = operator.json("explain", "e1")
+
+    assert "becomes unknown at" in operator.run("explain", "e1").stdout
+    assert told["next_look"] > told["record"]["accepted_at"]
+    assert told["ahead"] is None
+
+
+def test_explain_tells_of_an_opened_event(operator: Operator) -> None:
+    """Its chat, and those that were made besides."""
+    grant = operator.end("e1", created("chat-1"))
+    operator.settle(grant, created("chat-2"))
+
+    shown = operator.run("explain", "e1").stdout
+
+    assert "Its chat is chat-1." in shown
+    assert "chat-2 was made for it too." in shown
+    assert operator.json("explain", "e1")["next_look"] is None
+
+
+def test_explain_tells_whether_a_failed_event_can_be_tried_again(operator: Operator) -> None:
+    """Only where surely no chat was made."""
+    operator.fail("refused")
+    operator.hold("abandoned")
+    operator.decide("abandoned", "--give-up")
+
+    assert "redrive refused" in operator.run("explain", "refused").stdout
+    assert "is not tried again" in operator.run("explain", "abandoned").stdout
+    assert "redrive" not in operator.run("explain", "abandoned").stdout
+
+
+def test_repeats_of_a_harmless_kind_are_counted(operator: Operator) -> None:
+    """Nothing could be sent for a while."""
+    operator.end("e1", NOT_SENT)
+    for _ in range(2):
+        operator.bench.make_due("e1")
+        operator.settle(operator.bench.grant(operator.worker()), NOT_SENT)
+
+    assert [{"what": "not_sent", "attempt": 3, "times": 3}] == operator.history()
+    assert "3 times in a row" in operator.run("explain", "e1").stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_unknown_event_is_said(operator: Operator, options: list[str]) -> None:
+    """It may never have been there, or its time is over."""
+    assert "no event e9 is kept." == operator.refused("explain", "e9", *options)
+
+
+def test_a_newer_releases_record_is_not_explained(operator: Operator) -> None:
+    """It would be a guess."""
+    operator.hold("e1")
+    operator.bench.set_fields(v="2")
+
+    assert "a newer release" in operator.refused("explain", "e1")
+    operator.bench.set_fields(v="1")
+
+
+@pytest.mark.parametrize(
+    ("command", "is_changing"),
+    [
+        (("status",), False),
+        (("list",), False),
+        (("explain", "e1"), False),
+        (("resolve", "e1", "--recreate"), True),
+        (("resolve", "--all-held", "--give-up"), True),
+        (("redrive", "e1"), True),
+        (("redrive", "--all-failed", "--code", "rejected"), True),
+    ],
+)
+def test_without_redis_there_is_one_line(command: tuple[str, ...], *, is_changing: bool) -> None:
+    """Exit code 3. Of a change nobody can say whether it was done."""
+    with connect(f"redis://127.0.0.1:{free_port()}/0") as nobody:
+        bench = Bench(nobody, Keys("relay"))
+        operator = Operator(bench, LossyScripts(nobody, bench.keys))
+
+        result = operator.run(*command)
+
+    assert (3, "") == (result.exit_code, result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Redis did not answer: ")
+    assert is_changing == ("It may have been done or not" in line)
+
+
+def test_settled_at_and_expiry_end_the_time_line(operator: Operator) -> None:
+    """Until when the record is kept is how long a repeat is known as one."""
+    operator.fail("e1")
+
+    last = operator.run("explain", "e1").stdout
+
+    assert "failed; kept until" in last
+    assert 0 < operator.bench.ttl_ms("event:e1") <= TTL_SECONDS * 1000

@@ -1,0 +1,204 @@
+"""``python -m app.operate`` as it is run: its environment, its exit codes, what it prints."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.operate.operator import Operator
+from tests.operate.test_log_lines import CALL
+from tests.stack.processes import free_port
+from tests.stack.relay import ROOT
+
+ALL = {
+    "REDIS_URL": "redis://:redis-password@127.0.0.1:1/0",
+    "SUBMIT_TOKENS": "orders:submit-token",
+    "READ_TOKENS": "crm:read-token",
+    "WEBHOOK_SECRETS": "whsec_d2ViaG9vay1zZWNyZXQ=",
+    "CHANNEL_ACCESS_KEY": "access-key",
+    "CHANNEL_ACCESS_SECRET": "access-secret",
+    "EVENT_DEADLINE_SECONDS": "600",
+    "RATE_LIMIT_PER_SECOND": "2.5",
+}
+SECRETS = (
+    *("redis-password", "submit-token", "read-token", "d2ViaG9v", "access-key", "access-secret"),
+)
+
+
+def operate(
+    environ: Mapping[str, str], *arguments: str, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "app.operate", *arguments],
+        env=environ,
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def environ(redis_url: str, operator: Operator) -> dict[str, str]:
+    """All that it needs."""
+    return {"REDIS_URL": redis_url, "LOGNAME": "ops"}
+
+
+def test_redis_url_is_all_that_it_needs(environ: dict[str, str], operator: Operator) -> None:
+    """An event is held, looked at, and resolved; who did it is the login name."""
+    operator.hold("e1")
+
+    listed = operate(environ, "list", "--json")
+    resolved = operate(environ, "resolve", "e1", "--chat-id", "found", "--json")
+    explained = operate(environ, "explain", "e1")
+
+    assert (0, 0, 0) == (listed.returncode, resolved.returncode, explained.returncode)
+    assert ["e1"] == [record["event_id"] for record in json.loads(listed.stdout)]
+    assert operator.document() == json.loads(resolved.stdout)
+    assert "by ops (chat) found" in explained.stdout
+
+
+def test_it_keeps_to_its_prefix(environ: dict[str, str], operator: Operator) -> None:
+    """Another relay's events are not there."""
+    operator.hold("e1")
+
+    done = operate({**environ, "KEY_PREFIX": "another"}, "explain", "e1")
+
+    assert (1, "", "Nothing was done: no event e1 is kept.\n") == (
+        done.returncode,
+        done.stdout,
+        done.stderr,
+    )
+
+
+def test_without_redis_it_ends_with_3_and_one_line() -> None:
+    """No traceback."""
+    done = operate({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}, "status")
+
+    assert (3, "", 1) == (done.returncode, done.stdout, len(done.stderr.splitlines()))
+
+
+def test_without_an_address_it_ends_with_2() -> None:
+    """As the other processes do."""
+    done = operate({}, "status")
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("REDIS_URL: is not set")
+
+
+def test_wrong_usage_ends_with_2(environ: dict[str, str]) -> None:
+    """With what can be done."""
+    done = operate(environ, "resolve", "e1")
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "Say one of --chat-id, --recreate and --give-up." in done.stderr
+
+
+def test_a_log_comes_through_a_pipe(environ: dict[str, str], operator: Operator) -> None:
+    """As from ``docker logs``."""
+    operator.hold("e1")
+    line = json.dumps(CALL | {"event_id": "e1", "chat_id": "logged"})
+
+    done = operate(environ, "recover", "--from-log", "-", text=f"worker-1 | {line}\n")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "logged" == operator.document()["chat"]["id"]
+
+
+def test_settings_shows_what_both_processes_would_run_with() -> None:
+    """As used, not as set; secrets masked; and it does not ask Redis."""
+    done = operate(ALL, "settings", "--json")
+
+    shown = json.loads(done.stdout)
+    web, worker = shown["web"], shown["worker"]
+    assert (0, [], []) == (done.returncode, web["problems"], worker["problems"])
+    assert (600, 2.5) == (
+        web["settings"]["EVENT_DEADLINE_SECONDS"],
+        worker["settings"]["RATE_LIMIT_PER_SECOND"],
+    )
+    assert ("orders:**********", "**********") == (
+        web["settings"]["SUBMIT_TOKENS"],
+        worker["settings"]["CHANNEL_ACCESS_KEY"],
+    )
+    assert 8000 == web["settings"]["PORT"]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("broken", [{}, {"PORT": "access-key", "READ_TOKENS": "read-token"}])
+def test_no_secret_is_ever_shown(options: list[str], broken: dict[str, str]) -> None:
+    """Nor what is wrong with it."""
+    done = operate(ALL | broken, "settings", *options)
+
+    assert "" == done.stderr
+    assert [] == [secret for secret in SECRETS if secret in done.stdout]
+
+
+def test_settings_lists_problems_and_shows_the_rest() -> None:
+    """The web's container has no access key: that is a problem of a worker only."""
+    environ = {name: text for name, text in ALL.items() if not name.startswith("CHANNEL_")}
+
+    done = operate(environ | {"RATE_LIMIT_BURST": "0"}, "settings", "--json")
+
+    worker = json.loads(done.stdout)["worker"]
+    assert (0, []) == (done.returncode, json.loads(done.stdout)["web"]["problems"])
+    assert ["CHANNEL_ACCESS_KEY", "CHANNEL_ACCESS_SECRET", "RATE_LIMIT_BURST"] == sorted(
+        problem.partition(":")[0] for problem in worker["problems"]
+    )
+    assert 2.5 == worker["settings"]["RATE_LIMIT_PER_SECOND"]
+    assert "RATE_LIMIT_BURST" not in worker["settings"]
+
+
+def test_settings_tells_of_two_that_do_not_go_together() -> None:
+    """Each is shown, and the problem with both."""
+    done = operate(ALL | {"RECORD_TTL_SECONDS": "60"}, "settings")
+
+    assert 2 == done.returncode
+    assert "! EVENT_DEADLINE_SECONDS: 600 is longer than RECORD_TTL_SECONDS" in done.stdout
+
+
+def test_settings_of_an_empty_environment_are_the_defaults() -> None:
+    """Nothing could start so; every required variable is named."""
+    done = operate({}, "settings")
+
+    assert (2, "") == (done.returncode, done.stderr)
+    for name in ("REDIS_URL", "SUBMIT_TOKENS", "READ_TOKENS", "CHANNEL_ACCESS_KEY"):
+        assert f"! {name}: is not set" in done.stdout
+    assert "RECORD_TTL_SECONDS" in done.stdout
+
+
+@pytest.fixture
+def nameless() -> list[str]:
+    """What to put in front of a command, so that it runs as a user id without a name."""
+    command = ["unshare", "--user", "--map-user=54321"]
+    try:
+        subprocess.run([*command, "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this system lets nobody make user namespaces")
+    return command
+
+
+def test_a_nameless_user_may_decide(
+    environ: dict[str, str], operator: Operator, nameless: list[str]
+) -> None:
+    """As in a container that runs as uid 10001; the id is what is kept."""
+    operator.hold("e1")
+    command = [*nameless, sys.executable, "-m", "app.operate", "resolve", "e1", "--give-up"]
+
+    done = subprocess.run(
+        command,
+        env={"REDIS_URL": environ["REDIS_URL"], "PATH": os.defpath},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "uid 54321" == operator.history()[-1]["by"]

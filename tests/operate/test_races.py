@@ -1,0 +1,216 @@
+"""A decision that races a settle: whoever is first stands, and no id is published over another."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Barrier
+
+import pytest
+
+from app.chats.errors import NothingDone
+from app.chats.grant import Grant, Wait
+from app.chats.outcome import Outcome
+from app.chats.record import Record
+from tests.operate.operator import NAME, Operator
+from tests.store.outcomes import NOT_SENT, REFUSED, created
+
+ROUNDS = 60
+LATE = created("late")
+Deed = Callable[[], object]
+
+# What an operator may decide, and what is then published once the late answer has come as well.
+DECISIONS = {
+    "chat": (["--chat-id", "found"], "found", ["late"]),
+    "recreate": (["--recreate"], "late", []),
+    "give-up": (["--give-up"], "late", []),
+}
+
+
+@pytest.mark.parametrize(
+    ("decision", "chat_id", "duplicates"), DECISIONS.values(), ids=DECISIONS.keys()
+)
+def test_a_late_answer_comes_after_the_decision(
+    operator: Operator, decision: list[str], chat_id: str, duplicates: list[str]
+) -> None:
+    """What the operator published stays; where he published nothing, the answer is published."""
+    grant = operator.hold("e1")
+
+    operator.decide("e1", *decision)
+    operator.settle(grant, LATE)
+
+    record = operator.document()
+    assert ("opened", chat_id, duplicates) == (
+        record["status"],
+        record["chat"]["id"],
+        record["duplicate_chat_ids"],
+    )
+    assert isinstance(operator.bench.take(operator.worker()), Wait)
+
+
+@pytest.mark.parametrize("decision", [decision for decision, *_ in DECISIONS.values()])
+def test_a_late_answer_comes_before_the_decision(operator: Operator, decision: list[str]) -> None:
+    """The decision is refused, and leaves no trace."""
+    grant = operator.hold("e1")
+    operator.settle(grant, LATE)
+    before = operator.bench.fields()
+
+    assert "e1 is opened, not held" in operator.refused("resolve", "e1", *decision)
+
+    assert before == operator.bench.fields()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_proof_that_nothing_was_done_may_come_late(operator: Operator, *, is_late: bool) -> None:
+    """Before consent it makes the event callable without any; after it, it changes nothing."""
+    grant = operator.hold("e1")
+
+    if is_late:
+        operator.decide("e1", "--recreate")
+    operator.settle(grant, NOT_SENT)
+
+    record = operator.document()
+    assert ("accepted", None if is_late else False) == (record["status"], record["created"])
+    assert "not held" in operator.refused("resolve", "e1", "--recreate")
+
+
+def test_an_answer_to_a_later_attempt_comes_after_the_operators_chat(operator: Operator) -> None:
+    """A first call is answered late, a second one by consent, and the operator was first."""
+    first = operator.hold("e1")
+    operator.decide("e1", "--recreate")
+    second = operator.bench.grant(operator.worker())
+    operator.bench.lose_worker("e1")
+    operator.bench.take(operator.worker())
+
+    operator.decide("e1", "--chat-id", "found")
+    operator.settle(second, created("second"))
+    operator.settle(first, created("first"))
+
+    record = operator.document()
+    assert ("found", ["second", "first"]) == (record["chat"]["id"], record["duplicate_chat_ids"])
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_redrive_races_a_late_answer(operator: Operator, *, is_first: bool) -> None:
+    """A call that was refused answers for another one: its chat is published either way."""
+    grant = operator.fail("e1")
+
+    if is_first:
+        operator.json("redrive", "e1")
+    operator.settle(grant, LATE)
+
+    assert ("opened", "late") == (operator.document()["status"], operator.document()["chat"]["id"])
+    assert "e1 is opened" in operator.refused("redrive", "e1")
+    assert isinstance(operator.bench.take(operator.worker()), Wait)
+
+
+@pytest.mark.parametrize("decision", ["chat", "recreate", "give_up"])
+def test_at_the_same_time_one_id_is_published(operator: Operator, decision: str) -> None:
+    """Many times, from threads: what one look-up answers, every later one answers."""
+    grants = [operator.hold(f"e{number}") for number in range(ROUNDS)]
+    wins = 0
+
+    for grant in grants:
+        deeds: list[Deed] = [
+            partial(operator.settle, grant, created(f"late-{grant.event_id}")),
+            partial(_decide, operator, decision, grant),
+        ]
+        published = _publish_at_once(operator, grant, deeds)
+        record = operator.bench.record(grant.event_id)
+        assert record.chat
+        assert published <= {record.chat.id}
+        wins += "resolved" in operator.bench.history(grant.event_id)
+
+    assert [] == list(operator.bench.queue("held"))
+    assert 0 <= wins <= ROUNDS
+
+
+@pytest.mark.parametrize("decision", ["chat", "recreate", "give_up"])
+def test_of_two_operators_one_decides(operator: Operator, decision: str) -> None:
+    """At the same time, from threads: the other is told that nothing was done."""
+    for grant in [operator.hold(f"e{number}") for number in range(ROUNDS)]:
+        results = _at_once([partial(_decide, operator, decision, grant)] * 2)
+
+        assert {bool, Record} == {type(result) for result in results}
+        assert 1 == operator.bench.history(grant.event_id).count("resolved")
+
+
+def test_two_events_are_never_given_one_chat(operator: Operator) -> None:
+    """At the same time, from threads: one is resolved, the other is refused."""
+    for number in range(ROUNDS):
+        names = [f"a{number}", f"b{number}"]
+        for name in names:
+            operator.hold(name)
+        chat_id = f"found-{number}"
+
+        _at_once([partial(_resolve_with, operator, name, chat_id) for name in names])
+
+        statuses = sorted(operator.bench.record(name).status for name in names)
+        assert ["opened", "unknown"] == statuses
+        owner = operator.bench.intake().event_of_chat(chat_id)
+        assert owner is not None
+        assert "opened" == owner.status
+
+
+@pytest.mark.parametrize("proof", [REFUSED, NOT_SENT])
+def test_consent_and_proof_together_are_one_call(operator: Operator, proof: Outcome) -> None:
+    """Whichever is first, the event is called at most once more."""
+    for number in range(ROUNDS):
+        grant = operator.hold(f"e{number}")
+
+        _at_once(
+            [
+                partial(operator.settle, grant, proof),
+                partial(_decide, operator, "recreate", grant),
+            ]
+        )
+
+        operator.bench.client.zadd(operator.bench.key("due"), {grant.event_id: 1}, xx=True)
+        taken = operator.bench.take(operator.worker())
+        if isinstance(taken, Grant):
+            assert (grant.event_id, 2) == (taken.event_id, taken.attempt)
+            operator.settle(taken, REFUSED)
+        assert isinstance(operator.bench.take(operator.worker()), Wait)
+
+
+def _decide(operator: Operator, decision: str, grant: Grant) -> Record | bool:
+    """The record, or ``False`` where the decision came too late."""
+    operations, event_id = operator.operations, grant.event_id
+    try:
+        if decision == "chat":
+            return operations.resolve_with_chat(event_id, f"found-{event_id}", by=NAME)
+        if decision == "recreate":
+            return operations.recreate(event_id, by=NAME)
+        return operations.give_up(event_id, by=NAME)
+    except NothingDone:
+        return False
+
+
+def _resolve_with(operator: Operator, event_id: str, chat_id: str) -> Record | bool:
+    try:
+        return operator.operations.resolve_with_chat(event_id, chat_id, by=NAME)
+    except NothingDone:
+        return False
+
+
+def _at_once(deeds: Sequence[Deed]) -> list[object]:
+    """What each returns, all done at the same time."""
+    start = Barrier(len(deeds))
+
+    def do(deed: Deed) -> object:
+        start.wait(30)
+        return deed()
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return list(pool.map(do, deeds))
+
+
+def _publish_at_once(operator: Operator, grant: Grant, deeds: Sequence[Deed]) -> set[str]:
+    """Every chat id that a look-up answered with meanwhile."""
+
+    def look_up() -> set[str]:
+        records = [operator.bench.record(grant.event_id) for _ in range(5)]
+        return {record.chat.id for record in records if record.chat}
+
+    *_, published = _at_once([*deeds, look_up])
+    assert isinstance(published, set)
+    return published

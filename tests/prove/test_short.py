@@ -1,0 +1,118 @@
+"""The prover itself, in short: it runs what was asked for, finds faults, and says so."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.prove.__main__ import all_proofs, main
+from tests.prove.outages import mean_displacement
+from tests.prove.rate import overruns
+from tests.prove.table import Proof, Row, render
+
+GOOD = Row(
+    name="nothing was broken",
+    times=3,
+    accepted=60,
+    opened=57,
+    failed=1,
+    unknown=2,
+    created_twice=0,
+    lost=0,
+    recovery_seconds=2.55,
+    note="5 probes",
+)
+BAD = GOOD.blamed_for(["e1 was accepted, and is gone"])
+
+
+def proof_of(row: Row, *, is_short: bool = True) -> Proof:
+    """A proof that finds this out."""
+    return Proof(row.name, lambda _directory, _random: row, is_short)
+
+
+def broken(_directory: Path, _random: Random) -> Row:
+    """A proof that does not come to its end."""
+    raise TimeoutError("waited for 30 s")
+
+
+def test_the_table_has_all_that_was_found() -> None:
+    """One line for each proof, under the headings."""
+    heading, _, line = render([GOOD]).splitlines()
+
+    assert heading.split("  ")[0] == "what was broken"
+    assert ["nothing", "was", "broken", "(5", "probes)"] == line.split()[:5]
+    assert ["3", "60", "57", "1", "2", "0", "0", "2.5", "s"] == line.split()[5:]
+
+
+def test_faults_are_told_below_the_table() -> None:
+    """Each with the proof that found it."""
+    assert render([GOOD, BAD]).endswith(
+        "\n\nFAULT in 'nothing was broken': e1 was accepted, and is gone"
+    )
+
+
+@pytest.mark.parametrize(("row", "code"), [(GOOD, 0), (BAD, 1)])
+def test_the_exit_code_is_the_verdict(
+    row: Row, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1 for any fault; the seed is printed either way."""
+    assert code == main([proof_of(row)], ["--seed", "7"])
+    assert capsys.readouterr().out.endswith("\nseed 7\n")
+
+
+def test_a_proof_that_cannot_be_completed_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    """And the others are run all the same."""
+    assert 1 == main([Proof("it hangs", broken, is_short=True), proof_of(GOOD)], [])
+
+    out = capsys.readouterr().out
+    assert "FAULT in 'it hangs': the proof could not be completed: TimeoutError: waited" in out
+    assert "nothing was broken … good" in out
+
+
+def test_only_what_was_asked_for_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """By length, by name, or both."""
+    proofs = [proof_of(GOOD), Proof("it hangs", broken, is_short=False)]
+
+    assert 0 == main(proofs, ["--short"])
+    assert 0 == main(proofs, ["--only", "Nothing"])
+    assert 1 == main(proofs, ["--only", "no such proof"])
+    assert "no proof has 'no such proof' in its name\n" in capsys.readouterr().out
+
+
+def test_a_seed_repeats_the_choices_of_each_proof() -> None:
+    """Whichever others run before it."""
+    chosen: list[float] = []
+
+    def choose(_directory: Path, random: Random) -> Row:
+        chosen.append(random.random())
+        return GOOD
+
+    chooses = Proof("it chooses", choose, is_short=True)
+    for seed, proofs in (("1", [chooses]), ("1", [proof_of(GOOD), chooses]), ("2", [chooses])):
+        main(proofs, ["--seed", seed])
+
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_proofs_have_names_of_their_own() -> None:
+    """By which they are told apart and chosen."""
+    names = [proof.name for proof in all_proofs()]
+
+    assert len(names) == len(set(names)) > 0
+
+
+def test_too_many_calls_in_any_window_are_found() -> None:
+    """Not only from the first one on."""
+    steady = [number / 10 for number in range(100)]
+    bunched = [*steady, *[steady[-1] + 0.1] * 8]
+
+    assert [] == [*overruns(steady, rate_per_second=10, burst=3, calls_in_flight=2)]
+    (fault,) = overruns(bunched, rate_per_second=10, burst=3, calls_in_flight=2)
+    assert "at most" in fault
+
+
+def test_an_order_is_measured_by_how_far_each_is_from_its_turn() -> None:
+    """Those that only one side has do not count."""
+    assert 0 == mean_displacement(["a", "b", "c"], ["a", "x", "c"])
+    assert 2 == mean_displacement(["a", "b", "c", "d"], ["d", "c", "b", "a"])
+    assert 0 == mean_displacement([], ["a"])

@@ -1,0 +1,267 @@
+"""Real processes: a wait is answered in one round trip, and metrics add up over all of them."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.scraped import kinds, labels, samples
+from tests.stack.channel_io import Behaviour
+from tests.stack.processes import free_port, wait_until
+from tests.stack.relay import Caller, Process
+from tests.system.deployment import Deployment
+from tests.system.verdict import judge
+
+Posted = Future[requests.Response]
+THREADS = 4
+
+OF_WEB = {
+    "relay_events_total": "counter",
+    "relay_request_seconds": "histogram",
+    "relay_backlog_events": "gauge",
+    "relay_oldest_waiting_seconds": "gauge",
+    "relay_held_events": "gauge",
+    "relay_failed_events": "gauge",
+    "relay_breaker_open": "gauge",
+}
+OF_WORKER = {
+    "relay_calls_total": "counter",
+    "relay_call_seconds": "histogram",
+    "relay_time_to_settle_seconds": "histogram",
+    "relay_possible_orphans_total": "counter",
+    "relay_duplicate_chats_total": "counter",
+    "relay_workers_lost_total": "counter",
+}
+
+
+@pytest.fixture
+def relay(deployment: Deployment) -> Iterator[Deployment]:
+    """The deployment without any event, and without a worker until the test starts one."""
+    deployment.kill_workers()
+    deployment.clear()
+    yield deployment
+    deployment.worker()
+    judge(deployment)
+    del deployment.callers[1:]
+    deployment.kill_workers()
+
+
+@pytest.fixture
+def worker(relay: Deployment) -> Process:
+    """A worker that runs."""
+    return relay.start_worker()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Callers beside this one."""
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def post(caller: Caller, event_id: str, seconds: int = 8) -> requests.Response:
+    """Post an event of a user of its own, and wait."""
+    return caller.post({"event_id": event_id, "user_id": event_id}, Prefer=f"wait={seconds}")
+
+
+def scrape(address: str) -> str:
+    """What ``/metrics`` answers there."""
+    response = requests.get(f"{address}/metrics", timeout=10)
+    assert 200 == response.status_code
+    return response.text
+
+
+@pytest.mark.usefixtures("worker")
+def test_one_round_trip_from_event_to_ids(relay: Deployment) -> None:
+    """The answer to the post is the record with the chat that Channel.io made."""
+    answer = post(relay.caller, "e1")
+
+    assert (200, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
+    (create,) = relay.creates_of("e1")
+    assert create.chat_id == answer.json()["chat"]["id"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_wait_ends_where_nobody_can_know(relay: Deployment) -> None:
+    """Held is an answer."""
+    relay.channel_io.plan(Behaviour.CREATE_THEN_CLOSE)
+
+    answer = post(relay.caller, "e1")
+
+    assert (200, "unknown") == (answer.status_code, answer.json()["status"])
+
+
+def test_half_of_the_threads_wait_and_the_others_serve(
+    relay: Deployment, pool: ThreadPoolExecutor
+) -> None:
+    """Who comes after that is answered at once."""
+    caller = relay.start_web(WEB_THREADS=str(THREADS))
+    caller.wait_until_ready()
+    waiting = [pool.submit(post, caller, f"e{number}") for number in range(THREADS // 2)]
+    wait_until(lambda: len(accepted(relay)) == len(waiting), 10, "the waits")
+
+    others = [post(caller, f"other-{number}") for number in range(THREADS)]
+
+    assert {(202, None)} == {
+        (answer.status_code, answer.headers.get("Preference-Applied")) for answer in others
+    }
+    assert not [posted for posted in waiting if posted.done()]
+    relay.start_worker()
+    assert {200} == {posted.result().status_code for posted in waiting}
+
+
+def accepted(relay: Deployment) -> list[str]:
+    """The ids of the events that wait for their call."""
+    with relay.connect() as client:
+        return [str(event_id) for event_id in client.zrange("{relay}:due", 0, -1)]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_stopping_web_sees_its_waits_through(relay: Deployment, pool: ThreadPoolExecutor) -> None:
+    """SIGTERM during a wait: its caller still gets the chat."""
+    caller = relay.start_web()
+    web = relay.processes[-1]
+    caller.wait_until_ready()
+    relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
+    posted = pool.submit(post, caller, "e1")
+    relay.channel_io.wait_for_arrivals()
+
+    web.child.terminate()
+    web.wait_for_line("Handling signal: term")
+    relay.channel_io.release()
+
+    assert (200, "opened") == (posted.result().status_code, posted.result().json()["status"])
+    assert 0 == web.child.wait(20)
+
+
+def test_redis_lost_during_a_wait_is_202(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    """The event is accepted all the same, and its caller learns that it must ask again."""
+    with Deployment(tmp_path) as own:
+        own.start_web().wait_until_ready()
+        posted = pool.submit(post, own.caller, "e1")
+        wait_until(lambda: accepted(own), 10, "the wait")
+
+        own.valkey.kill()
+
+        answer = posted.result()
+        assert (202, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
+        assert answer.elapsed.total_seconds() < 5
+        assert 200 == requests.get(f"{own.caller.url}/metrics", timeout=10).status_code
+
+
+@pytest.fixture
+def several(relay: Deployment) -> Iterator[tuple[Caller, Process]]:
+    """A web of three processes."""
+    caller = relay.start_web(WEB_CONCURRENCY="3")
+    web = relay.processes[-1]
+    caller.wait_until_ready()
+    wait_until(lambda: len(children(web)) == 3, 20, "three processes")
+    yield caller, web
+    web.kill()
+
+
+def children(web: Process) -> list[int]:
+    """The processes that serve, by what the log says and the system confirms."""
+    found = Path(f"/proc/{web.pid}/task/{web.pid}/children").read_text().split()
+    return [int(pid) for pid in found]
+
+
+def counts(caller: Caller) -> tuple[float, float]:
+    """How many events were accepted, and how many posts were timed."""
+    text = scrape(caller.url)
+    return (
+        labels(text, "relay_events_total")["accepted"],
+        labels(text, "relay_request_seconds_count")["/v1/events"],
+    )
+
+
+def test_counts_add_up_and_never_go_back(
+    relay: Deployment, several: tuple[Caller, Process], pool: ThreadPoolExecutor
+) -> None:
+    """Over several processes, when one is replaced, and when the settings are read again."""
+    caller, web = several
+    events = [{"event_id": f"e{number}", "user_id": f"u{number}"} for number in range(40)]
+    list(pool.map(caller.post, events))
+    assert (40, 40) == counts(caller)
+
+    killed = children(web)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: killed not in children(web) and len(children(web)) == 3, 20, "another")
+    assert (40, 40) == counts(caller)
+
+    before = children(web)
+    web.child.send_signal(signal.SIGHUP)
+    wait_until(lambda: not {*before} & {*children(web)}, 20, "other processes")
+    caller.wait_until_ready()
+    list(pool.map(caller.post, events[:5]))
+
+    assert (40, 45) == counts(caller)
+    assert {"accepted": 40, "duplicate": 5} == {
+        result: count
+        for result, count in labels(scrape(caller.url), "relay_events_total").items()
+        if count
+    }
+
+
+def test_metrics_are_those_of_the_contract(relay: Deployment) -> None:
+    """These names and no others; what is counted with ids is nowhere."""
+    port = free_port()
+    relay.start_worker(METRICS_PORT=str(port))
+    post(relay.caller, "secret-event")
+
+    of_web, of_worker = scrape(relay.caller.url), scrape(f"http://127.0.0.1:{port}")
+
+    assert (OF_WEB, OF_WORKER) == (kinds(of_web), kinds(of_worker))
+    assert not re.search("secret", of_web + of_worker)
+    assert {"relay_backlog_events": 0} == {
+        name: value for name, value in samples(of_web).items() if "backlog" in name
+    }
+
+
+def test_a_worker_with_metrics_finishes_its_call(relay: Deployment) -> None:
+    """SIGTERM reaches no thread that would end the process at once."""
+    port = free_port()
+    worker = relay.start_worker(METRICS_PORT=str(port))
+    relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
+    relay.caller.post({"event_id": "e1", "user_id": "u1"})
+    relay.channel_io.wait_for_arrivals()
+
+    worker.child.terminate()
+    worker.wait_for_line("worker_stopping")
+    assert 200 == requests.get(f"http://127.0.0.1:{port}/livez", timeout=10).status_code
+    relay.channel_io.release()
+
+    assert 0 == worker.child.wait(20)
+    assert "opened" == relay.caller.record("e1")["status"]
+
+
+def test_a_metrics_port_in_use_ends_the_worker(relay: Deployment) -> None:
+    """Exit code 2 and one line, no traceback."""
+    port = relay.caller.url.rpartition(":")[2]
+
+    worker = relay.start_worker(METRICS_PORT=port)
+
+    assert 2 == worker.child.wait(30)
+    assert worker.lines("metrics_port_unusable", port=int(port), level="error")
+    assert "Traceback" not in worker.log.read_text()
+
+
+def test_metrics_leave_nothing_behind(relay: Deployment) -> None:
+    """A web that ends takes its files away."""
+    caller = relay.start_web()
+    web = relay.processes[-1]
+    caller.wait_until_ready()
+    (worker,) = children(web)
+    maps = Path(f"/proc/{worker}/maps").read_text()
+    (directory,) = {Path(found).parent for found in re.findall(r"/\S+/counter_\d+\.db", maps)}
+    assert directory.exists()
+
+    web.child.terminate()
+
+    assert 0 == web.child.wait(20)
+    assert not directory.exists()

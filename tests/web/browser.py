@@ -1,0 +1,66 @@
+"""A real browser: Chromium without a window, that reaches this machine's loopback and nothing else."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+TIMEOUT_SECONDS = 120
+
+# A root user has no sandbox; and nothing of the browser's own may want the network.
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--enable-logging=stderr",
+)
+
+
+class Browser:
+    """Opens pages, with a profile of its own in ``directory``. Skips the test where there is none.
+
+    ``complaints`` has what the pages' console said, a policy that was violated for instance.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        found = next(filter(None, map(shutil.which, NAMES)), None)
+        if found is None:
+            pytest.skip("no browser: apt-get install --no-install-recommends chromium")
+        self._command = [found, *OPTIONS, f"--user-data-dir={directory / 'profile'}"]
+        self.complaints: list[str] = []
+
+    def document(self, url: str) -> str:
+        """What the browser made of the page, as HTML."""
+        return self._open(url, "--dump-dom")
+
+    def picture(self, url: str, path: Path, *, width: int, height: int) -> bytes:
+        """What is to be seen of the page, as PNG."""
+        self._open(url, f"--screenshot={path}", f"--window-size={width},{height}")
+        return path.read_bytes()
+
+    def _open(self, url: str, *options: str) -> str:
+        ran = _run([*self._command, *options, url])
+        assert ran.returncode == 0, ran.stderr
+        self.complaints += re.findall(r"CONSOLE.*", ran.stderr)
+        return ran.stdout
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )

@@ -1,0 +1,82 @@
+"""What the OpenAPI document says of an answer, and whether the answer is so."""
+
+import json
+import re
+from copy import deepcopy
+from typing import Any
+
+import jsonschema_rs
+from werkzeug.test import TestResponse
+
+from app.web.openapi.document import DOCUMENT
+
+Json = dict[str, Any]
+
+OPERATIONS: dict[tuple[str, str], Json] = {
+    (method.upper(), path): operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+
+
+def validator(schema: Json, components: Json = DOCUMENT["components"]) -> jsonschema_rs.Validator:
+    """Reads ``schema`` with its references, in ECMA's regular expressions, formats included."""
+    return jsonschema_rs.Draft202012Validator(
+        {**schema, "components": components}, validate_formats=True
+    )
+
+
+def operation_of(method: str, path: str) -> Json:
+    """The operation that is described for this address."""
+    for (described, template), operation in OPERATIONS.items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+        if described == method and re.fullmatch(pattern, path):
+            return operation
+    raise KeyError(path)
+
+
+def assert_described(response: TestResponse) -> None:
+    """The operation lists this status, these headers, this media type and this very body."""
+    request = response.request
+    # What another method is answered stands with the method that the address has.
+    method = request.method if response.status_code != 405 else "POST"
+    try:
+        operation = operation_of(method, request.path)
+    except KeyError:
+        operation = operation_of("GET", request.path)
+    described = operation["responses"][str(response.status_code)]
+    for name, header in _headers(described).items():
+        assert name in response.headers or not header["required"], name
+        if name in response.headers:
+            assert validator(header["schema"]).is_valid(_read(header, response.headers[name]))
+    media_type = described["content"][response.mimetype]
+    if response.is_json:
+        _assert_is(media_type["schema"], json.loads(response.data))
+
+
+def _assert_is(schema: Json, content: Any) -> None:
+    """``content`` is so, and has no field that the schema does not name."""
+    strict = validator(schema, _closed(deepcopy(DOCUMENT["components"])))
+    errors = [f"{error.instance_path}: {error.message}" for error in strict.iter_errors(content)]
+    assert not errors
+
+
+def _headers(described: Json) -> Json:
+    known = DOCUMENT["components"]["headers"]
+    return {name: known[name] for name in described["headers"]}
+
+
+def _read(header: Json, value: str) -> Any:
+    return int(value) if header["schema"].get("type") == "integer" else value
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        for part in schema:
+            _closed(part)
+    elif isinstance(schema, dict):
+        for part in schema.values():
+            _closed(part)
+        if schema.get("type") == "object" and "properties" in schema:
+            schema["additionalProperties"] = False
+    return schema

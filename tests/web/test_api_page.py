@@ -1,0 +1,92 @@
+"""The API's page is there for people: readable in a real browser, and complete without a network."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.web.browser import Browser
+from tests.web.described import DOCUMENT, OPERATIONS
+from tests.web.raw import RELAY, Web, serve
+from tests.web.service import Service
+
+
+def test_it_shows_what_the_document_has(service: Service) -> None:
+    """Every route, status, field and problem, and a curl line for each operation."""
+    page = html.unescape(service.caller.get("/docs").text)
+
+    for (method, path), operation in OPERATIONS.items():
+        assert f"<b>{method.lower()}</b> <code>{path}</code>" in page
+        assert all(sample["source"] in page for sample in operation["x-codeSamples"])
+        assert all(parameter["name"] in page for parameter in operation.get("parameters", ()))
+    for schema in DOCUMENT["components"]["schemas"].values():
+        assert all(f"<code>{field}</code>" in page for field in schema.get("properties", ()))
+    for slug in DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]:
+        assert f'href="{slug}"' in page
+
+
+def test_its_links_lead_somewhere(service: Service) -> None:
+    """Within the page, or to what the service answers."""
+    page = service.caller.get("/docs").text
+
+    links, ids = set(re.findall('href="([^"]*)"', page)), re.findall('id="([^"]*)"', page)
+
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    for link in links:
+        assert link.startswith("#") or service.caller.get(link).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs", "/problems/not-found"])
+def test_pages_can_load_and_run_nothing(service: Service, path: str) -> None:
+    """No script, no file, no form; only the very style that is in the page."""
+    response = service.caller.get(path, headers={"Accept": "text/html"})
+
+    (style,) = re.findall("<style>(.*?)</style>", response.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = dict(
+        part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; ")
+    )
+    assert policy.pop("style-src") == f"'sha256-{digest}'"
+    assert policy.keys() == {"default-src", "base-uri", "form-action", "frame-ancestors"}
+    assert set(policy.values()) == {"'none'"}
+    assert (response.mimetype, response.headers["Cache-Control"]) == ("text/html", "no-store")
+    assert not re.search(
+        "<script|<link|<img|<iframe|src=|style=|://(?!127)", _without_text(response.text)
+    )
+
+
+def _without_text(page: str) -> str:
+    """The tags of a page only: what is written between them loads nothing."""
+    return "".join(re.findall("<[^>]*>", page))
+
+
+@pytest.fixture
+def web(redis_url: str, tmp_path: Path) -> object:
+    """A running web process."""
+    with serve(RELAY, redis_url, tmp_path) as running:
+        yield running
+
+
+def test_a_browser_opens_it(redis_url: str, tmp_path: Path) -> None:
+    """And has nothing to complain of, asks for nothing else, and shows it in its style."""
+    browser = Browser(tmp_path)
+    with serve(RELAY, redis_url, tmp_path) as web:
+        document = browser.document(f"{web.url}/docs")
+        wide = browser.picture(f"{web.url}/docs", tmp_path / "wide.png", width=1000, height=1500)
+        asked = _addresses(web)
+
+    assert browser.complaints == []
+    assert asked == {"/docs"}
+    assert "POST" in document.upper()
+    assert document.count("<section") == len(OPERATIONS) + 2
+    assert wide.startswith(b"\x89PNG")
+
+
+def _addresses(web: Web) -> set[str]:
+    lines = map(json.loads, web.log.read_text().splitlines())
+    return {line["route"] for line in lines if line["event"] == "request"}

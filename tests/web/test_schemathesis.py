@@ -1,0 +1,119 @@
+"""What the OpenAPI document says is how the service behaves, for requests that nobody thought of.
+
+https://schemathesis.readthedocs.io
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from app.chats.grant import Grant
+from app.store.connect import connect
+from app.store.keys import Keys
+from tests.stack.processes import free_port, stop_child
+from tests.stack.relay import ROOT, Caller, start_process
+from tests.store.bench import Bench
+from tests.store.outcomes import REFUSED, UNKNOWN, created
+from tests.web.service import READ_TOKEN, SUBMIT_TOKEN, WEBHOOK_SECRET
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+PHASES = {"Examples", "Coverage", "Fuzzing", "Stateful"}
+SEED = 7731
+EXAMPLES = 12
+
+CONFIGURATION = f"""
+cache.enabled = false
+hooks = "tests.web.schemathesis_hooks"
+auth.openapi.submitToken.bearer = "{SUBMIT_TOKEN}"
+auth.openapi.readToken.bearer = "{READ_TOKEN}"
+
+[generation]
+database = "none"  # the seed says it all
+max-examples = {EXAMPLES}
+"""
+
+
+@contextmanager
+def running_web(redis_url: str, log: Path) -> Iterator[str]:
+    """The web process as the Procfile has it; where it is."""
+    port = free_port()
+    environ = {
+        "REDIS_URL": redis_url,
+        "SUBMIT_TOKENS": f"orders:{SUBMIT_TOKEN}",
+        "READ_TOKENS": f"crm:{READ_TOKEN}",
+        "WEBHOOK_SECRETS": WEBHOOK_SECRET,
+        "WEB_CONCURRENCY": "1",
+    }
+    web = start_process("web", environ, log, "--bind", f"127.0.0.1:{port}")
+    try:
+        Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN).wait_until_ready()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop_child(web.child)
+
+
+@contextmanager
+def settling(redis_url: str) -> Iterator[None]:
+    """Meanwhile each event is settled or held soon after it is accepted."""
+    stopping = Event()
+    with connect(redis_url) as client:
+        thread = Thread(target=_settle_all, args=(Bench(client, Keys("relay")), stopping))
+        thread.start()
+        try:
+            yield
+        finally:
+            stopping.set()
+            thread.join()
+
+
+def _settle_all(bench: Bench, stopping: Event) -> None:
+    bench.open_gate()
+    worker, settled = bench.worker(), 0
+    while not stopping.wait(0.005):
+        grant = bench.take(worker)
+        if isinstance(grant, Grant):
+            settled += 1
+            chat = created(f"chat-{settled}")
+            worker.settle(grant, (chat, REFUSED, chat, UNKNOWN)[settled % 4])
+
+
+@pytest.fixture
+def url(redis_url: str, tmp_path: Path) -> Iterator[str]:
+    """A relay that is asked over HTTP, and has nothing to complain of in the end."""
+    log = tmp_path / "web.log"
+    with settling(redis_url), running_web(redis_url, log) as address:
+        yield address
+    levels = {json.loads(line)["level"] for line in log.read_text().splitlines()}
+    # A warning is gunicorn's, of a request that is no HTTP.
+    assert levels <= {"info", "warning"}
+
+
+def test_nothing_is_found(url: str, tmp_path: Path) -> None:
+    """All checks, in all phases, sequences of linked requests included."""
+    configuration = tmp_path / "schemathesis.toml"
+    configuration.write_text(CONFIGURATION)
+
+    ran = subprocess.run(
+        [
+            *(SCHEMATHESIS, "--config-file", configuration, "run", f"{url}/openapi.json"),
+            *("--checks", "all", "--seed", str(SEED)),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    said = ran.stdout
+    assert ran.returncode == 0, said + ran.stderr
+    assert set(re.findall(r"✅ +(\w+) \(in", said)) == PHASES
+    assert "0 failed" not in said

@@ -1,0 +1,158 @@
+"""The worker's metrics: calls by their outcome, and the port that shows them."""
+
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+from structlog.testing import capture_logs
+
+from app.chats.grant import Grant, Reply, Settled, Wait
+from app.chats.outcome import Outcome
+from app.chats.trace import Trace
+from app.worker.journal import Journal
+from app.worker.metrics import Metrics, listen
+from app.worker.spool import Answer
+from tests.scraped import labels, samples
+from tests.stack.processes import free_port
+from tests.store.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
+from tests.worker.answers import answer_of
+
+TRACE = Trace.after(None)
+OPENED = Settled("opened", None, age_seconds=3)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """A worker's metrics before its first call."""
+    return Metrics()
+
+
+@pytest.fixture
+def journal(metrics: Metrics) -> Journal:
+    """What a worker tells of its work, to these metrics."""
+    return Journal(metrics)
+
+
+def text(metrics: Metrics) -> str:
+    """What is shown."""
+    return generate_latest(metrics.registry).decode()
+
+
+def by_consent(outcome: Outcome) -> Answer:
+    """What came of a call for an event of which nobody knows whether it has a chat."""
+    grant = Grant("e1", "u1", 2, "token", {"attempts": "2", "orphan": "1"})
+    return Answer(grant, outcome)
+
+
+def test_every_outcome_is_there_before_the_first_call(metrics: Metrics) -> None:
+    """So that an alert on a rate sees the first one."""
+    calls = labels(text(metrics), "relay_calls_total")
+
+    assert {"created": 0, "refused": 0, "throttled": 0, "not_sent": 0, "unknown": 0} == calls
+
+
+def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, journal: Journal) -> None:
+    """One that was denied was refused, in the words of the contract."""
+    for outcome in OUTCOMES.values():
+        journal.called(answer_of("e1", outcome), TRACE, 0.2)
+
+    calls = labels(text(metrics), "relay_calls_total")
+    assert {"created": 1, "refused": 2, "throttled": 1, "not_sent": 1, "unknown": 1} == calls
+    told = samples(text(metrics))
+    assert (6, pytest.approx(1.2)) == (
+        told["relay_call_seconds_count"],
+        told["relay_call_seconds_sum"],
+    )
+
+
+@pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown"])
+def test_the_time_to_settle_is_that_of_settled_events(
+    metrics: Metrics, journal: Journal, result: str
+) -> None:
+    """From accepting it; one that is held, or was settled before, is none."""
+    journal.settled(answer_of("e1"), Settled(result, None, age_seconds=3))
+
+    told = samples(text(metrics))
+    assert (result in {"opened", "failed"}) == told["relay_time_to_settle_seconds_count"]
+    assert (result == "duplicate") == told["relay_duplicate_chats_total"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "count"),
+    [(CREATED, 1), (UNKNOWN, 1), (REFUSED, 0), (THROTTLED, 0), (NOT_SENT, 0)],
+)
+def test_an_orphan_is_possible_where_a_second_call_may_have_created(
+    metrics: Metrics, journal: Journal, outcome: Outcome, count: int
+) -> None:
+    """And not where it surely did nothing: the next try would count it again."""
+    journal.called(answer_of("e1", outcome), TRACE, 0.1)
+    journal.called(by_consent(outcome), TRACE, 0.1)
+
+    assert count == samples(text(metrics))["relay_possible_orphans_total"]
+
+
+def test_lost_workers_are_counted(metrics: Metrics, journal: Journal) -> None:
+    """By their calls, whoever finds them."""
+    journal.took(Reply(Wait(0, is_idle=True), lost=["e1", "e2"], expired=["e3"]))
+
+    assert 2 == samples(text(metrics))["relay_workers_lost_total"]
+
+
+def test_no_id_is_shown(metrics: Metrics, journal: Journal) -> None:
+    """Each would be a series of its own, for ever."""
+    journal.called(answer_of("secret-event"), TRACE, 0.1)
+    journal.settled(answer_of("secret-event"), OPENED)
+
+    assert "secret" not in text(metrics)
+
+
+@pytest.fixture
+def port(metrics: Metrics) -> Iterator[int]:
+    """Where the metrics are shown."""
+    port = free_port()
+    serve_forever: Any = listen(metrics, port)
+    thread = Thread(target=serve_forever, daemon=True)
+    thread.start()
+    yield port
+    serve_forever.__self__.shutdown()
+    serve_forever.__self__.server_close()
+    thread.join()
+
+
+def get(port: int, path: str) -> str:
+    """What is answered there. Raises ``HTTPError``."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        assert "no-store" == answer.headers["Cache-Control"]
+        return str(answer.read().decode())
+
+
+def test_the_port_shows_metrics_and_life(journal: Journal, port: int) -> None:
+    """As they are when they are asked for, and nothing else."""
+    journal.called(answer_of("e1"), TRACE, 0.1)
+
+    assert 1 == labels(get(port, "/metrics"), "relay_calls_total")["created"]
+    assert '{"status": "ok"}' == get(port, "/livez")
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        get(port, "/")
+
+
+def test_a_client_that_says_nothing_keeps_nobody_waiting(port: int) -> None:
+    """It has a thread of its own, for a few seconds."""
+    with socket.create_connection(("127.0.0.1", port)):
+        assert get(port, "/livez")
+
+
+def test_a_port_in_use_ends_the_process(metrics: Metrics, port: int) -> None:
+    """With a line that names it, and the code of settings that cannot be used."""
+    with capture_logs() as lines, pytest.raises(SystemExit) as ended:
+        listen(metrics, port)
+
+    assert 2 == ended.value.code
+    assert [("metrics_port_unusable", port, "Address already in use")] == [
+        (line["event"], line["port"], line["reason"]) for line in lines
+    ]
