@@ -27,7 +27,7 @@ class Trace:
 
     @classmethod
     def after(cls, traceparent: str | None) -> "Trace":
-        """A step that follows the one that ``traceparent`` names; of a new trace, if it names none."""
+        """A step that follows the one that ``traceparent`` names; if none, of a new trace."""
         named = _TRACEPARENT.fullmatch(traceparent or "")
         if named is None or (named["version"] == "00" and named["rest"]):
             return cls(secrets.token_hex(16), secrets.token_hex(8))

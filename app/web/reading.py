@@ -146,13 +146,13 @@ def _take_event_id(content: _Object, request: Request, *, is_signed: bool) -> st
     another event.
     """
     if is_signed:
-        header, event_id = SIGNED_ID_HEADER, request.headers[SIGNED_ID_HEADER]
-    else:
-        header, event_id = KEY_HEADER, _idempotency_key(request)
-    if event_id is None:
+        content["event_id"] = request.headers[SIGNED_ID_HEADER]
+        return SIGNED_ID_HEADER
+    key = _idempotency_key(request)
+    if key is None:
         return None
-    content["event_id"] = event_id
-    return header
+    content["event_id"] = key
+    return KEY_HEADER
 
 
 def _repeated_keys(content: _Object) -> list[dict[str, str]]:

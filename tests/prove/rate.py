@@ -73,7 +73,7 @@ def _share(workers: int, directory: Path, _random: Random) -> Row:
     with at_work(deployment, workers=workers):
         with standing_still(deployment.workers):
             post(deployment, range(EVENTS))
-        row = account(deployment, Doing(name=f"{workers} workers share one rate", times=workers))
+        row = account(deployment, Doing(name=f"{workers} workers share one rate"))
         times = [call.at for call in calls_of(deployment)]
         return row.blamed_for(overruns(times, RATE_PER_SECOND, BURST, workers * THREADS))
 

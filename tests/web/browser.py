@@ -1,4 +1,4 @@
-"""A real browser: Chromium without a window, that reaches this machine's loopback and nothing else."""
+"""A real browser: Chromium without a window, which reaches nothing but this machine's loopback."""
 
 import re
 import shutil
@@ -43,9 +43,9 @@ class Browser:
         """What the browser made of the page, as HTML."""
         return self._open(url, "--dump-dom")
 
-    def picture(self, url: str, path: Path, *, width: int, height: int) -> bytes:
+    def picture(self, url: str, path: Path, size: str = "1000,1500") -> bytes:
         """What is to be seen of the page, as PNG."""
-        self._open(url, f"--screenshot={path}", f"--window-size={width},{height}")
+        self._open(url, f"--screenshot={path}", f"--window-size={size}")
         return path.read_bytes()
 
     def _open(self, url: str, *options: str) -> str:

@@ -22,13 +22,14 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
 
     Else hardly an event would get in, and no record ever be looked up.
     """
+    body: Any = case.body
     if case.operation.label != "POST /v1/events" or not _is_valid(case):
         return
-    if case.body.get("event_id") is not None:
+    if body.get("event_id") is not None:
         case.headers.pop(KEY, None)
-        payload = {name: value for name, value in case.body.items() if name != "occurred_at"}
-        if POSTED.setdefault(case.body["event_id"], payload) != payload:
-            case.body["event_id"] = f"event-{next(NUMBERS)}"
+        payload = {name: value for name, value in body.items() if name != "occurred_at"}
+        if POSTED.setdefault(body["event_id"], payload) != payload:
+            body["event_id"] = f"event-{next(NUMBERS)}"
     elif not case.headers.get(KEY, "").strip('"'):
         case.headers[KEY] = f"event-{next(NUMBERS)}"
 

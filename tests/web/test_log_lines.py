@@ -117,3 +117,29 @@ def test_no_token_key_or_body_is_logged(service: Service, capfd: Captured) -> No
     logged = capfd.readouterr().out
     assert len(logged.splitlines()) == 6
     assert not [word for word in ("secret", SUBMIT_TOKEN, READ_TOKEN, "s-1") if word in logged]
+
+
+def test_a_line_is_in_the_trace_of_its_caller(service: Service, capfd: Captured) -> None:
+    """And in one of its own, where the caller names none that can be read."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    service.post(traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
+    service.post(traceparent="nonsense")
+    service.post()
+
+    entries = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    trace_ids = [entry["trace_id"] for entry in entries]
+    assert trace_id == trace_ids[0]
+    assert 3 == len(set(trace_ids))
+
+
+def test_a_trace_is_kept_with_the_event_that_began_it(service: Service) -> None:
+    """A duplicate's is not, and none is shown in the record."""
+    traces = [f"00-{digit * 32}-{digit * 16}-01" for digit in "ab"]
+
+    first, again = [service.post(traceparent=trace) for trace in traces]
+
+    kept = service.bench.fields("refund-7731")["traceparent"]
+    assert kept.startswith(f"00-{'a' * 32}-")
+    assert "a" * 16 not in kept.rsplit("-", 2)[1]
+    assert first.data == again.data
+    assert "traceparent" not in first.get_json()

@@ -64,10 +64,8 @@ def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, journal: Journ
     calls = labels(text(metrics), "relay_calls_total")
     assert {"created": 1, "refused": 2, "throttled": 1, "not_sent": 1, "unknown": 1} == calls
     told = samples(text(metrics))
-    assert (6, pytest.approx(1.2)) == (
-        told["relay_call_seconds_count"],
-        told["relay_call_seconds_sum"],
-    )
+    assert 6 == told["relay_call_seconds_count"]
+    assert pytest.approx(1.2) == told["relay_call_seconds_sum"]
 
 
 @pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown"])

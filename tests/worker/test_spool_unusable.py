@@ -28,7 +28,7 @@ from tests.worker.conftest import OpenSpool
 from tests.worker.test_spool_disk import drained, full_after
 
 # The program's log goes through a pipe: on this disk nothing can be written, and that is its own.
-FULL = 'ulimit -f 0; "$@" | (ulimit -f unlimited; cat >> "$LOG")'
+FULL = 'ulimit -S -f 0; "$@" | (ulimit -S -f unlimited; cat >> "$LOG")'
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def look_up(relay: Deployment, chat_id: str) -> dict[str, Any] | None:
     """What a look-up by the chat answers."""
     with relay.connect() as client:
         record = Bench(client, Keys("relay")).intake().event_of_chat(chat_id)
-        return record and as_json(record)
+        return as_json(record) if record else None
 
 
 def test_no_directory_loses_no_id(relay: Deployment, no_directory: Path) -> None:
