@@ -2,7 +2,25 @@
 
 import re
 
-ZERO = 0.0
+# The contract, and whose each is.
+OF_WEB = {
+    "relay_events_total": "counter",
+    "relay_request_seconds": "histogram",
+    "relay_backlog_events": "gauge",
+    "relay_oldest_waiting_seconds": "gauge",
+    "relay_held_events": "gauge",
+    "relay_failed_events": "gauge",
+    "relay_breaker_open": "gauge",
+}
+OF_WORKER = {
+    "relay_calls_total": "counter",
+    "relay_call_seconds": "histogram",
+    "relay_time_to_settle_seconds": "histogram",
+    "relay_possible_orphans_total": "counter",
+    "relay_duplicate_chats_total": "counter",
+    "relay_workers_lost_total": "counter",
+}
+METRICS = OF_WEB | OF_WORKER
 
 
 def samples(text: str) -> dict[str, float]:

@@ -310,7 +310,8 @@ def _fine_print(row: Row, deployment: Deployment) -> Row:
     creates = Counter(create.user_id for create in deployment.creates)
     twice = sum(number > 1 for number in creates.values())
     note = "FINE PRINT: this is what a fail-over costs without MIN_REPLICAS_ACKED"
-    return replace(row, created_twice=twice, faults=(), note=note)
+    lost = row.accepted - row.opened - row.failed - row.unknown
+    return replace(row, created_twice=twice, lost=lost, faults=(), note=note)
 
 
 def _replace(old: Server, new: Server, line: Address, address: Address) -> None:

@@ -22,8 +22,8 @@ SLOTS = 16_384
 DOWN_AFTER_MS = 1500
 TIMEOUT_SECONDS = 60
 
-# A replica that just came is served at once, and one that is behind may still be promoted.
-QUICK = ("--repl-diskless-sync-delay", "0", "--replica-priority", "100")
+# A replica that just came is served at once.
+QUICK = ("--repl-diskless-sync-delay", "0")
 
 
 class Server(Valkey):
@@ -191,7 +191,9 @@ class Node(Server):
         self.bus_port = free_port()
         in_cluster = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(DOWN_AFTER_MS))
         bus = ("--cluster-port", str(self.bus_port), "--cluster-replica-validity-factor", "0")
-        super().__init__(directory, arguments=(*QUICK, *in_cluster, *bus), binary=binary)
+        # Else a replica of ours is given away, as soon as another primary is found to have none.
+        stay = ("--cluster-allow-replica-migration", "no")
+        super().__init__(directory, arguments=(*QUICK, *in_cluster, *bus, *stay), binary=binary)
 
     @property
     def node_id(self) -> str:

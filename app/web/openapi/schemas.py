@@ -32,14 +32,14 @@ MAX_METADATA_CHARACTERS = MAX_METADATA_BYTES - len('{"":""}')
 
 
 def schemas() -> dict[str, Schema]:
-    """All of ``components/schemas``."""
+    """All of ``components/schemas``, what is posted and answered most first."""
     found = _event_schemas() | _record_schemas() | _other_schemas()
     for name, meanings in MEANINGS.items():
         found[name]["description"] = meanings[""]
         for field, schema in found[name].get("properties", {}).items():
             if field in meanings:
                 schema["description"] = meanings[field]
-    return found
+    return {name: found[name] for name in dict.fromkeys((*MEANINGS, *found))}
 
 
 def ref(name: str) -> Schema:
@@ -88,7 +88,7 @@ def _record_schemas() -> dict[str, Schema]:
     objects = {"Record": fields} | {
         n: found[n]["properties"] for n in ("Chat", "Session", "Failure")
     }
-    return found | {name: answered(properties) for name, properties in objects.items()}
+    return {**found, **{name: answered(properties) for name, properties in objects.items()}}
 
 
 def _other_schemas() -> dict[str, Schema]:
