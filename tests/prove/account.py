@@ -20,13 +20,15 @@ class Doing:
     """What was done to a relay: which name it has, how often, and when it was over (monotonic).
 
     ``forgotten`` are events of which Redis was made to forget all it knew: their records are gone,
-    and still there is no second chat for any of them.
+    and still there is no second chat for any of them. Unless ``may_recreate``, no event consented
+    to a second call.
     """
 
     name: str
     times: int = 1
     over_at: float | None = None
     forgotten: Collection[str] = ()
+    may_recreate: bool = False
     note: str = ""
 
 
@@ -49,7 +51,7 @@ def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) ->
         created_twice=len(list(unasked(run))),
         lost=len([*lost_events(run), *lost_answers(run)]),
         recovery_seconds=None if doing.over_at is None else settled_at - doing.over_at,
-        faults=(*faults, *faults_of(run), *_twice(deployment, doing), *_broken(deployment)),
+        faults=(*faults, *faults_of(run), *_doubts(deployment, run, doing), *_broken(deployment)),
         note=doing.note,
     )
 
@@ -103,7 +105,11 @@ def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
     return {record["user_id"] for record in seen if record["event_id"] in event_ids}
 
 
-def _twice(deployment: Deployment, doing: Doing) -> Iterator[str]:
+def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
+    """What the oracle cannot know: who consented, and what happened to the forgotten."""
+    for record in run.found:
+        if record["possible_orphan"] and not doing.may_recreate:
+            yield f"{record['event_id']} was called again without consent"
     creates = Counter(create.user_id for create in deployment.creates)
     for user_id in _users_of(deployment, doing.forgotten):
         if creates[user_id] > 1:

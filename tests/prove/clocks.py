@@ -62,7 +62,7 @@ def _answer_late(directory: Path, random: Random) -> Row:
             for number in range(ROUNDS)
             for fault in _outlive_lease(deployment, random, f"round{number}-")
         ]
-        return account(deployment, Doing(name=_LATE, times=ROUNDS), faults)
+        return account(deployment, Doing(name=_LATE, times=ROUNDS, may_recreate=True), faults)
 
 
 def _outlive_lease(deployment: Deployment, random: Random, name: str) -> Iterator[str]:

@@ -31,8 +31,9 @@ LASTS_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 3.0
 UNAVAILABLE = (503, "1")
-# Of one core, for a worker whose threads look at a broken Redis twice a second.
-MOST_CPU_SHARE = 0.5
+# Threads that look at a broken Redis twice a second use little of a core, and say little.
+MOST_CPU_SHARE = 0.25
+MOST_SAID_PER_SECOND = 1500
 LOST_SHARE = 0.1
 JUNK_KEYS = 12_000
 
@@ -97,20 +98,17 @@ def _loaded(deployment: Deployment) -> Iterator[Load]:
 
 
 def _break(trouble: Trouble, place: Place) -> list[str]:
-    workers = place.deployment.workers
+    workers, line = place.deployment.workers, place.line
     with trouble.broken(place):
-        began, used = time.monotonic(), [_cpu_seconds(worker) for worker in workers]
+        began, said = time.monotonic(), line.said
+        used = sum(map(_cpu_seconds, workers))
         faults = [*_look_up(place.deployment, until=began + LASTS_SECONDS)]
         lasted = time.monotonic() - began
-        shares = [
-            (_cpu_seconds(worker) - before) / lasted
-            for worker, before in zip(workers, used, strict=True)
-        ]
-    return [
-        *faults,
-        *(f"a worker spins: {share:.0%} of a core" for share in shares if share > MOST_CPU_SHARE),
-        *("a worker ended" for worker in workers if worker.child.poll() is not None),
-    ]
+        share = (sum(map(_cpu_seconds, workers)) - used) / lasted / len(workers)
+        if share > MOST_CPU_SHARE or (line.said - said) / lasted > MOST_SAID_PER_SECOND:
+            faults.append(f"workers spin: {share:.0%} of a core, {line.said - said} words to Redis")
+    ended = [worker for worker in workers if worker.child.poll() is not None]
+    return [*faults, *(f"{worker.log.stem} ended" for worker in ended)]
 
 
 def _look_up(deployment: Deployment, *, until: float) -> Iterator[str]:

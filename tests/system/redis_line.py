@@ -16,7 +16,8 @@ LINGER_NOT = struct.pack("ii", 1, 0)  # a close is then a reset
 class RedisLine:
     """Passes everything between clients and the Redis at ``port``, until it is cut.
 
-    What is said on it takes ``delay_seconds``, each way. ``losses`` counts what ``lose`` has lost.
+    What is said on it takes ``delay_seconds``, each way. ``said`` counts commands and replies, and
+    ``losses`` those that ``lose`` has lost.
     """
 
     def __init__(self, port: int) -> None:
@@ -28,6 +29,7 @@ class RedisLine:
         self._random = Random()  # noqa: S311 - no secret
         self.delay_seconds = 0.0
         self.losses = 0
+        self.said = 0
         self._upstream = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
@@ -114,6 +116,7 @@ class RedisLine:
 
     def _pass(self, passing: bytes, source: socket.socket, sink: socket.socket) -> None:
         """Raises ConnectionAbortedError where the connection is reset."""
+        self.said += 1
         time.sleep(self.delay_seconds)
         is_lost = self._random.random() < self._lost_share
         self.losses += is_lost

@@ -25,7 +25,7 @@ from tests.store.outcomes import REFUSED, UNKNOWN, created
 from tests.web.service import READ_TOKEN, SUBMIT_TOKEN, WEBHOOK_SECRET
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
-PHASES = {"Examples", "Coverage", "Fuzzing", "Stateful"}
+PHASES = ["examples", "coverage", "fuzzing", "stateful"]
 SEED = 7731
 EXAMPLES = 12
 
@@ -77,7 +77,7 @@ def settling(redis_url: str) -> Iterator[None]:
 def _settle_all(bench: Bench, stopping: Event) -> None:
     bench.open_gate()
     worker, settled = bench.worker(), 0
-    while not stopping.wait(0.005):
+    while not stopping.wait(0.02):
         grant = bench.take(worker)
         if isinstance(grant, Grant):
             settled += 1
@@ -96,15 +96,16 @@ def url(redis_url: str, tmp_path: Path) -> Iterator[str]:
     assert levels <= {"info", "warning"}
 
 
-def test_nothing_is_found(url: str, tmp_path: Path) -> None:
-    """All checks, in all phases, sequences of linked requests included."""
+@pytest.mark.parametrize("phase", PHASES)
+def test_nothing_is_found(url: str, tmp_path: Path, phase: str) -> None:
+    """By all checks: with the examples, at every edge of a schema, at random, and by the links."""
     configuration = tmp_path / "schemathesis.toml"
     configuration.write_text(CONFIGURATION)
 
     ran = subprocess.run(
         [
             *(SCHEMATHESIS, "--config-file", configuration, "run", f"{url}/openapi.json"),
-            *("--checks", "all", "--seed", str(SEED)),
+            *("--checks", "all", "--phases", phase, "--seed", str(SEED)),
         ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1"},
@@ -113,7 +114,6 @@ def test_nothing_is_found(url: str, tmp_path: Path) -> None:
         check=False,
     )
 
-    said = ran.stdout
-    assert ran.returncode == 0, said + ran.stderr
-    assert set(re.findall(r"✅ +(\w+) \(in", said)) == PHASES
-    assert "0 failed" not in said
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(rf"✅ +{phase.title()} \(in ", ran.stdout)
+    assert re.search(r"[1-9]\d* generated", ran.stdout)

@@ -61,6 +61,15 @@ POST_EVENT = operation(
             TEXT,
             "wait=5",
         ),
+        parameter(
+            "header",
+            "traceparent",
+            "The trace that the event belongs to (https://www.w3.org/TR/trace-context/). It is kept"
+            " with the event, and goes on to the call of Channel.io. What is not understood is"
+            " ignored.",
+            TEXT,
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ),
     ],
     requestBody={
         "required": True,
