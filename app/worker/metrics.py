@@ -109,7 +109,7 @@ class _Server(ThreadingTCPServer):
 class _Handler(BaseHTTPRequestHandler):
     """One client; ``timeout`` is for the next thing that it sends, in seconds."""
 
-    timeout = 5
+    timeout = 2
 
     def __init__(self, registry: CollectorRegistry, *args: Any) -> None:
         self._registry = registry

@@ -153,6 +153,15 @@ def test_a_chat_that_another_event_owns_is_refused(operator: Operator) -> None:
     assert before == operator.bench.fields("e2")
 
 
+def test_a_chat_that_the_event_itself_owned_is_its_own(operator: Operator) -> None:
+    """Its record was lost and accepted anew; who finds the chat again may say so."""
+    operator.end("e1", created("chat-1"))
+    operator.forget("e1")
+    operator.hold("e1")
+
+    assert "chat-1" == operator.decide("e1", "--chat-id", "chat-1")["chat"]["id"]
+
+
 @pytest.mark.parametrize("decision", DECISIONS, ids=["chat", "recreate", "give-up"])
 @pytest.mark.parametrize("status", ["accepted", "calling", "opened", "failed"])
 def test_only_a_held_event_is_resolved(

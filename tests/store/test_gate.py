@@ -508,6 +508,15 @@ def test_a_worker_is_told_how_long_the_bucket_needs(bench: Bench) -> None:
     assert 0 < taken.ms <= 500
 
 
+@pytest.mark.parametrize("rate_per_second", [0.7, 3, 7, 9, 11, 13])
+def test_a_bucket_of_one_call_gives_it(bench: Bench, rate_per_second: float) -> None:
+    """However the interval rounds beside today's instants: it is never a hair too long for ever."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=rate_per_second, burst=1))
+    fill(bench)
+
+    assert isinstance(bench.take(worker), Grant)
+
+
 def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
     """A shut breaker does not drain the bucket."""
     fill(bench)

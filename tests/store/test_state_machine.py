@@ -35,7 +35,7 @@ EXAMPLES = settings(
 IDS = ("e1", "e2", "e3", "e4", "e5")
 EVENT_IDS = st.sampled_from(IDS)
 CONSENTS = st.sampled_from([None, *OnUnknown])
-KINDS = st.sampled_from([*["created"] * 5, "unknown", *OUTCOMES])
+KINDS = st.sampled_from([*["created"] * 3, *["unknown"] * 2, *OUTCOMES])
 # How far a worker gets: the take under way, its reply lost, the grant unused, the answer not
 # settled, the worker lost before that, or all done.
 ENDS = st.sampled_from(["under way", "unheard", "unused", "late", "lost", "lost", *["settled"] * 4])

@@ -48,12 +48,13 @@ def post(service: Service, body: bytes, *headers: tuple[str, str]) -> TestRespon
 
 
 def assert_refused_without_trace(service: Service, response: TestResponse, logged: str) -> None:
-    """Nothing is stored, and the one line holds nothing but words of our own and two numbers."""
+    """Nothing is stored, and the one line holds nothing but words and numbers of our own."""
     assert not service.stored()
     (line,) = map(json.loads, logged.splitlines())
     assert response.status_code == line.pop("status")
     assert isinstance(line.pop("duration_ms"), float)
     assert line.pop("timestamp")
+    assert 32 == len(line.pop("trace_id"))  # a new one: the caller named none
     assert all(value in LOGGED[name] for name, value in line.items())
 
 

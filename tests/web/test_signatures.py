@@ -181,10 +181,11 @@ def test_all_three_headers_are_needed(service: Service, missing: str) -> None:
 
 
 def test_without_secrets_nobody_signs(client: Redis) -> None:
-    """Headers alone are no right."""
+    """Headers alone are no right, not even to have the body read."""
     service = serve(client, webhook_secrets=())
 
     assert "unauthorized" == slug(post(service))
+    assert "unauthorized" == slug(post(service, Content_Type="text/plain"))
 
 
 def test_the_webhook_id_names_an_event_that_has_no_name(service: Service) -> None:

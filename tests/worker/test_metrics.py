@@ -140,9 +140,10 @@ def test_the_port_shows_metrics_and_life(journal: Journal, port: int) -> None:
 
 
 def test_a_client_that_says_nothing_keeps_nobody_waiting(port: int) -> None:
-    """It has a thread of its own, for a few seconds."""
-    with socket.create_connection(("127.0.0.1", port)):
+    """It has a thread of its own, for two seconds."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
         assert get(port, "/livez")
+        assert b"" == silent.recv(1)
 
 
 def test_a_port_in_use_ends_the_process(metrics: Metrics, port: int) -> None:

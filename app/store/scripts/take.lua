@@ -125,10 +125,11 @@ local function at_bucket(gate)
   local depth_ms = arg.burst * 1000 / arg.rate_per_second
   gate.slow_until = gate_instant(gate, 'slow_until', SLOW_MS)
   local cost_ms = 1000 / rate_of(gate)
-  local tat = math.max(now, gate_instant(gate, 'tat', MAX_DELAY_MS + depth_ms)) + cost_ms
-  local wait_ms = tat - now - math.max(depth_ms, cost_ms)
+  -- Counted from now: beside an instant its fractions are rounded, and one call might never fit.
+  local ahead_ms = math.max(0, gate_instant(gate, 'tat', MAX_DELAY_MS + depth_ms) - now) + cost_ms
+  local wait_ms = ahead_ms - math.max(depth_ms, cost_ms)
   if wait_ms > 0 then return wait('shut', wait_ms) end
-  redis.call('HSET', GATE, 'tat', string.format('%.3f', tat))
+  redis.call('HSET', GATE, 'tat', string.format('%.3f', now + ahead_ms))
 end
 
 -- What the gate answers instead of a grant; nil: go.
