@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from app.chats.errors import NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, Wait
-from app.chats.outcome import Outcome
+from app.chats.outcome import FailureCode, Outcome
 from tests.operate.operator import NAME, Operator
 from tests.store.bench import HOUR_MS
 from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created
@@ -376,6 +377,16 @@ def test_all_failed_events_of_a_code_are_tried_again(operator: Operator) -> None
     assert [operator.document("e1"), operator.document("e2")] == json.loads(result.stdout)
     assert result.stderr.startswith("passed over: an attempt for uncertain")
     assert "failed" == operator.document("expired")["status"]
+
+
+def test_what_fails_for_another_reason_meanwhile_is_not_tried_again(operator: Operator) -> None:
+    """Its code was read, and then it was redriven and refused by somebody else's deed."""
+    operator.fail("e1")
+
+    with pytest.raises(NothingDone, match="e1 failed for another reason"):
+        operator.operations.redrive("e1", by=NAME, code=FailureCode.EXPIRED)
+
+    assert "failed" == operator.document()["status"]
 
 
 def test_where_nothing_failed_so_nothing_is_done(operator: Operator) -> None:

@@ -48,6 +48,18 @@ def test_a_pause_that_no_clock_of_ours_meant_is_not_believed(operator: Operator)
     assert operator.json("status")["paused_seconds"] <= 120
 
 
+def test_the_first_in_line_tells_for_how_long_it_has_waited(operator: Operator) -> None:
+    """Since it was accepted; and not for less than nothing, whatever a clock was set to."""
+    operator.bench.accept("e1")
+
+    waited = []
+    for accepted_ms in (operator.bench.now_ms() - HOUR_MS, operator.bench.now_ms() + HOUR_MS):
+        operator.bench.set_fields(accepted=accepted_ms)
+        waited.append(operator.json("status")["oldest_waiting_seconds"])
+
+    assert [3600, 0] == [round(seconds, -1) for seconds in waited]
+
+
 def test_an_event_waits_since_it_was_tried_again(operator: Operator) -> None:
     """An old event that was redriven just now has not waited for as long as it is old."""
     operator.fail("e1")
