@@ -216,7 +216,7 @@ def preview(
 def _value(field: FieldInfo, text: str | None, others: dict[str, Any]) -> Any:
     """One setting by itself. Raises LookupError where it is not set, and has no default."""
     if text is not None:
-        kind = Annotated.__class_getitem__((field.annotation, *field.metadata))  # type: ignore[attr-defined]
+        kind = Annotated[(field.annotation, *field.metadata)]  # type: ignore[name-defined]
         return TypeAdapter(kind).validate_python(text)
     if field.is_required():
         raise LookupError

@@ -17,14 +17,18 @@ def become(parent_pid: int, command: list[str]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         sys.exit("the parent ended before its child could be tied to it")
-    _undo_what_python_ignores()
+    _undo_what_is_ignored()
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
 
 
-def _undo_what_python_ignores() -> None:
-    """Give the program default signals: Python ignores these, and exec passes that on."""
+def _undo_what_is_ignored() -> None:
+    """Give the program default signals: what is ignored here, exec passes on.
+
+    Python ignores the first two, and a shell that starts us in the background ignores SIGINT.
+    """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,17 @@ from tests.stack.valkey import Valkey
 from tests.web.service import Service, serve
 
 
-@pytest.fixture(scope="package")
-def running_service(valkey: Valkey) -> Iterator[Service]:
-    """One application for all tests here."""
+@pytest.fixture(scope="session")
+def json_lines() -> None:
+    """Logs as JSON, from now on: loggers keep what they were configured with at their first line,
+    and after a second time ``capture_logs`` would not hear them.
+    """
     configure("INFO")
+
+
+@pytest.fixture(scope="package")
+def running_service(valkey: Valkey, json_lines: None) -> Iterator[Service]:
+    """One application for all tests here."""
     with connect(valkey.url) as client:
         yield serve(client)
 

@@ -26,6 +26,6 @@ def open_spool() -> Iterator[OpenSpool]:
 
 def close(spool: Spool) -> None:
     """Close its files, as the end of its process does."""
-    for file in {spool._own, *(kept.file for kept in spool._kept)}:
+    for file in {spool._own, *spool._staying, *(kept.file for kept in spool._kept)}:
         if file is not None:
             file._handle.close()
