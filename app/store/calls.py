@@ -79,7 +79,8 @@ class CallStore:
     def take(self, token: str) -> Reply:
         """Ask for the next call under ``token``; the same token gets the same grant.
 
-        I1: a grant is returned only where ``calling(attempt)`` is stored and acknowledged.
+        I1: a grant is returned only where ``calling(attempt)`` is stored and acknowledged. Raises
+        ``StoreUnavailable`` where one may stand, or may yet come to stand: ``release`` ends that.
         """
         lost, expired, kind, *rest = self._scripts.run(
             "take",
@@ -91,6 +92,7 @@ class CallStore:
                 "expired": write_failure(EXPIRED),
                 "lost": write_failure(LOST),
             },
+            again=False,
         )
         return Reply(_read_taken(token, kind, rest), lost, expired)
 

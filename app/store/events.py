@@ -2,18 +2,16 @@
 
 import json
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
-from redis.exceptions import RedisError
 
-from app.chats.errors import BacklogFull, EventIdReused, EventTooOld, StoreUnavailable
+from app.chats.errors import BacklogFull, EventIdReused, EventTooOld
 from app.chats.event import EPOCH, OpenChatEvent
 from app.chats.record import Record
-from app.store.connections import answering_within
 from app.store.keys import Keys
 from app.store.records import as_fields, read_record
-from app.store.scripts import ANSWER_SECONDS, Scripts
+from app.store.scripts import Scripts
 
 
 class EventStore:
@@ -28,7 +26,6 @@ class EventStore:
         max_backlog: int,
         min_replicas_acked: int = 0,
     ) -> None:
-        self._client = client
         self._keys = keys
         self._scripts = Scripts(client, keys, min_replicas_acked=min_replicas_acked)
         self._record_ttl_ms = record_ttl_seconds * 1000
@@ -56,12 +53,7 @@ class EventStore:
 
     def find(self, event_id: str) -> Record | None:
         """Return the record of ``event_id``, if there is one. Raises ``StoreUnavailable``."""
-        try:
-            with answering_within(ANSWER_SECONDS):
-                reply = self._client.hgetall(self._keys.event(event_id))
-        except RedisError as error:
-            raise StoreUnavailable(f"look-up: {error}") from error
-        fields = cast("dict[str, str]", reply)
+        fields = self._scripts.read(self._keys.event(event_id))
         return read_record(event_id, fields) if fields else None
 
     def chats_of_user(self, user_id: str, *, limit: int) -> list[Record]:

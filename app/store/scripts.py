@@ -32,6 +32,8 @@ class Scripts:
     """The scripts over one client and prefix.
 
     Every script may be run again with the same arguments: the second run finds what the first did.
+    But a first run may also come late, after the second one was answered. ``take`` alone minds: it
+    would then grant what was not granted before, to nobody.
     """
 
     def __init__(self, client: Redis, keys: Keys, *, min_replicas_acked: int = 0) -> None:
@@ -44,30 +46,48 @@ class Scripts:
         """Whether replicas must confirm what is written."""
         return self._min_replicas_acked > 0
 
-    def run(self, name: str, arg: dict[str, Any], *, acknowledge: bool = True) -> Any:
-        """Run a script; once more where the connection was lost, or led to the wrong server.
+    def run(
+        self, name: str, arg: dict[str, Any], *, acknowledge: bool = True, again: bool = True
+    ) -> Any:
+        """Run a script; ``again`` where the connection was lost, or led to the wrong server.
 
         Raises ``StoreUnavailable`` where Redis did not answer or refused: the script may have run.
         Raises ``NotAcknowledged`` where it ran, and fewer than ``min_replicas_acked`` confirmed it.
         """
         arguments = (1, self._keys.tag, json.dumps(arg, separators=(",", ":"), ensure_ascii=False))
+        return self._ask(
+            name, lambda: self._evaluate(name, arguments, acknowledge=acknowledge), again=again
+        )
+
+    def read(self, key: str) -> dict[str, str]:
+        """Return a hash, empty where there is none. Raises ``StoreUnavailable``."""
+        fields: dict[str, str] = self._ask("look-up", lambda: self._client.hgetall(key), again=True)
+        return fields
+
+    def _ask(self, what: str, send: Callable[[], Any], *, again: bool) -> Any:
         try:
             with answering_within(ANSWER_SECONDS):
-                return self._evaluate_again(name, arguments, acknowledge=acknowledge)
+                return self._send_twice(send) if again else self._send_once(send)
         except RedisError as error:
-            raise StoreUnavailable(f"{name}: {error}") from error
+            raise StoreUnavailable(f"{what}: {error}") from error
 
-    def _evaluate_again(self, name: str, arguments: tuple[Any, ...], *, acknowledge: bool) -> Any:
+    def _send_twice(self, send: Callable[[], Any]) -> Any:
         began = time.monotonic()
         try:
-            return self._evaluate(name, arguments, acknowledge=acknowledge)
+            return self._send_once(send)
         except RedisError as error:
-            if not leads_elsewhere(error):
+            took = time.monotonic() - began
+            if not leads_elsewhere(error) or took > MAX_SECONDS_BEFORE_RETRY:
                 raise
-            look_again(self._client)
-            if time.monotonic() - began > MAX_SECONDS_BEFORE_RETRY:
-                raise
-        return self._evaluate(name, arguments, acknowledge=acknowledge)
+        return self._send_once(send)
+
+    def _send_once(self, send: Callable[[], Any]) -> Any:
+        try:
+            return send()
+        except RedisError as error:
+            if leads_elsewhere(error):
+                look_again(self._client)
+            raise
 
     def _evaluate(self, name: str, arguments: tuple[Any, ...], *, acknowledge: bool) -> Any:
         text, digest = _load(name)

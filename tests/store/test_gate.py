@@ -457,6 +457,18 @@ def test_after_a_pause_there_is_no_second_burst(bench: Bench) -> None:
     assert isinstance(bench.take(worker), Wait)
 
 
+def test_without_a_pause_the_bucket_stays_empty(bench: Bench) -> None:
+    """A 429 that asks for no pause gives none of the burst back."""
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=2))
+    fill(bench)
+    grants = bench.grant(worker), bench.grant(worker)
+
+    for grant in grants:
+        worker.settle(grant, Throttled(0))
+
+    assert isinstance(bench.take(worker), Wait)
+
+
 # The rate
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.chats.event import OnUnknown
-from app.chats.grant import Grant, Wait, new_token
+from app.chats.grant import Grant, Probe, Wait, new_token
 from app.chats.record import Status
 from tests.store.bench import HOUR_MS, THRESHOLD, Bench
 from tests.store.outcomes import CREATED, OUTCOMES
@@ -170,6 +170,30 @@ def test_a_release_lets_the_next_trial_begin(bench: Bench) -> None:
 
     assert isinstance(bench.take(), Grant)
     assert bench.gate()["state"] == "half_open"
+
+
+def test_a_release_frees_the_probe_of_the_base_url(new_bench: Bench) -> None:
+    """The probe was never heard of: the next worker makes it, long before the lease ends."""
+    token = new_token()
+    assert new_bench.worker().take(token).taken == Probe(token)
+
+    new_bench.worker().release(token)
+
+    assert isinstance(new_bench.take(), Probe)
+
+
+def test_a_release_frees_the_probe_of_the_breaker(bench: Bench) -> None:
+    """As above, and another's lease is left alone."""
+    bench.accept()
+    bench.set_gate(state="open", open_until=1)
+    token = new_token()
+    assert bench.worker().take(token).taken == Probe(token)
+
+    bench.worker().release(new_token())
+    assert isinstance(bench.take(), Wait)
+    bench.worker().release(token)
+
+    assert isinstance(bench.take(), Probe)
 
 
 def test_an_acceptance_by_a_clock_ahead_delays_no_released_event(bench: Bench) -> None:

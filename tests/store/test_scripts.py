@@ -4,6 +4,7 @@ to have run where Redis did not say so.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.stack.processes import wait_until
 from tests.stack.valkey import Valkey
 from tests.store.bench import Bench, event_of
 from tests.store.outcomes import CREATED
+from tests.system.redis_line import RedisLine
 
 
 @pytest.fixture
@@ -89,7 +91,57 @@ def test_a_connection_that_was_closed_is_replaced(bench: Bench) -> None:
     bench.accept()
     bench.client.client_kill_filter(_type="normal", skipme=False)
 
-    assert bench.grant().event_id == "e1"
+    assert bench.record().event_id == "e1"
+
+
+@pytest.fixture
+def line(valkey: Valkey) -> Iterator[RedisLine]:
+    """A line to Redis that loses what the test says."""
+    with RedisLine(valkey.port) as line:
+        yield line
+
+
+class FirstOnly(Random):
+    """Loses the first thing that is said, and nothing after it."""
+
+    has_lost = False
+
+    def random(self) -> float:
+        """Below every share at first, above all of them then."""
+        has_lost, self.has_lost = self.has_lost, True
+        return float(has_lost)
+
+
+@pytest.fixture
+def lossy(line: RedisLine) -> Iterator[Bench]:
+    """The relay on a connection that is reset at its next command."""
+    with connect(line.url) as client:
+        client.ping()
+        line.lose(FirstOnly(), 0.5, resets=True)
+        yield Bench(client, Keys("relay"))
+
+
+@pytest.mark.parametrize("name", sorted(STEPS.keys() - {"take", "listen"}))
+def test_a_lost_command_is_said_again(
+    bench: Bench, line: RedisLine, name: str, request: pytest.FixtureRequest
+) -> None:
+    """A fail-over, or a connection that something in between let go of, costs a caller nothing."""
+    grant = bench.granted()
+
+    STEPS[name](request.getfixturevalue("lossy"), grant)
+
+    assert 1 == line.losses
+
+
+def test_a_lost_take_is_not_said_again(bench: Bench, line: RedisLine, lossy: Bench) -> None:
+    """The lost one may still arrive, and grant what the second one was refused, to nobody."""
+    bench.accept()
+
+    with pytest.raises(StoreUnavailable):
+        lossy.take()
+
+    assert 1 == line.losses
+    assert "accepted" == bench.record().status
 
 
 def test_two_relays_do_not_see_each_other(bench: Bench) -> None:

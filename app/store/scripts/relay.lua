@@ -6,7 +6,7 @@
 --   {relay}:due               zset: every `accepted` event, by the instant at which it may be called
 --   {relay}:calling           zset: every `calling` event, by the instant at which its call must be over
 --   {relay}:held              zset: every `unknown` event, by since when
---   {relay}:failed            zset: failed events by when, trimmed to the deduplication window
+--   {relay}:failed            zset: failed events by when, as long as their records are kept
 --   {relay}:bell              list: rings for idle workers
 --   {relay}:taken:<token>     string: the event id of a grant, empty once it was settled or released; and that
 --                             of an operator's command, once it was carried out
@@ -141,14 +141,7 @@ local function finish(id, record, status, changes)
   redis.call('PUBLISH', SETTLED, id)
 end
 
-local function fail(id, record, failure, changes)
-  changes.failure = failure
-  finish(id, record, 'failed', changes)
-  redis.call('ZADD', FAILED, now, id)
-  redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', now - tonumber(record.ttl))
-end
-
--- A failed event's record ends by itself; its entry goes here, oldest first, or with the next failure.
+-- A failed event's record ends by itself; its entry goes here, oldest first.
 local MAX_FORGOTTEN = 1000
 
 local function forget_ended()
@@ -156,6 +149,13 @@ local function forget_ended()
     if redis.call('EXISTS', event_key(id)) == 1 then return end
     redis.call('ZREM', FAILED, id)
   end
+end
+
+local function fail(id, record, failure, changes)
+  changes.failure = failure
+  finish(id, record, 'failed', changes)
+  redis.call('ZADD', FAILED, now, id)
+  forget_ended()
 end
 
 -- → opened. `changes` has chat_id and chat. I5: only a record without a chat may come here.

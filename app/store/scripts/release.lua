@@ -9,6 +9,11 @@ redis.call('DEL', taken)
 redis.call('SET', taken, '', 'PX', TOMBSTONE_MS)   -- a delayed `take` gets nothing
 feed_back(arg.token, 'neutral')
 
+-- A probe under this token is not made either: the next worker makes it, and waits for no lease to end.
+for field, holder in pairs(as_table(redis.call('HGETALL', GATE))) do
+  if holder == arg.token then redis.call('HDEL', GATE, field, (field:gsub('^probe:', 'probe_until:'))) end
+end
+
 local record = id and id ~= '' and read(id)
 if not record or not is_readable(record) or record.token ~= arg.token then return 'ignored' end
 -- Due at once and, by the instant at which it was accepted, ahead of what came later.

@@ -69,7 +69,8 @@ local function throttled(record)
   local pause_until = now + math.min(arg.delay_ms, MAX_DELAY_MS)
   pause_until = math.max(pause_until, instant(gate.pause_until, MAX_DELAY_MS))
   local empty_ms = (arg.burst - 1) * 1000 / arg.rate_per_second
-  redis.call('HSET', GATE, 'pause_until', pause_until, 'tat', string.format('%.3f', pause_until + empty_ms))
+  local tat = math.max(pause_until + empty_ms, instant(gate.tat, MAX_DELAY_MS + empty_ms))
+  redis.call('HSET', GATE, 'pause_until', pause_until, 'tat', string.format('%.3f', tat))
   return back(record)
 end
 
