@@ -2,7 +2,7 @@
 
 import os
 
-from app import bootstrap
+from app.bootstrap.web import web
 from config.settings import WebSettings, load_or_exit
 
-application = bootstrap.web(load_or_exit(WebSettings, os.environ))
+application = web(load_or_exit(WebSettings, os.environ))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app import bootstrap
+from app.bootstrap.operate import desk
 from app.operate.commands import cli
 from tests.scraped import METRICS
 
@@ -74,8 +74,8 @@ def test_a_command_of_the_guide_can_be_pasted(
     """It may find nothing to do; it is never wrong usage."""
     (tmp_path / "worker.log").touch()
     monkeypatch.chdir(tmp_path)
-    desk = bootstrap.desk({"REDIS_URL": redis_url})
+    built = desk({"REDIS_URL": redis_url})
 
-    result = CliRunner().invoke(cli, shlex.split(command), obj=desk)
+    result = CliRunner().invoke(cli, shlex.split(command), obj=built)
 
     assert WRONG_USAGE != result.exit_code or "cannot start" in result.output, result.output

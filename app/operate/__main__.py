@@ -2,8 +2,8 @@
 
 import os
 
-from app import bootstrap
+from app.bootstrap.operate import desk
 from app.operate.commands import cli
 
 if __name__ == "__main__":
-    cli(prog_name="python -m app.operate", obj=bootstrap.desk(os.environ))
+    cli(prog_name="python -m app.operate", obj=desk(os.environ))

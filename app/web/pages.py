@@ -6,6 +6,7 @@ They need nothing else, neither scripts nor files nor a network, and tell the br
 import base64
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +64,24 @@ def _is_always(response: dict[str, Any]) -> bool:
     return bool(examples) and set(examples) <= set(ALWAYS)
 
 
-API_PAGE = _render(
-    (HERE / "api_page.html").read_text(),
-    api=DOCUMENT,
-    problems=PROBLEMS.values(),
-    words=Words(DOCUMENT),
-    paragraphs=paragraphs,
-    line=line,
-    who=_who,
-    always=ALWAYS,
-    is_always=_is_always,
-)
+@cache
+def _api_page() -> bytes:
+    return _render(
+        (HERE / "api_page.html").read_text(),
+        api=DOCUMENT,
+        problems=PROBLEMS.values(),
+        words=Words(DOCUMENT),
+        paragraphs=paragraphs,
+        line=line,
+        who=_who,
+        always=ALWAYS,
+        is_always=_is_always,
+    )
 
 
 def api_page() -> Response:
     """Describe the API to people: the OpenAPI document as a page."""
-    return _page(API_PAGE)
+    return _page(_api_page())
 
 
 def problem_page(slug: str) -> Response:

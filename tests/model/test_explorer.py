@@ -118,15 +118,17 @@ GUARDS = [
     "bounds",
     [
         Specification(turns=3),
-        Specification(turns=3, consents=True),
         Specification(turns=2, operations=2),
-        Specification(turns=2, operations=2, consents=True),
+        Specification(turns=2, operations=1, consents=True),
         Specification(turns=2, losses=1),
     ],
-    ids=["hold", "recreate", "hold-operated", "recreate-operated", "losing"],
+    ids=["hold", "operated", "recreate", "losing"],
 )
 def test_no_interleaving_breaks_a_promise(bounds: Specification) -> None:
-    """Three workers, crashes, lost replies, late answers; operators; a Redis that loses writes."""
+    """Three workers, crashes, lost replies, late answers; operators; a Redis that loses writes.
+
+    ``make prove`` explores wider bounds.
+    """
     assert Explorer(bounds).first_broken() is None
 
 
