@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from app.store.connect import connect_blocking
+from app.store.connect import connect, connect_blocking
 from app.store.keys import Keys
 from app.store.notices import LOOK_SECONDS, Notices
 from tests.stack.processes import wait_until
@@ -20,9 +20,23 @@ KEYS = Keys("notices")
 
 
 @pytest.fixture(scope="module")
-def line(valkey: Valkey) -> Iterator[RedisLine]:
+def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A server to which nobody else listens: a test hangs up on all who do."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def client(own_valkey: Valkey) -> Iterator[Redis]:
+    """Whoever settles events."""
+    with connect(own_valkey.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def line(own_valkey: Valkey) -> Iterator[RedisLine]:
     """The subscriber's line to Redis."""
-    with RedisLine(valkey.port) as line:
+    with RedisLine(own_valkey.port) as line:
         yield line
 
 
