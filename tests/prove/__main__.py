@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
-from tests.prove import clocks, crashes, ha, outages, rate, redis_faults
+from tests.prove import clocks, crashes, ha, model, outages, rate, redis_faults
 from tests.prove.table import Proof, Row, render
 
-MODULES = (outages, rate, redis_faults, ha, clocks, crashes)
+MODULES = (outages, rate, redis_faults, ha, clocks, crashes, model)
 
 
 def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:
@@ -53,24 +53,19 @@ def _run(proof: Proof, seed: int) -> Row:
         row = _broken(proof, error)
     if not row.faults:
         shutil.rmtree(directory, ignore_errors=True)
-    verdict = f"FAULT, see {directory}" if row.faults else "good"
-    _say(f" {verdict} ({time.monotonic() - began:.0f} s)")
+    _say(f" {_verdict(row, directory)} ({time.monotonic() - began:.0f} s)")
     return row
+
+
+def _verdict(row: Row, directory: Path) -> str:
+    if row.faults:
+        return f"FAULT, see {directory}"
+    return "good" if row.times else row.note
 
 
 def _broken(proof: Proof, error: Exception) -> Row:
     fault = f"the proof could not be completed: {type(error).__name__}: {error}"
-    return Row(
-        name=proof.name,
-        times=0,
-        accepted=0,
-        opened=0,
-        failed=0,
-        unknown=0,
-        created_twice=0,
-        lost=0,
-        faults=(fault,),
-    )
+    return Row(name=proof.name, times=0, faults=(fault,))
 
 
 def _say(text: str, end: str = "\n") -> None:

@@ -11,17 +11,18 @@ class Row:
     """What one proof found: every event is accounted for, and `faults` says what broke a promise.
 
     `faults` are sentences of the oracle, and none is good. `recovery_seconds` is from the end of
-    the trouble until everything was settled, and None where that is not meant.
+    the trouble until everything was settled, and None where that is not meant. `times` is 0 where
+    nothing could be broken, for want of what `note` says: that is no proof.
     """
 
     name: str
     times: int
-    accepted: int
-    opened: int
-    failed: int
-    unknown: int
-    created_twice: int
-    lost: int
+    accepted: int = 0
+    opened: int = 0
+    failed: int = 0
+    unknown: int = 0
+    created_twice: int = 0
+    lost: int = 0
     recovery_seconds: float | None = None
     faults: tuple[str, ...] = ()
     note: str = ""

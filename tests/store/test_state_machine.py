@@ -241,11 +241,16 @@ class Workers(RuleBasedStateMachine):
             self.released.add(token)
 
 
-def test_every_interleaving_keeps_the_invariants(client: Redis) -> None:
-    """I1 to I5, whatever is lost, late or repeated."""
+def try_interleavings(client: Redis, examples: settings) -> None:
+    """Raise for the first one that breaks an invariant, with its steps."""
 
     class OverOneRedis(Workers):
         def __init__(self) -> None:
             super().__init__(client)
 
-    run_state_machine_as_test(OverOneRedis, settings=EXAMPLES)
+    run_state_machine_as_test(OverOneRedis, settings=examples)
+
+
+def test_every_interleaving_keeps_the_invariants(client: Redis) -> None:
+    """I1 to I5, whatever is lost, late or repeated. ``make prove`` tries many more."""
+    try_interleavings(client, EXAMPLES)

@@ -10,13 +10,13 @@ def test_a_trace_goes_through(relay: Deployment, worker: Process) -> None:
     """The caller's; the lines of the request and of the call are joined by it, and by the event."""
     caller = Trace.after(None)
 
-    relay.caller.post({"event_id": "e1", "user_id": "u1"}, traceparent=caller.traceparent)
-    relay.caller.wait_for("e1", "opened")
+    relay.caller.post({"event_id": "traced", "user_id": "u1"}, traceparent=caller.traceparent)
+    relay.caller.wait_for("traced", "opened")
 
     (call,) = relay.calls_of("u1")
     sent = Trace.after(call.headers["traceparent"])
     assert (caller.trace_id, True) == (sent.trace_id, sent.parent_id != caller.span_id)
-    joined = {"event_id": "e1", "trace_id": caller.trace_id}
+    joined = {"event_id": "traced", "trace_id": caller.trace_id}
     assert relay.processes[0].wait_for_line("request", method="POST", **joined)
     assert worker.wait_for_line("call", outcome="created", **joined)
 
@@ -25,12 +25,12 @@ def test_each_attempt_is_a_step_of_its_own(relay: Deployment, worker: Process) -
     """Of the same trace, which the relay begins where the caller names none."""
     relay.channel_io.plan(Behaviour.THROTTLED, user_id="u2", retry_after="1")
 
-    relay.caller.post({"event_id": "e2", "user_id": "u2"})
-    relay.caller.wait_for("e2", "opened")
+    relay.caller.post({"event_id": "traced-twice", "user_id": "u2"})
+    relay.caller.wait_for("traced-twice", "opened")
 
     steps = [Trace.after(call.headers["traceparent"]) for call in relay.calls_of("u2")]
     assert (2, 1) == (len({step.parent_id for step in steps}), len({s.trace_id for s in steps}))
-    line = relay.processes[0].wait_for_line("request", event_id="e2", status=202)
+    line = relay.processes[0].wait_for_line("request", event_id="traced-twice", status=202)
     assert {line["trace_id"]} == {step.trace_id for step in steps}
 
 
