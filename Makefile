@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 UV_VERSION = 0.13.9
 
+# One more than there are cores: many tests wait for processes.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -34,7 +37,7 @@ run: $(INSTALLED)
 	@exec $(BIN)/python -m tests.stack
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 prove: $(INSTALLED)
 	@$(BIN)/python -m tests.prove $(ARGS)

@@ -8,6 +8,20 @@ from redis import Redis
 from app.store.connect import connect
 from tests.stack.valkey import Valkey
 
+# Each file is one process's work: begun last, these would leave the other cores idle at the end.
+LONGEST_FIRST = (
+    *("test_connect", "test_slow_clients", "test_wait_and_metrics", "test_audit_at_start"),
+    *("test_scripts", "test_schemathesis", "test_run", "test_processes", "test_stopping_workers"),
+    *("test_channel_io_away", "test_killed_workers", "test_spool_unusable", "test_start_up"),
+    *("test_explorer", "test_api_page", "test_redis_away", "test_state_machine", "test_replay"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
