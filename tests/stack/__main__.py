@@ -45,6 +45,7 @@ The relay is at {url}. Try:
   curl {url}/livez
   curl {url}/readyz
   curl {url}/problems/event-id-reused
+  {operate} status
 
 Logs: tail -f {logs}
 Ctrl-C stops everything.
@@ -129,7 +130,14 @@ def _greet(
     if any(environ[name] != tokens for name, tokens in TOKENS.items()):
         submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
     logs = " ".join(_short(process.log) for process in processes)
-    _say(GUIDE.format(url=url, submit=submit, read=read, logs=logs, **ids))
+    operate = _operate(environ["REDIS_URL"])
+    _say(GUIDE.format(url=url, submit=submit, read=read, operate=operate, logs=logs, **ids))
+
+
+def _operate(redis_url: str) -> str:
+    """The operator's command as one pastes it; an address that the shell has is not shown."""
+    command = f"{_short(Path(sys.executable))} -m app.operate"
+    return command if os.environ.get("REDIS_URL") else f"REDIS_URL={redis_url} {command}"
 
 
 def _short(path: Path) -> str:

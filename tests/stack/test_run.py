@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,7 @@ def test_it_shows_a_chat_and_how_to_get_one(stack: Stack) -> None:
     lines = stack.output.replace("\\\n", "").splitlines()
 
     answers = [run_curl(line) for line in lines if line.startswith("  curl")]
+    (operate,) = (line for line in lines if line.endswith("-m app.operate status"))
 
     assert ("opened", True) == (sample["status"], sample["created"])
     posted, of_event, of_user, of_chat, live, ready, problem = answers
@@ -125,6 +127,8 @@ def test_it_shows_a_chat_and_how_to_get_one(stack: Stack) -> None:
     assert sample == of_event.json() == of_chat.json()
     assert sample in of_user.json()["chats"]
     assert [200, 200, 200] == [answer.status_code for answer in (live, ready, problem)]
+    status = subprocess.run(["/bin/sh", "-c", operate], cwd=ROOT, capture_output=True, check=True)
+    assert b"held" in status.stdout
 
 
 def test_a_taken_port_is_told(stack: Stack, tmp_path: Path) -> None:
