@@ -1,9 +1,12 @@
 # One image, two commands: web as it is, the worker by `python -m app.worker` instead.
+# --build-arg TRACING=1 adds what OTEL_EXPORTER_OTLP_ENDPOINT needs.
 
 FROM python:3.13-slim AS build
-COPY requirements.txt .
+ARG TRACING=
+COPY requirements.txt requirements-tracing.txt ./
 RUN python3 -m venv --without-pip /venv \
-    && python3 -m pip --python /venv/bin/python3 install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt
+    && python3 -m pip --python /venv/bin/python3 install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt \
+       ${TRACING:+-r requirements-tracing.txt}
 
 FROM python:3.13-slim
 ENV PATH=/venv/bin:$PATH \

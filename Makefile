@@ -55,6 +55,7 @@ lock:
 	@$(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip install --quiet uv==$(UV_VERSION)
 	@$(LOCK) --upgrade --output-file requirements.txt requirements.in
+	@$(LOCK) --upgrade --output-file requirements-tracing.txt requirements-tracing.in
 	@$(LOCK) --upgrade --output-file requirements-dev.txt requirements-dev.in
 
 clean:

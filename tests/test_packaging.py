@@ -13,7 +13,7 @@ import pytest
 from app.healthcheck import is_live, port_to_ask
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ["requirements.txt", "requirements-dev.txt"]
+LOCKS = ["requirements.txt", "requirements-tracing.txt", "requirements-dev.txt"]
 
 
 def pins(lock: str) -> dict[str, str]:
@@ -38,9 +38,23 @@ def test_locks_name_no_place(lock: str) -> None:
     assert not re.search(r"://|^-|file:|/home|/root", (ROOT / lock).read_text(), re.MULTILINE)
 
 
-def test_tests_run_on_what_is_deployed() -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_tests_run_on_what_is_deployed(lock: str) -> None:
     """The development lock has every requirement of the run time at the same pin."""
-    assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
+    assert pins(lock).items() <= pins("requirements-dev.txt").items()
+
+
+def test_what_is_optional_is_not_installed_otherwise() -> None:
+    """It has a lock of its own, which can be installed beside the run time's, and is in no image
+    that does not ask for it.
+    """
+    both = pins("requirements.txt").keys() & pins("requirements-tracing.txt").keys()
+
+    assert "requests" in both
+    assert [] == [name for name in pins("requirements.txt") if "opentelemetry" in name]
+    image = (ROOT / "Dockerfile").read_text()
+    assert "ARG TRACING=\n" in image
+    assert "${TRACING:+-r requirements-tracing.txt}" in image
 
 
 def test_wanted_libraries_are_locked() -> None:
