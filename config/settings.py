@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -37,7 +38,10 @@ from config.values import (
 )
 
 EXIT_SETTINGS_INVALID = 2
+# Only looked for here; app/tracing.py imports it.
+EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 TOKENS_SENTENCE = "name:token,name:token with a name for each caller"
+PLAIN_URL_SENTENCE = "an absolute http or https URL without user, query or fragment"
 HEADER_SENTENCE = "1 to 512 printable ASCII characters without spaces"
 
 
@@ -99,7 +103,23 @@ class OperatorSettings(Settings):
     """What the operator's command line reads: where Redis is, and nothing secret besides."""
 
 
-class WebSettings(Settings):
+class ProcessSettings(Settings):
+    """What web and worker read besides, and the operator's command line does not."""
+
+    otel_exporter_otlp_endpoint: ApiUrl | None = Field(None, description=PLAIN_URL_SENTENCE)
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _can_be_exported_to(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not _is_installed(EXPORTER):
+            raise refuse(
+                "needs what is not installed: "
+                "pip install --require-hashes -r requirements-tracing.txt"
+            )
+        return endpoint
+
+
+class WebSettings(ProcessSettings):
     """What the web process reads; never Channel.io's keys."""
 
     port: int = _whole(8000, 1, 65_535)
@@ -123,12 +143,11 @@ class WebSettings(Settings):
         return tokens
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(ProcessSettings):
     """What the worker reads."""
 
     channel_api_url: ApiUrl = Field(
-        "https://api.channel.io/open/v4",
-        description="an absolute http or https URL without user, query or fragment",
+        "https://api.channel.io/open/v4", description=PLAIN_URL_SENTENCE
     )
     channel_api_version: HeaderText | None = Field(None, description=HEADER_SENTENCE)
     channel_access_key: HeaderSecret = Field(description=HEADER_SENTENCE)
@@ -221,6 +240,13 @@ def _value(field: FieldInfo, text: str | None, others: dict[str, Any]) -> Any:
     if field.is_required():
         raise LookupError
     return field.get_default(call_default_factory=True, validated_data=others)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is a part of
+        return False
 
 
 def _shown(value: Any) -> str | int | float | None:

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 # These put the parts together, and see everyone.
 SEE_ALL = {
     *("app.bootstrap.redis", "app.bootstrap.web", "app.bootstrap.worker", "app.bootstrap.operate"),
+    "app.bootstrap.tracing",
     *("app.wsgi", "app.worker.__main__", "app.operate.__main__"),
 }
 
@@ -19,6 +20,7 @@ KNOWS = {
     "app.channel": {"app.chats"},
     "app.store": {"app.chats"},
     "app.operate": {"app.chats"},
+    "app.tracing": {"app.chats"},
 }
 
 # Who may know a library that is somebody's business.
@@ -29,6 +31,7 @@ HOMES: dict[str, set[str]] = {
     "requests": {"app.channel"},
     "urllib3": {"app.channel"},
     "redis": {"app.store"},
+    "opentelemetry": {"app.tracing"},
     "tests": set(),
 }
 

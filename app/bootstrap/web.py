@@ -4,6 +4,7 @@ import structlog
 from flask import Flask
 
 from app.bootstrap.redis import operations, refuse_unsafe
+from app.bootstrap.tracing import span_taker
 from app.store.audit import Auditor
 from app.store.connect import connect, connect_blocking
 from app.store.events import EventStore
@@ -43,6 +44,7 @@ def web(settings: WebSettings) -> Flask:
         waiting_room,
         Metrics(operations(Scripts(client, keys), settings)),
         allow_unsafe=settings.redis_allow_unsafe,
+        take_span=span_taker(settings.otel_exporter_otlp_endpoint, "web"),
     )
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from threading import Event
+from urllib.parse import urlsplit
 
 import structlog
 
 from app.bootstrap.redis import refuse_unsafe
+from app.bootstrap.tracing import span_taker
 from app.channel.client import ChannelClient
 from app.chats.event import OnUnknown
 from app.store.audit import Auditor
@@ -36,11 +38,16 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
         connect_timeout_seconds=settings.call_connect_timeout_seconds,
     )
     metrics = Metrics()
+    journal = Journal(
+        metrics,
+        take_span=span_taker(settings.otel_exporter_otlp_endpoint, "worker"),
+        server_address=urlsplit(settings.channel_api_url).hostname or "",
+    )
     loop = WorkLoop(
         calls,
         channel,
         spool,
-        Journal(metrics),
+        journal,
         deadline_seconds=settings.call_deadline_seconds,
         stopping=stopping,
     )

@@ -1,8 +1,10 @@
-"""The thread that joins what several systems log of one event: https://www.w3.org/TR/trace-context/"""
+"""The thread that joins what several systems know of one event: https://www.w3.org/TR/trace-context/"""
 
 import re
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 # Version 00 is exactly this; a later one may go on after the flags, and is understood so far.
 _TRACEPARENT = re.compile(
@@ -38,3 +40,28 @@ class Trace:
     def traceparent(self) -> str:
         """What names this step to the next one: the header's value."""
         return f"00-{self.trace_id}-{self.span_id}-{int(self.is_sampled):02x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A step that is over, for whoever draws traces; times are Unix time, in seconds.
+
+    ``kind`` says which side of a request we were on. ``attributes`` have the names of
+    https://opentelemetry.io/docs/specs/semconv/ or begin with ``relay.``; none tells of a person.
+    """
+
+    trace: Trace
+    name: str
+    kind: Literal["server", "client"]
+    began_at: float
+    ended_at: float
+    attributes: Mapping[str, str | int]
+    has_failed: bool
+
+
+# Takes a span that is over. It returns at once, and raises nothing.
+TakeSpan = Callable[[Span], None]
+
+
+def forget(_span: Span) -> None:
+    """Take a span that nobody wants."""

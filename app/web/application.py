@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.chats.errors import RelayError, StoreUnavailable
-from app.chats.trace import Trace
+from app.chats.trace import Span, TakeSpan, Trace, forget
 from app.web.callers import Callers, Right
 from app.web.events import Events, EventViews
 from app.web.health import Auditor, Readiness, livez
@@ -21,8 +21,13 @@ from app.web.waiting import WaitingRoom
 
 log = structlog.get_logger("relay.web")
 
-# Asked every few seconds by load balancers and probes: not worth a line each at the usual level.
+# Asked every few seconds by load balancers and probes: not worth a line each at the usual level,
+# nor a span.
 QUIET = {"/livez", "/readyz", "/metrics"}
+
+# Any other word that a client sends is not told: https://opentelemetry.io/docs/specs/semconv/http/
+METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+SERVER_ERRORS = range(500, 600)
 
 # Method, rule, what the caller must have (nothing: open to all), view.
 Route = tuple[str, str, Right | None, Callable[..., Response]]
@@ -36,6 +41,7 @@ def create_app(
     metrics: Metrics,
     *,
     allow_unsafe: bool = False,
+    take_span: TakeSpan = forget,
 ) -> Flask:
     """Build the application over its collaborators."""
     app = Flask("relay", static_folder=None)
@@ -61,7 +67,7 @@ def create_app(
 
     _authorize_requests(app, callers, {view.__name__: right for _, _, right, view in routes})
     _count_requests(app, metrics)
-    _log_requests(app)
+    _tell_of_requests(app, take_span)
     _answer_problems(app)
     return app
 
@@ -93,8 +99,8 @@ def _count_requests(app: Flask, metrics: Metrics) -> None:
     app.after_request(count)
 
 
-def _log_requests(app: Flask) -> None:
-    """One canonical line for each request."""
+def _tell_of_requests(app: Flask, take_span: TakeSpan) -> None:
+    """One canonical line for each request, and a span."""
 
     def begin() -> None:
         g.began = time.perf_counter()
@@ -102,21 +108,48 @@ def _log_requests(app: Flask) -> None:
 
     def finish(response: Response) -> Response:
         response.headers["Cache-Control"] = "no-store"
-        write = log.debug if request.path in QUIET else log.info
+        seconds = time.perf_counter() - g.began
+        is_quiet = request.path in QUIET
+        write = log.debug if is_quiet else log.info
         write(
             "request",
             method=request.method,
             route=request.url_rule.rule if request.url_rule else None,
             status=response.status_code,
             trace_id=g.trace.trace_id,
-            duration_ms=round((time.perf_counter() - g.began) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
             **{name: g.get(name) for name in ("event_id", "result", "problem") if name in g},
             **({"caller": g.caller.name} if "caller" in g else {}),
         )
+        if not is_quiet:
+            take_span(_span(response, seconds))
         return response
 
     app.before_request_funcs.setdefault(None, []).insert(0, begin)
     app.after_request(finish)
+
+
+def _span(response: Response, seconds: float) -> Span:
+    """The request that is being answered. Its address is left out: users are named in it."""
+    method = request.method if request.method in METHODS else "_OTHER"
+    route = request.url_rule.rule if request.url_rule else None
+    outcome = g.get("result") or g.get("problem")
+    now = time.time()
+    return Span(
+        g.trace,
+        f"{method} {route}" if route else "HTTP",
+        "server",
+        began_at=now - seconds,
+        ended_at=now,
+        attributes={
+            "http.request.method": method,
+            **({"http.route": route} if route else {}),
+            "http.response.status_code": response.status_code,
+            **({"relay.event_id": g.event_id} if "event_id" in g else {}),
+            **({"relay.outcome": outcome} if outcome else {}),
+        },
+        has_failed=response.status_code in SERVER_ERRORS,
+    )
 
 
 def _answer_problems(app: Flask) -> None:

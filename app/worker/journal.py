@@ -1,10 +1,12 @@
-"""What the worker tells of its work: one canonical log line for each call, and its metrics."""
+"""What the worker tells of its work: a canonical log line and a span for each call, and metrics."""
+
+import time
 
 import structlog
 
 from app.chats.grant import Reply, Settled
 from app.chats.outcome import Created, Outcome, Session, Throttled
-from app.chats.trace import Trace
+from app.chats.trace import Span, TakeSpan, Trace, forget
 from app.worker.metrics import Metrics
 from app.worker.spool import Answer
 
@@ -12,10 +14,14 @@ log = structlog.get_logger("relay.worker")
 
 
 class Journal:
-    """Writes the log and counts."""
+    """Writes the log, counts, and hands on spans; ``server_address`` is Channel.io's, for these."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(
+        self, metrics: Metrics, *, take_span: TakeSpan = forget, server_address: str = ""
+    ) -> None:
         self._metrics = metrics
+        self._take_span = take_span
+        self._server_address = server_address
 
     def took(self, reply: Reply) -> None:
         """Tell what a ``take`` cleaned up on its way."""
@@ -40,6 +46,8 @@ class Journal:
             **_particulars(outcome),
         )
         self._metrics.count_call(grant, outcome, seconds)
+        # After the line, which must not wait for anything.
+        self._take_span(self._span(answer, trace, seconds))
 
     def settled(self, answer: Answer, settled: Settled) -> None:
         """Tell what is out of the ordinary, and count."""
@@ -51,6 +59,27 @@ class Journal:
                 "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
             )
         self._metrics.count_settled(settled)
+
+    def _span(self, answer: Answer, trace: Trace, seconds: float) -> Span:
+        grant, outcome = answer.grant, answer.outcome
+        status = outcome.upstream_status
+        now = time.time()
+        return Span(
+            trace,
+            "open chat",
+            "client",
+            began_at=now - seconds,
+            ended_at=now,
+            attributes={
+                "http.request.method": "POST",
+                "server.address": self._server_address,
+                **({} if status is None else {"http.response.status_code": status}),
+                "relay.event_id": grant.event_id,
+                "relay.attempt": grant.attempt,
+                "relay.outcome": outcome.kind,
+            },
+            has_failed=not isinstance(outcome, Created),
+        )
 
 
 def _particulars(outcome: Outcome) -> dict[str, object]:

@@ -49,8 +49,9 @@ class WorkerProcess:
 
         It returns within the call's deadline and two seconds.
         """
-        # Blocked here and so in every thread, none of which may have been started before: the
-        # signal would end the process there. A handler could deadlock in the event that it sets.
+        # Blocked here and so in every thread that is started from now on. One that was started
+        # before must have blocked them itself: the signal would end the process there. A handler
+        # could deadlock in the event that it sets.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         self._spool.check()
         for target in self._beside:

@@ -42,6 +42,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "EVENT_DEADLINE_SECONDS": 86400,
         "MIN_REPLICAS_ACKED": 0,
         "LOG_LEVEL": "INFO",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": None,
         "PORT": 8000,
         "WEB_THREADS": 8,
         "MAX_BACKLOG": 100000,
@@ -107,6 +108,8 @@ def test_blank_is_unset(name: str, blank: str) -> None:
         ("MIN_REPLICAS_ACKED", "2", "-1"),
         ("REDIS_ALLOW_UNSAFE", "1", "perhaps"),
         ("LOG_LEVEL", "debug", "TRACE"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.test/otlp/", "https://key@otel.test"),
     ],
 )
 def test_shared_limits(name: str, good: str, bad: str) -> None:

@@ -1,0 +1,248 @@
+"""Spans at a collector, where one is set; nothing of OpenTelemetry is in a process otherwise."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.chats.trace import Trace
+from tests.stack.channel_io import Behaviour
+from tests.stack.processes import free_port, wait_until
+from tests.system.collector import Collector
+from tests.system.deployment import QUICK, SECRETS, Deployment
+from tests.system.verdict import find_leaks, judge
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+MISSING = (
+    f"{ENDPOINT}: needs what is not installed: "
+    "pip install --require-hashes -r requirements-tracing.txt"
+)
+MAX_STOP_SECONDS = float(QUICK["CALL_DEADLINE_SECONDS"]) + 2
+# so that a test need not wait for the usual five seconds
+SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
+# spans stay where they are until the process ends
+LATE = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    """A collector that is well."""
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A relay of its own, since its processes have other settings; none of them runs yet."""
+    with Deployment(tmp_path_factory.mktemp("traced")) as deployed:
+        yield deployed
+        assert [] == find_leaks(deployed)
+
+
+@pytest.fixture
+def relay(deployed: Deployment) -> Iterator[Deployment]:
+    """The relay without any event and any process."""
+    deployed.clear()
+    yield deployed
+    if deployed.callers:
+        judge(deployed)
+    for process in deployed.processes:
+        process.kill()
+    deployed.callers.clear()
+
+
+def start(relay: Deployment, endpoint: str, **settings: str) -> None:
+    """Start a web and a worker that export to ``endpoint``."""
+    settings = {ENDPOINT: endpoint, **settings}
+    relay.start_web(**settings).wait_until_ready()
+    relay.start_worker(**settings).wait_for_line("worker_started")
+
+
+def open_chat(relay: Deployment, event_id: str, **headers: str) -> None:
+    """Post an event, and have its chat opened."""
+    relay.caller.post({"event_id": event_id, "user_id": f"u-{event_id}"}, **headers)
+    relay.caller.wait_for(event_id, "opened")
+
+
+def stop(relay: Deployment) -> list[tuple[int, bool]]:
+    """Send SIGTERM to web and worker: the exit code of each, and whether it came in time."""
+    judge(relay)
+    relay.callers.clear()
+    ends = []
+    for process in relay.processes[-2:]:
+        told_at = time.monotonic()
+        process.child.send_signal(signal.SIGTERM)
+        code = process.child.wait(30)
+        ends.append((code, time.monotonic() - told_at <= MAX_STOP_SECONDS))
+    return ends
+
+
+def test_a_request_and_its_call_are_spans_of_the_callers_trace(
+    relay: Deployment, collector: Collector
+) -> None:
+    """Caller, request, call: each the parent of the next, and the last is what Channel.io saw."""
+    start(relay, collector.url, **SOON)
+    caller = Trace.after(None)
+    began = time.time_ns()
+
+    open_chat(relay, "e1", traceparent=caller.traceparent)
+
+    request, call = collector.wait_for("e1", 2)
+    seen = Trace.after(relay.calls_of("u-e1")[0].headers["traceparent"])
+    assert (caller.trace_id, caller.span_id) == request.ids[:2]
+    assert (caller.trace_id, request.ids[2], seen.parent_id) == call.ids
+    for span in (request.sent, call.sent):
+        assert began < span.start_time_unix_nano <= span.end_time_unix_nano < time.time_ns()
+
+
+def test_spans_say_what_was_asked_and_what_came_of_it(
+    relay: Deployment, collector: Collector
+) -> None:
+    """In OpenTelemetry's words and ours; which of the two processes it was; a failure as one."""
+    start(relay, collector.url, **SOON)
+    relay.channel_io.plan(Behaviour.USER_NOT_FOUND, user_id="u-e2")
+
+    relay.caller.post({"event_id": "e2", "user_id": "u-e2"})
+    relay.caller.wait_for("e2", "failed")
+
+    request, call = collector.wait_for("e2", 2)
+    assert ("POST /v1/events", 2, 0) == (
+        request.sent.name,
+        request.sent.kind,
+        request.sent.status.code,
+    )
+    assert {
+        "http.request.method": "POST",
+        "http.route": "/v1/events",
+        "http.response.status_code": 202,
+        "relay.event_id": "e2",
+        "relay.outcome": "accepted",
+    } == request.attributes
+    assert ("open chat", 3, 2) == (call.sent.name, call.sent.kind, call.sent.status.code)
+    assert {
+        "http.request.method": "POST",
+        "http.response.status_code": 404,
+        "server.address": "127.0.0.1",
+        "relay.event_id": "e2",
+        "relay.attempt": 1,
+        "relay.outcome": "refused",
+    } == call.attributes
+    assert [("chat-relay", "web"), ("chat-relay", "worker")] == [
+        (span.resource["service.name"], span.resource["relay.process"]) for span in (request, call)
+    ]
+
+
+def test_spans_tell_no_secret_and_of_no_person(relay: Deployment, collector: Collector) -> None:
+    """Nor is a word of them a user's id, though users are in the addresses that are asked for."""
+    start(relay, collector.url, **SOON)
+
+    open_chat(relay, "e3")
+    relay.caller.get("/v1/users/u-e3/chats")
+    relay.caller.post({"event_id": "e4", "user_id": "u-e4", "metadata": {"to": "u-e3"}})
+    relay.caller.wait_for("e4", "opened")
+
+    collector.wait_for("e4", 2)
+    everything = b"".join(collector.bodies)
+    assert b"/v1/users/<user_id>/chats" in everything
+    assert not [word for word in (*SECRETS, "u-e3", "u-e4") if word.encode() in everything]
+
+
+def test_probes_and_what_the_caller_does_not_record_are_no_spans(
+    relay: Deployment, collector: Collector
+) -> None:
+    """Whoever began a trace said whether it is recorded; load balancers ask every second.
+
+    What waits at the end of a process is sent then, by the name that it was given.
+    """
+    start(relay, collector.url, OTEL_SERVICE_NAME="chats", **LATE)
+    for path in ("/livez", "/readyz", "/metrics"):
+        relay.caller.get(path)
+    open_chat(relay, "e5", traceparent=f"00-{'5' * 32}-{'5' * 16}-00")
+    open_chat(relay, "e6")
+
+    stop(relay)
+
+    assert ([], 2) == (collector.of_event("e5"), len(collector.of_event("e6")))
+    ours = [span for span in collector.spans if span.resource["service.name"] == "chats"]
+    assert {"POST /v1/events", "GET /v1/events/<event_id>", "open chat"} == {
+        span.sent.name for span in ours
+    }
+
+
+def test_without_a_collector_everything_goes_on(relay: Deployment) -> None:
+    """Nobody listens at its address: the log says so, and a stop takes as long as ever."""
+    start(relay, f"http://127.0.0.1:{free_port()}", **SOON)
+
+    for number in range(5):
+        open_chat(relay, f"away-{number}")
+
+    for process in relay.processes[-2:]:
+        log = process.log
+        wait_until(lambda log=log: "exporting spans" in log.read_text(), 20, "a line")  # type: ignore[misc]
+        assert "Traceback" not in log.read_text()
+    assert [(0, True)] * 2 == stop(relay)
+
+
+def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Deployment) -> None:
+    """Not a request, not a call, and not the end of a process."""
+    with Collector(is_silent=True) as silent:
+        start(relay, silent.url, **SOON)
+        open_chat(relay, "silent-1")
+        silent.wait_for("silent-1", 2)
+
+        open_chat(relay, "silent-2")
+
+        assert [(0, True)] * 2 == stop(relay)
+
+
+def test_nothing_of_it_is_imported_unless_it_is_asked_for(
+    relay: Deployment, collector: Collector
+) -> None:
+    """Python says what a process imports.
+
+    Where OpenTelemetry is installed, redis imports a part of it by itself, for metrics that nobody
+    switches on. What makes and sends spans is our doing.
+    """
+    ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "google.protobuf")
+
+    for endpoint, expected in (("", []), (collector.url, [*ours])):
+        start(relay, endpoint, PYTHONPROFILEIMPORTTIME="1")
+
+        for process in relay.processes[-2:]:
+            text = process.log.read_text()
+            assert "app.chats.trace" in text
+            assert expected == [name for name in ours if re.search(rf"\| +{name}", text)]
+            process.kill()
+        relay.callers.clear()
+
+
+@pytest.fixture
+def without_packages(tmp_path: Path) -> dict[str, str]:
+    """Settings under which a process finds none of the packages, wherever it looks."""
+    (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["opentelemetry"] = None\n')
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_missing_packages_end_it_with_what_to_do(
+    relay: Deployment, collector: Collector, without_packages: dict[str, str], name: str
+) -> None:
+    """Exit code 2 and one sentence."""
+    process = relay.start(name, **without_packages, **{ENDPOINT: collector.url})
+
+    assert 2 == process.child.wait(30)
+    assert [MISSING] == process.log.read_text().splitlines()
+
+
+def test_nobody_misses_packages_that_are_not_asked_for(
+    relay: Deployment, without_packages: dict[str, str]
+) -> None:
+    """As in the image that was built without them."""
+    start(relay, "", **without_packages)
+
+    open_chat(relay, "plain")
+
+    assert [(0, True)] * 2 == stop(relay)
