@@ -44,8 +44,8 @@ def _resource(process: str) -> Resource:
 
 
 def _processor(endpoint: str) -> BatchSpanProcessor:
-    # Its thread inherits what is blocked here: a worker waits for its signals in the main thread,
-    # and any other that does not block them would let them end the process.
+    # Its thread inherits what is blocked here. A worker that is told to stop a second time is not
+    # waiting for signals any more: any thread that does not block them would let it be killed.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         return BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces"))

@@ -198,6 +198,25 @@ def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Deployment) -> 
         assert [(0, True)] * 2 == stop(relay)
 
 
+def test_a_worker_that_exports_is_told_to_stop_twice(
+    relay: Deployment, collector: Collector
+) -> None:
+    """The second SIGTERM ends no thread, and so not the process: its call is settled."""
+    start(relay, collector.url, **SOON)
+    relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
+    relay.caller.post({"event_id": "twice", "user_id": "u-twice"})
+    wait_until(lambda: relay.calls_of("u-twice"), 20, "the call")
+    worker = relay.processes[-1]
+
+    worker.child.terminate()
+    worker.wait_for_line("worker_stopping")
+    worker.child.terminate()
+    relay.channel_io.release()
+
+    assert 0 == worker.child.wait(30)
+    assert "opened" == relay.caller.record("twice")["status"]
+
+
 def test_nothing_of_it_is_imported_unless_it_is_asked_for(
     relay: Deployment, collector: Collector
 ) -> None:

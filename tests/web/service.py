@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from werkzeug.test import TestResponse
 
+from app.chats.trace import TakeSpan, forget
 from app.store.audit import Auditor
 from app.store.keys import Keys
 from app.store.notices import Notices
@@ -73,6 +74,7 @@ def serve(
     max_backlog: int = 1000,
     allow_unsafe: bool = False,
     webhook_secrets: Iterable[str] = WEBHOOK_SECRETS,
+    take_span: TakeSpan = forget,
 ) -> Service:
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys("relay"))
@@ -86,6 +88,7 @@ def serve(
         waiting_room,
         Metrics(Operations(Scripts(client, bench.keys), record_ttl_seconds=TTL_SECONDS)),
         allow_unsafe=allow_unsafe,
+        take_span=take_span,
     )
     return Service(app.test_client(), bench, notices, waiting_room)
 

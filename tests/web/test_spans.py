@@ -1,0 +1,81 @@
+"""A span for each request, once its line is written."""
+
+import pytest
+from redis import Redis
+
+from app.chats.trace import Span
+from tests.web.service import Service, serve
+
+
+@pytest.fixture
+def spans() -> list[Span]:
+    """What was handed on."""
+    return []
+
+
+@pytest.fixture
+def service(client: Redis, json_lines: None, spans: list[Span]) -> Service:
+    """The relay, whose spans are kept."""
+    return serve(client, take_span=spans.append)
+
+
+def test_a_span_comes_after_the_line(
+    client: Redis, json_lines: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The log is the record; what becomes of a span is nobody's promise."""
+    logged: list[str] = []
+    service = serve(client, take_span=lambda _: logged.append(capfd.readouterr().out))
+
+    service.post()
+
+    (line,) = logged
+    assert '"event": "request"' in line
+
+
+def test_a_span_names_no_address_and_no_made_up_method(service: Service, spans: list[Span]) -> None:
+    """Both are a stranger's words, and addresses name users."""
+    service.get("/v1/users/u-1/chats")
+    service.get("/v1/nowhere")
+    service.caller.open("/v1/events", method="SECRET")
+
+    assert [
+        ("GET /v1/users/<user_id>/chats", "GET", 200),
+        ("HTTP", "GET", 404),
+        ("HTTP", "_OTHER", 401),
+    ] == [
+        (
+            span.name,
+            span.attributes["http.request.method"],
+            span.attributes["http.response.status_code"],
+        )
+        for span in spans
+    ]
+    assert "u-1" not in str(spans)
+    assert "SECRET" not in str(spans)
+
+
+def test_probes_are_no_spans(service: Service, spans: list[Span]) -> None:
+    """They come every few seconds, and belong to nobody."""
+    for path in ("/livez", "/readyz", "/metrics"):
+        service.caller.get(path)
+
+    assert not spans
+
+
+def test_a_fault_of_ours_is_a_failure_and_a_fault_of_theirs_is_not(
+    client: Redis, json_lines: None, spans: list[Span], cut_off: Service
+) -> None:
+    """As https://opentelemetry.io/docs/specs/semconv/http/http-spans/ has it for servers."""
+    away = serve(cut_off.bench.client, take_span=spans.append)
+
+    away.post()
+    away.post(b"{broken")
+
+    assert [(503, True, "unavailable"), (400, False, "malformed-json")] == [
+        (
+            span.attributes["http.response.status_code"],
+            span.has_failed,
+            span.attributes["relay.outcome"],
+        )
+        for span in spans
+    ]
