@@ -48,7 +48,8 @@ POST_EVENT = operation(
             "header",
             KEY_HEADER,
             "May stand for `event_id`, bare or quoted. Where both are there they must be the same."
-            " Of a signed event that has neither, `webhook-id` is the id.",
+            " Of a signed event whose body has none, `webhook-id` is the id, and this header, if"
+            " there, must be the same.",
             {**TEXT, "pattern": f'^({KEY}|"{KEY}")$'},
             EVENT_ID,
         ),
