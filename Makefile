@@ -10,6 +10,8 @@ PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
+PEERS = $(VENV)-bench
+PEERS_INSTALLED = $(PEERS)/.installed
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url
 
@@ -26,6 +28,7 @@ help:
 	@echo "make run     the relay on this machine, with Redis and a stand-in of Channel.io; Ctrl-C ends it"
 	@echo "make test    all tests"
 	@echo "make prove   breaks everything on purpose, and tells what came of it; some minutes"
+	@echo "make bench   measures the relay beside the same job done otherwise; half an hour, on an idle machine"
 	@echo "make check   lint, format and types"
 	@echo "make format  let the formatter rewrite the code"
 	@echo "make docs    write the documents that come from code"
@@ -42,6 +45,9 @@ test: $(INSTALLED)
 prove: $(INSTALLED)
 	@$(BIN)/python -m tests.prove $(ARGS)
 
+bench: $(INSTALLED) $(PEERS_INSTALLED)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 check: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -57,6 +63,7 @@ lock:
 	@$(LOCK) --upgrade --output-file requirements.txt requirements.in
 	@$(LOCK) --upgrade --output-file requirements-tracing.txt requirements-tracing.in
 	@$(LOCK) --upgrade --output-file requirements-dev.txt requirements-dev.in
+	@$(LOCK) --upgrade --output-file requirements-bench.txt requirements-bench.in
 
 clean:
 	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -69,4 +76,11 @@ $(INSTALLED): requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test prove check format docs lock clean
+$(PEERS_INSTALLED): requirements-bench.txt
+	$(check-python)
+	@echo "Installing the bench's peers into $(PEERS), once; this takes about a minute." >&2
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
+
+.PHONY: help run test prove bench check format docs lock clean

@@ -1,0 +1,92 @@
+"""``make bench``: measures the relay beside the same job done otherwise, and prints one table.
+
+Contenders take turns, round by round, so that what else the machine does meets all of them; what
+counts is the median of the rounds' ratios. Exit code 1 where something that must be reached is not.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench import drain, growth, intake, memory, processes, round_trips, wait
+from tests.bench.document import write
+from tests.bench.load import Invalid, require_wrk
+from tests.bench.scene import Measure, Scene
+from tests.bench.table import Broken, Row, render
+
+MODULES = (intake, wait, drain, growth, memory, round_trips, processes)
+LEAST_ROUNDS = 3
+PEERS = Path(f"{sys.prefix}-bench") / "bin"
+
+
+def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
+    """Make those of ``measures`` that were asked for; the exit code."""
+    told = _parser().parse_args(arguments)
+    chosen = [one for one in measures if told.only.lower() in one.name.lower()]
+    if not chosen:
+        _say(f"nothing that is measured has {told.only!r} in its name")
+        return 1
+    rows: list[Row] = []
+    broken: list[Broken] = []
+    for measure in chosen:
+        match _make(measure, told):
+            case Broken() as failure:
+                broken.append(failure)
+            case made:
+                rows.extend(made)
+    _say(f"\n{render(rows, broken)}")
+    if told.write and not broken:
+        write(rows, PEERS, rounds=told.rounds)
+    return int(bool(broken) or any(row.verdict == "NO" for row in rows))
+
+
+def all_measures() -> list[Measure]:
+    """Everything there is, in the order of the table."""
+    return [measure for module in MODULES for measure in module.measures()]
+
+
+def _make(measure: Measure, told: argparse.Namespace) -> list[Row] | Broken:
+    _say(f"{measure.name} …", end="")
+    began = time.monotonic()
+    directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+    scene = Scene(directory, PEERS, told.rounds, is_quick=told.quick)
+    try:
+        require_wrk()
+        rows = measure.run(scene)
+    except (Invalid, TimeoutError) as error:
+        _say(f" could not be measured; logs are in {directory}")
+        return Broken(measure.name, str(error))
+    shutil.rmtree(directory, ignore_errors=True)
+    _say(f" {time.monotonic() - began:.0f} s")
+    return rows
+
+
+def _say(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if rounds < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return rounds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD", help="those with it in their name")
+    parser.add_argument("--rounds", type=_rounds, default=LEAST_ROUNDS, help="default: 3")
+    parser.add_argument("--quick", action="store_true", help="short and small: to try it out")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md and its plot"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(all_measures(), sys.argv[1:]))

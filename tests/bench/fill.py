@@ -1,0 +1,181 @@
+"""Fills a Redis: with waiting events by the real script, with settled ones by a fast copy.
+
+A million real events would take ten minutes; so one real event goes its whole way, and what it left
+is written again with other ids. ``settled`` checks that the copy is the same, key by key.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from app.chats.event import OnUnknown
+from app.chats.grant import Grant, Probe
+from app.chats.outcome import Chat, Created, Session
+from app.store.calls import CallStore, Limits
+from app.store.events import EventStore
+from app.store.keys import Keys
+from app.store.scripts import _load
+from tests.bench import events
+from tests.bench.load import Invalid
+
+TTL_SECONDS = 2_592_000
+KEYS = Keys("relay")
+URL = "http://127.0.0.1:1/open/v4"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # web gives each one
+BATCH = 5000
+TEMPLATE = 0x1234567  # its decimal and hex digits are in no other part of the record
+_FILL = Path(__file__).with_name("fill.lua").read_text()
+
+
+def accept(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
+    """Have events accepted, by the real script."""
+    store = _event_store(client)
+    text, digest = _load("accept")
+    client.script_load(text)
+    with client.pipeline(transaction=False) as pipeline:
+        for number in numbers:
+            argument = store._accept_argument(events.event(prefix, number), TRACEPARENT)
+            pipeline.evalsha(digest, 1, KEYS.tag, _json(argument))
+            if len(pipeline) >= BATCH:
+                pipeline.execute()
+        pipeline.execute()
+
+
+def settle(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
+    """Let events go their whole way through the real scripts, one after the other."""
+    event_store, call_store = _event_store(client), _call_store(client)
+    for number in numbers:
+        event_store.accept(events.event(prefix, number), traceparent=TRACEPARENT)
+        grant = _take(call_store, f"{prefix}-{number}")
+        call_store.settle(grant, Created(_chat(number)))
+
+
+def settled(client: Redis, prefix: str, count: int) -> None:
+    """Fill in ``count`` settled events. Raises ``Invalid`` unless they are as real ones."""
+    if not count:
+        return
+    _check_copy(client)
+    fields = _template(client, prefix)
+    for first in range(0, count, BATCH):
+        _copy(client, prefix, first, min(BATCH, count - first), fields)
+
+
+def forget_waiting(client: Redis, prefix: str) -> None:
+    """Take those events away that wait and whose ids begin so."""
+    waiting: Any = client.zrange(f"{KEYS.tag}:due", 0, -1)
+    ids = [id_ for id_ in waiting if id_.startswith(prefix)]
+    for first in range(0, len(ids), BATCH):
+        some = ids[first : first + BATCH]
+        client.zrem(f"{KEYS.tag}:due", *some)
+        client.delete(*map(KEYS.event, some))
+
+
+def _check_copy(client: Redis) -> None:
+    """Whether the copy leaves the very keys that the scripts do, but for instants."""
+    settle(client, "template", [TEMPLATE])
+    real = _keys_of(client, "template")
+    fields = _template(client, "template")
+    _delete(client, real)
+    _copy(client, "template", TEMPLATE, 1, fields)
+    copied = _keys_of(client, "template")
+    _delete(client, copied)
+    if real != copied:
+        raise Invalid(f"the copy of a settled event is not as the real one: {real} {copied}")
+
+
+def _template(client: Redis, prefix: str) -> list[str]:
+    """The fields of a record, with places for the numbers; the event is gone again."""
+    settle(client, prefix, [TEMPLATE])
+    record: Any = client.hgetall(KEYS.event(events.event_id(prefix, TEMPLATE)))
+    _delete(client, _keys_of(client, prefix))
+    decimal, hexadecimal = f"{TEMPLATE:08d}", f"{TEMPLATE:08x}"
+    return [
+        text.replace(decimal, "%n").replace(hexadecimal, "%x")
+        for pair in record.items()
+        for text in pair
+    ]
+
+
+def _copy(client: Redis, prefix: str, first: int, count: int, fields: list[str]) -> None:
+    now = round(time.time() * 1000)
+    client.eval(_FILL, 1, KEYS.tag, prefix, first, count, now, *fields)
+
+
+def _keys_of(client: Redis, prefix: str) -> dict[str, Any]:
+    """What the event of the template's number is kept in, by key: type, content, how long."""
+    event = events.event(prefix, TEMPLATE)
+    names = [
+        KEYS.event(event.event_id),
+        f"{KEYS.tag}:chat:{events.chat_id(TEMPLATE)}",
+        f"{KEYS.tag}:user:{event.user_id}",
+    ]
+    return {name: (_content(client, name), _days(client, name)) for name in names}
+
+
+def _content(client: Redis, name: str) -> Any:
+    match client.type(name):
+        case "hash":
+            instants = {"accepted", "settled"}
+            record = client.hgetall(name)
+            assert instants <= record.keys()
+            # The fingerprint is over user and metadata, which a copy with other numbers has not;
+            # here it has, so it is compared too.
+            return {key: "" if key in instants else text for key, text in record.items()}
+        case "zset":
+            return client.zrange(name, 0, -1)
+        case _:
+            return client.get(name)
+
+
+def _days(client: Redis, name: str) -> int:
+    return round(client.pttl(name) / 86_400_000)
+
+
+def _delete(client: Redis, keys: Iterable[str]) -> None:
+    client.delete(*keys)
+
+
+def _take(calls: CallStore, token: str) -> Grant:
+    for attempt in range(3):
+        taken = calls.take(f"{token}-{attempt}").taken
+        if isinstance(taken, Grant):
+            return taken
+        if isinstance(taken, Probe):
+            calls.probed(taken.token, problem=None)
+    raise Invalid(f"no grant for an event that is due, but {taken}")
+
+
+def _chat(number: int) -> Chat:
+    chat_id = events.chat_id(number)
+    return Chat(
+        chat_id,
+        "6263",
+        "initial",
+        Session(f"1e3700000000{number:08x}", f"bot-61225-userChat-{chat_id}"),
+        Session(f"fc9d00000000{number:08x}", f"user-6606508eaa71{number:08x}-userChat-{chat_id}"),
+    )
+
+
+def _event_store(client: Redis) -> EventStore:
+    return EventStore(client, KEYS, record_ttl_seconds=TTL_SECONDS, max_backlog=10**7)
+
+
+def _call_store(client: Redis) -> CallStore:
+    return CallStore(
+        client,
+        client,
+        KEYS,
+        base_url=URL,
+        limits=Limits(rate_per_second=10_000, burst=1_000_000, threshold=5, cooldown_ms=5000),
+        call_deadline_ms=15_000,
+        event_deadline_ms=86_400_000,
+        on_unknown=OnUnknown.HOLD,
+    )
+
+
+def _json(argument: dict[str, Any]) -> str:
+    return json.dumps(argument, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,177 @@
+"""What every measure is made in: how long, how often, and the processes that it starts."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+
+from redis import Redis
+
+from app.store.connect import connect
+from tests.bench.load import Invalid
+from tests.bench.table import Row
+from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
+from tests.stack.relay import ROOT, Caller, Process, start_process
+from tests.stack.valkey import Valkey
+
+SUBMIT_TOKEN = "bench-submit-token-9d2c5680"
+READ_TOKEN = "bench-read-token-efc60000"
+PROCESSES = 2
+THREADS = 8
+START_SECONDS = 30
+
+# No measure waits for a gate, and no server copies itself while it is measured.
+RELAY = {
+    "SUBMIT_TOKENS": f"bench:{SUBMIT_TOKEN}",
+    "READ_TOKENS": f"bench:{READ_TOKEN}",
+    "CHANNEL_ACCESS_KEY": "key",
+    "CHANNEL_ACCESS_SECRET": "secret",
+    "WEB_CONCURRENCY": str(PROCESSES),
+    "WEB_THREADS": str(THREADS),
+    "RATE_LIMIT_PER_SECOND": "10000",
+    "RATE_LIMIT_BURST": "1000000",
+    "MAX_BACKLOG": "10000000",
+}
+NO_REWRITE = ("--auto-aof-rewrite-percentage", "0")
+GUNICORN = (
+    *("--workers", str(PROCESSES), "--threads", str(THREADS), "--worker-class", "gthread"),
+    *("--keep-alive", "75", "--no-control-socket"),
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where a measure writes, and how thorough it is.
+
+    ``peers`` is where the programs of the peers' environment are.
+    """
+
+    directory: Path
+    peers: Path
+    rounds: int
+    is_quick: bool
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def seconds(self) -> int:
+        """How long a load lasts."""
+        return 2 if self.is_quick else 8
+
+    @contextmanager
+    def valkey(self) -> Iterator[Valkey]:
+        """A server of its own, kept on disk as in a deployment."""
+        directory = self.directory / f"valkey-{next(self._numbers)}"
+        with Valkey(directory, arguments=NO_REWRITE) as valkey:
+            yield valkey
+
+    @contextmanager
+    def client(self, valkey: Valkey) -> Iterator[Redis]:
+        """A client of it; scripts that fill it take long."""
+        with connect(valkey.url) as client:
+            client.connection_pool.connection_kwargs["socket_timeout"] = 120
+            yield client
+
+    @contextmanager
+    def web(self, valkey: Valkey, **settings: str) -> Iterator["Server"]:
+        """The relay's web as the Procfile has it, ready; its log goes to a file."""
+        port = free_port()
+        environ = {**RELAY, "REDIS_URL": valkey.url, "PORT": str(port), **settings}
+        process = start_process("web", environ, self._log("web"), "--bind", f"127.0.0.1:{port}")
+        caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
+        try:
+            caller.wait_until_ready()
+            yield Server(port, process.child)
+        finally:
+            stop_child(process.child, 20)
+
+    @contextmanager
+    def worker(self, valkey: Valkey, channel_url: str, **settings: str) -> Iterator[Process]:
+        """The relay's worker as the Procfile has it."""
+        environ = {
+            **RELAY,
+            "REDIS_URL": valkey.url,
+            "CHANNEL_API_URL": channel_url,
+            "SPOOL_DIR": str(self.directory / f"spool-{next(self._numbers)}"),
+            **settings,
+        }
+        process = start_process("worker", environ, self._log("worker"))
+        try:
+            yield process
+        finally:
+            stop_child(process.child, 30)
+
+    @contextmanager
+    def gunicorn(self, module: str, programs: Path, **environ: str) -> Iterator["Server"]:
+        """A peer under the same gunicorn and flags as the relay."""
+        port = free_port()
+        command = [str(programs / "gunicorn"), *GUNICORN, "--bind", f"127.0.0.1:{port}"]
+        with self._peer([*command, f"tests.bench.peers.{module}:application"], environ) as child:
+            yield _ready(port, child)
+
+    @contextmanager
+    def uvicorn(self, module: str, **environ: str) -> Iterator["Server"]:
+        """A peer under uvicorn with its fast parts, in as many processes."""
+        port = free_port()
+        command = [str(self.peers / "uvicorn"), "--port", str(port), "--no-access-log"]
+        command += ["--workers", str(PROCESSES), f"tests.bench.peers.{module}:application"]
+        with self._peer(command, environ) as child:
+            yield _ready(port, child)
+
+    @contextmanager
+    def _peer(self, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[Child]:
+        both = {"PATH": os.environ["PATH"], "SUBMIT_TOKEN": SUBMIT_TOKEN, **environ}
+        with self._log("peer").open("ab") as log:
+            child = start_child(command, env=both, cwd=ROOT, output=log)
+        try:
+            yield child
+        finally:
+            stop_child(child, 20)
+
+    def _log(self, name: str) -> Path:
+        return self.directory / f"{name}-{next(self._numbers)}.log"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready, and its first process."""
+
+    port: int
+    child: Child
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something to measure, in plain words, and what does it."""
+
+    name: str
+    run: Callable[[Scene], list[Row]]
+
+
+def own_programs() -> Path:
+    """Where the programs of the relay's own environment are."""
+    return Path(sys.executable).parent
+
+
+def _ready(port: int, child: Child) -> Server:
+    wait_until_listening(port, child)
+    return Server(port, child)
+
+
+def wait_until_listening(port: int, child: Child) -> None:
+    """Return once somebody answers HTTP on ``port``. Raises ``TimeoutError``."""
+
+    def answers() -> bool:
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        with suppress(OSError), closing(connection):
+            connection.request("GET", "/")
+            connection.getresponse()
+            return True
+        return child.poll() is not None
+
+    wait_until(answers, START_SECONDS, f"port {port}")
+    if child.poll() is not None:
+        raise Invalid(f"{child.args!r} ended with code {child.returncode}")
