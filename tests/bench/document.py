@@ -22,7 +22,8 @@ _PLOTTER = Path(__file__).with_name("plot.py")
 
 def write(rows: Sequence[Row], programs: Path, *, rounds: int) -> None:
     """Put what was measured between the document's marks, and draw the plot."""
-    measured = f"{_machine()} {rounds} rounds.\n\n{markdown(rows)}\n\n![How many times as good as it must be](benchmarks.svg)\n"
+    plot = f"![How many times as good as it must be]({PLOT.name})"
+    measured = f"{_machine()} {rounds} rounds.\n\n{markdown(rows)}\n\n{plot}\n"
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(), measured))
     bars = [
         {"name": row.what, "against": row.against, "worth": row.worth, "aim": row.worth_of(row.aim)}

@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from functools import partial
 from statistics import median
 
-from redis import Redis
-
 from tests.bench import fill
 from tests.bench.intake import per_second
 from tests.bench.load import Invalid, capacity
@@ -40,10 +38,9 @@ def _drain(flying: int, scene: Scene) -> list[Row]:
     with ExitStack() as stack:
         channel = stack.enter_context(upstream())
         valkey = stack.enter_context(scene.valkey())
-        client = stack.enter_context(scene.client(valkey))
         possible = _capacity(channel, flying)
         for _ in range(scene.rounds):
-            ours.append(_worker(scene, valkey, client, channel, backlog, flying))
+            ours.append(_worker(scene, valkey, channel, backlog=backlog, flying=flying))
             theirs.append(_bare_threads(channel, backlog, flying))
     fastest = max(*ours, *theirs)
     # Nobody can be faster than so many calls of so many ms; close to that, the stand-in is not it.
@@ -66,14 +63,13 @@ def _capacity(channel: Upstream, flying: int) -> float:
     return median(capacity(url, flying, 2) for _ in range(3))
 
 
-def _worker(
-    scene: Scene, valkey: Valkey, client: Redis, channel: Upstream, backlog: int, flying: int
-) -> float:
-    client.flushall()
-    fill.accept(client, "drain", range(backlog))
-    rate = drained(scene, valkey, channel, backlog, delay_ms=DELAY_MS, flying=flying)
-    if client.zcard("{relay}:due") + client.zcard("{relay}:held"):
-        raise Invalid("not every event was opened")
+def _worker(scene: Scene, valkey: Valkey, channel: Upstream, *, backlog: int, flying: int) -> float:
+    with scene.client(valkey) as client:
+        fill.empty(client)
+        fill.accept(client, "drain", range(backlog))
+        rate = drained(scene, valkey, channel, backlog, delay_ms=DELAY_MS, flying=flying)
+        if client.zcard("{relay}:due") + client.zcard("{relay}:held"):
+            raise Invalid("not every event was opened")
     return rate
 
 

@@ -31,6 +31,11 @@ TEMPLATE = 0x1234567  # its decimal and hex digits are in no other part of the r
 _FILL = Path(__file__).with_name("fill.lua").read_text()
 
 
+def empty(client: Redis) -> None:
+    """Delete everything, and return once its memory is free: else that is what is measured next."""
+    client.execute_command("FLUSHALL", "SYNC")  # type: ignore[no-untyped-call] # see pyproject
+
+
 def accept(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
     """Have events accepted, by the real script."""
     store = _event_store(client)

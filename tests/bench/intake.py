@@ -68,9 +68,9 @@ def _intake(scene: Scene) -> list[Row]:
 
 def _take_in(scene: Scene, client: Redis, contender: Contender) -> float:
     """Answers a second, each to an event that is queued afterwards."""
-    client.flushall()
+    fill.empty(client)
     load(contender.port, WARM_SECONDS, what="post", prefix="warm", token=SUBMIT_TOKEN)
-    client.flushall()
+    fill.empty(client)
     taken = load(contender.port, scene.seconds, what="post", prefix="event", token=SUBMIT_TOKEN)
     if contender.queued is not None:
         queued = contender.queued(client)

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from statistics import median
+from typing import Any
 
 from redis import Redis
 
-from tests.bench.load import load
+from tests.bench import fill
+from tests.bench.load import CONNECTIONS, Invalid, load
 from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene
 from tests.bench.table import Row
 from tests.bench.upstream import upstream
@@ -14,6 +17,7 @@ from tests.stack.processes import wait_until
 # As long as a name with a Channel.io id in it would be.
 PREFIX = "refund-6606508eaa71"
 SETTLE_SECONDS = 300
+KEYS_PER_EVENT = 3  # its record, its chat and its user
 
 
 def measures() -> Sequence[Measure]:
@@ -22,57 +26,51 @@ def measures() -> Sequence[Measure]:
 
 
 def _memory(scene: Scene) -> list[Row]:
+    kept, beside = [], []
     with ExitStack() as stack:
         channel = stack.enter_context(upstream())
         valkey = stack.enter_context(scene.valkey())
         client = stack.enter_context(scene.client(valkey))
-        web = stack.enter_context(scene.web(valkey))
+        port = stack.enter_context(scene.web(valkey)).port
         stack.enter_context(scene.worker(valkey, channel.url(0)))
-        _post(web.port, client, "warm")
-        values, later, events = [], [], 0
-        for number in range(scene.rounds):
-            before, kept = _used(client), client.dbsize()
-            answers = _post(web.port, client, f"{PREFIX}-{number}")
-            beside = _used(client)
-            _forget_tombstones(client)
-            # A record, its chat and its user: three keys each.
-            events = (client.dbsize() - kept) // 3
-            assert events >= answers
-            values.append((_used(client) - before) / events)
-            later.append((beside - before) / events)
+        _bytes_per_event(port, client)  # connections and scripts take memory once
+        for _ in range(scene.rounds):
+            lasting, passing = _bytes_per_event(port, client)
+            kept.append(lasting)
+            beside.append(passing)
     return [
         Row(
             what="memory in Redis per settled event",
             against="",
-            values=tuple(values),
+            values=tuple(kept),
             unit="bytes",
             must=700,
             aim=450,
             is_most=True,
-            note=f"{events} events a round, each of another user; {later[0]:.0f} for 400 s more",
+            note=f"each of another user; for 400 s {median(beside):.0f} bytes more",
         )
     ]
 
 
-def _post(port: int, client: Redis, prefix: str) -> int:
-    """Post for two seconds, and return once all of it is settled and nothing else is kept."""
-    posted = load(port, 2, what="post", prefix=prefix, token=SUBMIT_TOKEN)
-    wait_until(
-        lambda: not client.exists("{relay}:due", "{relay}:calling"), SETTLE_SECONDS, "the settles"
-    )
-    if prefix == "warm":
-        _forget_tombstones(client)
-    return posted.answers
-
-
-def _forget_tombstones(client: Redis) -> None:
-    """Delete what ends by itself 400 s after a settle."""
+def _bytes_per_event(port: int, client: Redis) -> tuple[float, float]:
+    """What stays, and what is there besides until 400 s after the settle."""
+    fill.empty(client)
+    before = _used(client)
+    posted = load(port, 2, what="post", prefix=PREFIX, token=SUBMIT_TOKEN)
+    queues = ("{relay}:due", "{relay}:calling")
+    wait_until(lambda: not client.exists(*queues), SETTLE_SECONDS, "the settles")
+    at_settle = _used(client)
     for key in client.scan_iter("{relay}:taken:*", count=5000):
         client.delete(key)
+    events = client.dbsize() // KEYS_PER_EVENT
+    if not posted.answers <= events <= posted.answers + CONNECTIONS:
+        raise Invalid(f"{posted.answers} events were accepted, and {events} are kept")
+    after = _used(client)
+    return (after - before) / events, (at_settle - after) / events
 
 
 def _used(client: Redis) -> int:
     """Of the server, but for what connections and the log's buffer take at this moment."""
-    told = client.info("memory")
+    told: Any = client.info("memory")
     beside = ("mem_clients_normal", "mem_aof_buffer")
     return int(told["used_memory"]) - sum(int(told[name]) for name in beside)

@@ -6,13 +6,19 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 
+from redis import Redis
+
+from tests.bench import fill
 from tests.bench.load import load
 from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene, Server, own_programs
 from tests.bench.table import Row, ratios
-from tests.bench.upstream import upstream
-from tests.stack.relay import Process
+from tests.bench.upstream import Upstream, upstream
+from tests.stack.processes import wait_until
+from tests.stack.valkey import Valkey
 
 MUST = 2.0
+EVENTS = 500
+LIMIT_SECONDS = 60
 
 
 def measures() -> Sequence[Measure]:
@@ -22,12 +28,13 @@ def measures() -> Sequence[Measure]:
 
 def _processes(scene: Scene) -> list[Row]:
     rows: dict[str, list[tuple[float, float]]] = {"web": [], "worker": [], "bare Flask": []}
-    with upstream() as channel, scene.valkey() as valkey:
-        url = channel.url(0)
+    with upstream() as channel, scene.valkey() as valkey, scene.client(valkey) as client:
         for _ in range(scene.rounds):
             rows["bare Flask"].append(_web(lambda: scene.gunicorn("echo", own_programs())))
+            fill.empty(client)
             rows["web"].append(_web(lambda: scene.web(valkey)))
-            rows["worker"].append(_worker(lambda: scene.worker(valkey, url)))
+            fill.empty(client)
+            rows["worker"].append(_worker(scene, valkey, channel, client))
     return [
         _row(f"{what} of a {name} process", name, place, unit, rows)
         for name in ("web", "worker")
@@ -44,13 +51,15 @@ def _web(start: Callable[[], AbstractContextManager[Server]]) -> tuple[float, fl
         return median(map(_mib, _children(server.child.pid))), seconds
 
 
-def _worker(start: Callable[[], AbstractContextManager[Process]]) -> tuple[float, float]:
-    """The same of a worker, which has what was posted to settle."""
+def _worker(scene: Scene, valkey: Valkey, channel: Upstream, client: Redis) -> tuple[float, float]:
+    """The same of a worker, after some calls."""
+    channel.forget()
     began = time.monotonic()
-    with start() as process:
+    with scene.worker(valkey, channel.url(0)) as process:
         process.wait_for_line("worker_started")
         seconds = time.monotonic() - began
-        time.sleep(1)
+        fill.accept(client, "start", range(EVENTS))
+        wait_until(lambda: channel.calls >= EVENTS, LIMIT_SECONDS, "the worker's calls")
         return _mib(process.pid), seconds
 
 

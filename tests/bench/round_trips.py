@@ -69,7 +69,7 @@ def read_names(monitored: Iterable[str]) -> Iterator[str]:
 def _worker(scene: Scene, valkey: Valkey, channel: Upstream) -> int:
     """The backlog is there before the worker, so that nobody looks in vain before the end."""
     with scene.client(valkey) as client:
-        client.flushall()
+        fill.empty(client)
         fill.accept(client, "trip", range(EVENTS))
         with _monitored(valkey) as seen, scene.worker(valkey, channel.url(0)):
             wait_until(lambda: channel.calls >= EVENTS, LIMIT_SECONDS, "the worker's calls")
@@ -83,7 +83,7 @@ def _monitored(valkey: Valkey) -> Iterator[list[str]]:
     with create_connection(("127.0.0.1", valkey.port)) as connection:
         lines = connection.makefile(encoding="utf-8", errors="replace")
         connection.sendall(b"MONITOR\r\n")
-        if lines.readline() != "+OK\r\n":
+        if lines.readline().strip() != "+OK":
             raise Invalid("Redis does not let itself be watched")
         thread = Thread(target=lambda: seen.extend(read_names(lines)))
         thread.start()

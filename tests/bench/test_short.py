@@ -1,0 +1,144 @@
+"""The bench itself, in short: what it reads, and what its table says. Nothing is measured here."""
+
+import pytest
+
+from tests.bench.__main__ import all_measures, main
+from tests.bench.document import BEGIN, END, replaced
+from tests.bench.load import Invalid, read_load
+from tests.bench.round_trips import read_names
+from tests.bench.scene import Measure, Scene
+from tests.bench.table import Broken, Row, markdown, ratios, render
+
+FLOOR = Row(
+    what="intake",
+    against="echo",
+    values=(0.58, 0.9, 0.66),
+    must=0.6,
+    aim=0.8,
+    note="660 and 1000 a second",
+)
+CEILING = Row(
+    what="memory", against="", values=(710.0,), unit="bytes", must=700, aim=450, is_most=True
+)
+
+OUTPUT = """\
+Running 2s test @ http://127.0.0.1:1/
+  1 threads and 16 connections
+{"answers": 1300, "seconds": 2.0, "refused": %d, "broken": %d, "p50_ms": 24.0, "p99_ms": 40.0}
+"""
+
+MONITORED = """\
+1700000000.1 [0 127.0.0.1:40000] "HELLO" "3"
+1700000000.2 [0 127.0.0.1:40000] "EVALSHA" "abc" "1" "{relay}" "{\\"event_id\\":\\"x [0 1:2] \\"}"
+1700000000.3 [0 lua] "HGETALL" "{relay}:event:x"
+1700000000.4 [0 127.0.0.1:40001] "BLPOP" "{relay}:bell" "1"
+1700000000.5 [0 127.0.0.1:40000] "hgetall" "{relay}:event:x"
+"""
+
+
+def test_the_last_line_of_wrk_is_read() -> None:
+    """What goes before it is for people."""
+    load = read_load(OUTPUT % (0, 0))
+
+    assert (1300, 650, 24, 40) == (load.answers, load.rate, load.p50_ms, load.p99_ms)
+
+
+@pytest.mark.parametrize("errors", [(1, 0), (0, 1)])
+def test_a_load_with_errors_counts_for_nothing(errors: tuple[int, int]) -> None:
+    """A refusal is quicker than an answer."""
+    with pytest.raises(Invalid, match="counts for nothing"):
+        read_load(OUTPUT % errors)
+
+
+def test_round_trips_are_what_clients_sent_for_an_event() -> None:
+    """Neither what a script does, nor what a connection begins with, nor an idle wait."""
+    assert ["EVALSHA", "HGETALL"] == [*read_names(MONITORED.splitlines())]
+
+
+def test_contenders_are_compared_round_by_round() -> None:
+    """Each round has its own noise."""
+    assert (0.5, 2) == ratios([10, 40], [20, 20])
+
+
+@pytest.mark.parametrize(
+    ("values", "is_most", "verdict"),
+    [
+        ((0.5, 0.6, 0.9), False, "yes"),
+        ((0.5, 0.59, 0.9), False, "NO"),
+        ((0.8,), False, "yes, the aim"),
+        ((0.6,), True, "yes"),
+        ((0.81,), True, "NO"),
+    ],
+)
+def test_the_median_decides(values: tuple[float, ...], is_most: bool, verdict: str) -> None:  # noqa: FBT001 - a parameter
+    """At least, or at most, what must be reached."""
+    must, aim = (0.6, 0.5) if is_most else (0.6, 0.8)
+    row = Row(what="", against="", values=values, must=must, aim=aim, is_most=is_most)
+
+    assert verdict == row.verdict
+
+
+def test_a_row_says_how_good_it_is() -> None:
+    """1 is what must be reached, whichever way is better."""
+    assert FLOOR.worth == pytest.approx(1.1)
+    assert CEILING.worth == pytest.approx(700 / 710)
+
+
+def test_the_table_has_median_spread_and_verdict() -> None:
+    """And below it what could not be measured."""
+    heading, _, floor, ceiling, broken = render(
+        [FLOOR, CEILING], [Broken("drain", "no wrk")]
+    ).splitlines()
+
+    assert heading.startswith("what    against  median")
+    assert ["0.66", "×", "0.58", "×", "to", "0.90", "×", "≥", "0.60", "×"] == floor.split()[2:12]  # noqa: RUF001 - as shown
+    assert "≤ 700 bytes" in ceiling
+    assert ceiling.endswith("NO")
+    assert "NOT MEASURED: drain: no wrk" == broken
+
+
+def test_the_document_keeps_what_is_around_the_table() -> None:
+    """However often it is written."""
+    document = f"Before\n{BEGIN}{END}After\n"
+
+    once = replaced(document, markdown([FLOOR]))
+
+    assert once.startswith("Before\n")
+    assert once.endswith("After\n")
+    assert "| intake | echo | 0.66" in once
+    assert once == replaced(once, markdown([FLOOR]))
+
+
+@pytest.mark.parametrize(("row", "code"), [(FLOOR, 0), (CEILING, 1)])
+def test_the_exit_code_is_the_verdict(
+    row: Row, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 where something that must be reached is not."""
+    monkeypatch.setattr("tests.bench.__main__.require_wrk", lambda: None)
+
+    assert code == main([Measure("intake", lambda _scene: [row])], [])
+    assert row.what in capsys.readouterr().out
+
+
+def test_what_cannot_be_measured_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the others are measured all the same."""
+    monkeypatch.setattr("tests.bench.__main__.require_wrk", lambda: None)
+
+    def fail(_scene: Scene) -> list[Row]:
+        raise Invalid("an answer was an error")
+
+    assert 1 == main([Measure("drain", fail), Measure("intake", lambda _scene: [FLOOR])], [])
+
+    out = capsys.readouterr().out
+    assert "NOT MEASURED: drain: an answer was an error\n" in out
+    assert "660 and 1000 a second" in out
+
+
+def test_measures_have_names_of_their_own() -> None:
+    """By which they are chosen; a word that none has is a mistake."""
+    names = [measure.name for measure in all_measures()]
+
+    assert len(names) == len(set(names)) > 0
+    assert 1 == main(all_measures(), ["--only", "no such measure"])
