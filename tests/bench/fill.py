@@ -13,7 +13,7 @@ from typing import Any
 from redis import Redis
 
 from app.chats.event import OnUnknown
-from app.chats.grant import Grant, Probe
+from app.chats.grant import Grant, Probe, new_token
 from app.chats.outcome import Chat, Created, Session
 from app.store.calls import CallStore, Limits
 from app.store.events import EventStore
@@ -33,7 +33,7 @@ _FILL = Path(__file__).with_name("fill.lua").read_text()
 
 def empty(client: Redis) -> None:
     """Delete everything, and return once its memory is free: else that is what is measured next."""
-    client.execute_command("FLUSHALL", "SYNC")  # type: ignore[no-untyped-call] # see pyproject
+    client.execute_command("FLUSHALL", "SYNC")
 
 
 def accept(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
@@ -55,7 +55,7 @@ def settle(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
     event_store, call_store = _event_store(client), _call_store(client)
     for number in numbers:
         event_store.accept(events.event(prefix, number), traceparent=TRACEPARENT)
-        grant = _take(call_store, f"{prefix}-{number}")
+        grant = _take(call_store)
         call_store.settle(grant, Created(_chat(number)))
 
 
@@ -144,9 +144,9 @@ def _delete(client: Redis, keys: Iterable[str]) -> None:
     client.delete(*keys)
 
 
-def _take(calls: CallStore, token: str) -> Grant:
-    for attempt in range(3):
-        taken = calls.take(f"{token}-{attempt}").taken
+def _take(calls: CallStore) -> Grant:
+    for _ in range(2):
+        taken = calls.take(new_token()).taken
         if isinstance(taken, Grant):
             return taken
         if isinstance(taken, Probe):

@@ -1,15 +1,14 @@
-"""What an event costs in Redis once it is settled: real ones, from the post to the settle."""
+"""What an event costs in Redis once it is settled: real ones, accepted, called and settled."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
 from redis import Redis
 
 from tests.bench import fill
-from tests.bench.load import CONNECTIONS, Invalid, load
-from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene
+from tests.bench.load import Invalid
+from tests.bench.scene import Measure, Scene
 from tests.bench.table import Row
 from tests.bench.upstream import upstream
 from tests.stack.processes import wait_until
@@ -26,18 +25,15 @@ def measures() -> Sequence[Measure]:
 
 
 def _memory(scene: Scene) -> list[Row]:
+    events = 2000 if scene.is_quick else 20_000
     kept, beside = [], []
-    with ExitStack() as stack:
-        channel = stack.enter_context(upstream())
-        valkey = stack.enter_context(scene.valkey())
-        client = stack.enter_context(scene.client(valkey))
-        port = stack.enter_context(scene.web(valkey)).port
-        stack.enter_context(scene.worker(valkey, channel.url(0)))
-        _bytes_per_event(port, client)  # connections and scripts take memory once
-        for _ in range(scene.rounds):
-            lasting, passing = _bytes_per_event(port, client)
-            kept.append(lasting)
-            beside.append(passing)
+    with upstream() as channel, scene.valkey() as valkey, scene.client(valkey) as client:
+        with scene.worker(valkey, channel.url(0)):
+            _bytes_per_event(client, events)  # connections and scripts take memory once
+            for _ in range(scene.rounds):
+                lasting, passing = _bytes_per_event(client, events)
+                kept.append(lasting)
+                beside.append(passing)
     return [
         Row(
             what="memory in Redis per settled event",
@@ -52,19 +48,18 @@ def _memory(scene: Scene) -> list[Row]:
     ]
 
 
-def _bytes_per_event(port: int, client: Redis) -> tuple[float, float]:
+def _bytes_per_event(client: Redis, events: int) -> tuple[float, float]:
     """What stays, and what is there besides until 400 s after the settle."""
     fill.empty(client)
     before = _used(client)
-    posted = load(port, 2, what="post", prefix=PREFIX, token=SUBMIT_TOKEN)
+    fill.accept(client, PREFIX, range(events))
     queues = ("{relay}:due", "{relay}:calling")
     wait_until(lambda: not client.exists(*queues), SETTLE_SECONDS, "the settles")
     at_settle = _used(client)
     for key in client.scan_iter("{relay}:taken:*", count=5000):
         client.delete(key)
-    events = client.dbsize() // KEYS_PER_EVENT
-    if not posted.answers <= events <= posted.answers + CONNECTIONS:
-        raise Invalid(f"{posted.answers} events were accepted, and {events} are kept")
+    if client.dbsize() // KEYS_PER_EVENT != events:
+        raise Invalid(f"{events} events were accepted, and {client.dbsize()} keys are kept")
     after = _used(client)
     return (after - before) / events, (at_settle - after) / events
 
