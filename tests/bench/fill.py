@@ -83,8 +83,8 @@ def _check_copy(client: Redis) -> None:
     """Whether the copy leaves the very keys that the scripts do, but for instants."""
     settle(client, "template", [TEMPLATE])
     real = _keys_of(client, "template")
-    fields = _template(client, "template")
     _delete(client, real)
+    fields = _template(client, "template")
     _copy(client, "template", TEMPLATE, 1, fields)
     copied = _keys_of(client, "template")
     _delete(client, copied)

@@ -1,6 +1,7 @@
 """What an event costs in Redis once it is settled: real ones, accepted, called and settled."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
@@ -27,13 +28,16 @@ def measures() -> Sequence[Measure]:
 def _memory(scene: Scene) -> list[Row]:
     events = 2000 if scene.is_quick else 20_000
     kept, beside = [], []
-    with upstream() as channel, scene.valkey() as valkey, scene.client(valkey) as client:
-        with scene.worker(valkey, channel.url(0)):
-            _bytes_per_event(client, events)  # connections and scripts take memory once
-            for _ in range(scene.rounds):
-                lasting, passing = _bytes_per_event(client, events)
-                kept.append(lasting)
-                beside.append(passing)
+    with ExitStack() as stack:
+        channel = stack.enter_context(upstream())
+        valkey = stack.enter_context(scene.valkey())
+        client = stack.enter_context(scene.client(valkey))
+        stack.enter_context(scene.worker(valkey, channel.url(0)))
+        _bytes_per_event(client, events)  # connections and scripts take memory once
+        for _ in range(scene.rounds):
+            lasting, passing = _bytes_per_event(client, events)
+            kept.append(lasting)
+            beside.append(passing)
     return [
         Row(
             what="memory in Redis per settled event",
