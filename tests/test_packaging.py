@@ -60,6 +60,14 @@ def test_what_is_optional_is_not_installed_otherwise() -> None:
     assert "${TRACING:+-r requirements-tracing.txt}" in image
 
 
+def test_the_bench_measures_peers_on_the_same_flask_and_gunicorn() -> None:
+    """Else it would compare their releases."""
+    ours, theirs = pins("requirements.txt"), pins("requirements-bench.txt")
+
+    for name in ("flask", "gunicorn", "pydantic"):
+        assert ours[name].split()[0] == theirs[name].split()[0]
+
+
 def test_wanted_libraries_are_locked() -> None:
     """Each library asked for in a ``.in`` file is in its lock."""
     for lock in LOCKS:

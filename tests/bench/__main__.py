@@ -26,6 +26,9 @@ PEERS = Path(f"{sys.prefix}-bench") / "bin"
 def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
     """Make those of ``measures`` that were asked for; the exit code."""
     told = _parser().parse_args(arguments)
+    if told.write and told.only:
+        _say("--write is for the whole table, and --only for a part")
+        return 2
     chosen = [one for one in measures if told.only.lower() in one.name.lower()]
     if not chosen:
         _say(f"nothing that is measured has {told.only!r} in its name")
@@ -40,7 +43,7 @@ def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
                 rows.extend(made)
     _say(f"\n{render(rows, broken)}")
     if told.write and not broken:
-        write(rows, PEERS, rounds=told.rounds)
+        write(rows, PEERS, rounds=told.rounds, is_quick=told.quick)
     return int(bool(broken) or any(row.verdict == "NO" for row in rows))
 
 

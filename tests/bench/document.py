@@ -20,10 +20,11 @@ PACKAGES = ("gunicorn", "flask", "redis", "requests")
 _PLOTTER = Path(__file__).with_name("plot.py")
 
 
-def write(rows: Sequence[Row], programs: Path, *, rounds: int) -> None:
+def write(rows: Sequence[Row], programs: Path, *, rounds: int, is_quick: bool) -> None:
     """Put what was measured between the document's marks, and draw the plot."""
+    how = " of --quick: short, small, and no more than a hint" if is_quick else ""
     plot = f"![How many times as good as it must be]({PLOT.name})"
-    measured = f"{_machine()} {rounds} rounds.\n\n{markdown(rows)}\n\n{plot}\n"
+    measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}\n\n{plot}\n"
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(), measured))
     bars = [
         {"name": row.what, "against": row.against, "worth": row.worth, "aim": row.worth_of(row.aim)}

@@ -13,7 +13,7 @@ from redis import Redis
 from tests.bench import fill
 from tests.bench.drain import drained
 from tests.bench.load import load
-from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene
+from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn
 from tests.bench.table import Row, ratios
 from tests.bench.upstream import Upstream, upstream
 from tests.stack.valkey import Valkey
@@ -22,7 +22,6 @@ MUST = 1.1
 KNOWN = 1000
 FLYING = 16
 DELAY_MS = 5
-WHATS = ("intake", "look-up", "drain")
 
 
 @dataclass(frozen=True)
@@ -67,17 +66,19 @@ def _grow(scene: Scene) -> list[Row]:
         channel = stack.enter_context(upstream())
         sizes = _sizes(is_quick=scene.is_quick)
         places = [_open(scene, stack, size) for size in sizes]
-        rates: dict[Size, list[tuple[float, ...]]] = {size: [] for size in sizes}
-        for place in places:
-            _measure(scene, channel, place, seconds=1)  # warms up
-        for _ in range(scene.rounds):
-            for place in places:
-                rates[place.size].append(_measure(scene, channel, place, scene.seconds))
+        rates: dict[tuple[str, Size], list[float]] = {}
+        for number in range(scene.rounds + 1):
+            # One kind of load on all sizes before the next: they are compared with each other.
+            for what, measure in MEASURES.items():
+                for place in in_turn(places, number):
+                    rate = measure(scene, channel, place)
+                    if number:  # the first warmed up
+                        rates.setdefault((what, place.size), []).append(rate)
     none, *others = sizes
     return [
-        _row(what, size, _of(rates[none], what), _of(rates[size], what))
+        _row(what, size, rates[what, none], rates[what, size])
         for size in others
-        for what in WHATS
+        for what in MEASURES
     ]
 
 
@@ -96,13 +97,16 @@ def _open(scene: Scene, stack: ExitStack, size: Size) -> Place:
     return Place(size, valkey, client, stack.enter_context(scene.web(valkey)).port, known)
 
 
-def _measure(scene: Scene, channel: Upstream, place: Place, seconds: int) -> tuple[float, ...]:
-    """The rates of intake, look-up and drain; the place is as full afterwards as before."""
+def _intake(scene: Scene, _channel: Upstream, place: Place) -> float:
+    taken = load(place.port, scene.seconds, what="post", prefix="grow", token=SUBMIT_TOKEN)
+    fill.forget_waiting(place.client, "grow")  # as full as before
+    return taken.rate
+
+
+def _look_up(scene: Scene, _channel: Upstream, place: Place) -> float:
     prefix, ids = place.known
-    taken = load(place.port, seconds, what="post", prefix="grow", token=SUBMIT_TOKEN)
-    fill.forget_waiting(place.client, "grow")
-    found = load(place.port, seconds, what="get", prefix=prefix, token=READ_TOKEN, ids=ids)
-    return taken.rate, found.rate, _drain(scene, channel, place)
+    found = load(place.port, scene.seconds, what="get", prefix=prefix, token=READ_TOKEN, ids=ids)
+    return found.rate
 
 
 def _drain(scene: Scene, channel: Upstream, place: Place) -> float:
@@ -113,8 +117,7 @@ def _drain(scene: Scene, channel: Upstream, place: Place) -> float:
     return drained(scene, place.valkey, channel, calls, delay_ms=DELAY_MS, flying=FLYING)
 
 
-def _of(measured: Sequence[tuple[float, ...]], what: str) -> list[float]:
-    return [rates[WHATS.index(what)] for rates in measured]
+MEASURES = {"intake": _intake, "look-up": _look_up, "drain": _drain}
 
 
 def _row(what: str, size: Size, at_none: Sequence[float], at_size: Sequence[float]) -> Row:

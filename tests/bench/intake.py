@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from redis import Redis
 
 from tests.bench import fill
 from tests.bench.load import CONNECTIONS, Invalid, load
-from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, own_programs
+from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn, own_programs
 from tests.bench.table import Row, ratios
 
 KNOWN = 1000
@@ -60,8 +61,8 @@ def _intake(scene: Scene) -> list[Row]:
         arq = stack.enter_context(scene.uvicorn("fastapi_arq", REDIS_URL=valkey.url))
         contenders.append(Contender(ARQ, arq.port, lambda redis: redis.zcard("arq:queue")))
         rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-        for _ in range(scene.rounds):
-            for contender in contenders:
+        for number in range(scene.rounds):
+            for contender in in_turn(contenders, number):
                 rates[contender.name].append(_take_in(scene, client, contender))
     return _intake_rows(rates)
 
@@ -107,10 +108,10 @@ def _known(scene: Scene) -> list[Row]:
         )
         fill.settle(client, "known", range(KNOWN))
         for number in range(scene.rounds + 1):
-            for port, posted, got in zip(ports, duplicates, look_ups, strict=True):
-                seconds = scene.seconds if number else WARM_SECONDS
-                posted.append(_rate(port, seconds, is_post=True))
-                got.append(_rate(port, seconds, is_post=False))
+            seconds = scene.seconds if number else WARM_SECONDS
+            for rates, is_post in ((duplicates, True), (look_ups, False)):
+                for port, found in in_turn([*zip(ports, rates, strict=True)], number):
+                    found.append(_rate(port, seconds, is_post=is_post))
         if client.zcard("{relay}:due"):
             raise Invalid("what was posted were no duplicates")
     return [
@@ -120,8 +121,10 @@ def _known(scene: Scene) -> list[Row]:
 
 
 def _rate(port: int, seconds: int, *, is_post: bool) -> float:
-    what, token = ("post", SUBMIT_TOKEN) if is_post else ("get", READ_TOKEN)
-    return load(port, seconds, what=what, prefix="known", token=token, ids=KNOWN).rate  # type: ignore[arg-type]
+    known = partial(load, port, seconds, prefix="known", ids=KNOWN)
+    if is_post:
+        return known(what="post", token=SUBMIT_TOKEN).rate
+    return known(what="get", token=READ_TOKEN).rate
 
 
 def _known_row(what: str, ours: Sequence[float], theirs: Sequence[float]) -> Row:

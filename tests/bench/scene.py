@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import TypeVar
 
 from redis import Redis
 
@@ -17,6 +18,8 @@ from tests.bench.table import Row
 from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
 from tests.stack.relay import ROOT, Caller, Process, start_process
 from tests.stack.valkey import Valkey
+
+T = TypeVar("T")
 
 SUBMIT_TOKEN = "bench-submit-token-9d2c5680"
 READ_TOKEN = "bench-read-token-efc60000"
@@ -149,6 +152,12 @@ class Measure:
 
     name: str
     run: Callable[[Scene], list[Row]]
+
+
+def in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:
+    """All of them, with another one first in each round: whatever changes meets all alike."""
+    first = number % len(contenders)
+    return [*contenders[first:], *contenders[:first]]
 
 
 def own_programs() -> Path:
