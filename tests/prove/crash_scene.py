@@ -96,7 +96,7 @@ class Scene:
         caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
         caller.wait_until_ready()
         with ThreadPoolExecutor(len(self._kinds)) as pool:
-            are_confirmed = list(pool.map(partial(_post, caller), self._kinds))
+            are_confirmed = list(pool.map(partial(self._post_until_struck, caller), self._kinds))
         self._wait_for_mark()
         if self._crash.way is Way.STOP and not all(are_confirmed):
             self._faults.append("a request that was under way at SIGTERM got no answer")
@@ -104,6 +104,16 @@ class Scene:
         self._post_again()
         self._seen += caller.seen
         return web
+
+    def _post_until_struck(self, caller: Caller, name: str) -> bool:
+        """Whether it was confirmed. All must come to the step: what a machine that is slow for a
+        moment refuses before the strike is sent again, as every caller must.
+        """
+        until = time.monotonic() + TIMEOUT_SECONDS
+        while not (is_confirmed := _post(caller, name)):
+            if self._mark.exists() or time.monotonic() > until:
+                break
+        return is_confirmed
 
     def _post_again(self) -> None:
         caller = self._relay.start_web()
