@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.store.connect import connect
 from tests.stack.valkey import Valkey
 
@@ -39,7 +39,7 @@ def redis_url(valkey: Valkey) -> str:
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
+def client(redis_url: str) -> Iterator[Client]:
     """The relay's own kind of client of the shared server."""
     with connect(redis_url) as client:
         yield client

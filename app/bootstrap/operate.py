@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from app.bootstrap.redis import operations
 from app.operate.desk import Desk, ProcessSettings
 from app.store.connect import connect
 from app.store.keys import Keys
@@ -32,4 +31,4 @@ def _operations(settings: OperatorSettings) -> Operations:
     keys = Keys(settings.key_prefix)
     client = connect(settings.redis_url.get_secret_value(), slot_key=keys.tag)
     scripts = Scripts(client, keys, min_replicas_acked=settings.min_replicas_acked)
-    return operations(scripts, settings)
+    return Operations(scripts, record_ttl_seconds=settings.record_ttl_seconds)

@@ -1,4 +1,4 @@
-"""What several kinds of process build over Redis."""
+"""What every kind of process asks of Redis first."""
 
 import sys
 
@@ -6,19 +6,12 @@ import structlog
 
 from app.chats.errors import StoreUnavailable
 from app.store.audit import Auditor
-from app.store.operations import Operations
-from app.store.scripts import Scripts
 from config.settings import Settings
 
 log = structlog.get_logger("relay")
 
 # gunicorn's own code for what cannot boot: it ends then, and tries again after any other.
 EXIT_UNSAFE_REDIS = 3
-
-
-def operations(scripts: Scripts, settings: Settings) -> Operations:
-    """Build the operator's view."""
-    return Operations(scripts, record_ttl_seconds=settings.record_ttl_seconds)
 
 
 def refuse_unsafe(auditor: Auditor, settings: Settings) -> None:

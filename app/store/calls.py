@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from app.chats.errors import RecordFromNewerRelease, StoreUnavailable
@@ -24,6 +23,7 @@ from app.chats.outcome import (
     retry_delay_ms,
 )
 from app.chats.record import Failure
+from app.store.client import Client
 from app.store.keys import Keys
 from app.store.records import as_fields, write_chat, write_failure
 from app.store.scripts import Scripts
@@ -57,8 +57,8 @@ class CallStore:
 
     def __init__(
         self,
-        client: Redis,
-        blocking_client: Redis,
+        client: Client,
+        blocking_client: Client,
         keys: Keys,
         *,
         base_url: str,
@@ -140,8 +140,8 @@ class CallStore:
 def _read_taken(token: str, kind: str, rest: Sequence[Any]) -> Taken:
     match kind:
         case "go":
-            event_id, flat = rest
-            record = as_fields(flat)
+            event_id, text = rest
+            record = as_fields(text)
             return Grant(event_id, record["user"], int(record["attempt"]), token, record)
         case "probe":
             return Probe(token)

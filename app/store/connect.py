@@ -7,13 +7,13 @@ dropped, and the next ones look again.
 
 from typing import Any
 
-from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.crc import key_slot
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
+from app.store.client import Client
 from app.store.connections import SoughtTcp, SoughtTls, Tcp, Tls, Unix
 from app.store.finders import owner_of, primary_of
 from app.store.url import RedisUrl, parse
@@ -37,7 +37,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(url: str, *, slot_key: str = "") -> Redis:
+def connect(url: str, *, slot_key: str = "") -> Client:
     """Return a client for commands that answer at once; it connects when it is first used.
 
     ``slot_key`` is any key of ours: in a cluster all of them are in its slot.
@@ -45,18 +45,13 @@ def connect(url: str, *, slot_key: str = "") -> Redis:
     return _connect(parse(url), slot_key, READ_TIMEOUT_SECONDS)
 
 
-def connect_blocking(url: str, *, slot_key: str = "") -> Redis:
+def connect_blocking(url: str, *, slot_key: str = "") -> Client:
     """Return a client whose reads may block for ``MAX_BLOCK_SECONDS``."""
     # A block that is not well below the time-out of the socket fails instead of ending.
     return _connect(parse(url), slot_key, 3 * MAX_BLOCK_SECONDS)
 
 
-def look_again(client: Redis) -> None:
-    """Drop the idle connections, so that the next command finds the primary anew."""
-    client.connection_pool.disconnect(inuse_connections=False)
-
-
-def _connect(url: RedisUrl, slot_key: str, read_timeout_seconds: float) -> Redis:
+def _connect(url: RedisUrl, slot_key: str, read_timeout_seconds: float) -> Client:
     pool = ConnectionPool(
         socket_timeout=read_timeout_seconds,
         db=url.db,
@@ -65,7 +60,9 @@ def _connect(url: RedisUrl, slot_key: str, read_timeout_seconds: float) -> Redis
         **url.tls,
         **_way(url, slot_key),
     )
-    return Redis.from_pool(pool)
+    client = Client(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
 
 
 def _way(url: RedisUrl, slot_key: str) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """What web does with Redis: accept an event, and look records up. One round trip each."""
 
-import json
 from datetime import datetime
 from typing import Any
-
-from redis import Redis
 
 from app.chats.errors import BacklogFull, EventIdReused, EventTooOld
 from app.chats.event import EPOCH, OpenChatEvent
 from app.chats.record import Record
+from app.store.client import Client
 from app.store.keys import Keys
-from app.store.records import as_fields, read_record
+from app.store.records import as_fields, new_record, read_record, write_metadata
 from app.store.scripts import Scripts
 
 
@@ -19,7 +17,7 @@ class EventStore:
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         keys: Keys,
         *,
         record_ttl_seconds: int,
@@ -49,18 +47,20 @@ class EventStore:
                 raise EventTooOld("the event is older than the window in which ids are remembered")
             case "full":
                 raise BacklogFull("too many accepted events are waiting for their call")
-        return read_record(event.event_id, as_fields(rest[0])), result == "new"
+            case "new":
+                return new_record(event, accepted_ms=rest[0]), True
+        return read_record(event.event_id, as_fields(rest[0])), False
 
     def find(self, event_id: str) -> Record | None:
         """Return the record of ``event_id``, if there is one. Raises ``StoreUnavailable``."""
-        fields = self._scripts.read(self._keys.event(event_id))
-        return read_record(event_id, fields) if fields else None
+        text = self._scripts.read(self._keys.event(event_id))
+        return read_record(event_id, as_fields(text)) if text else None
 
     def chats_of_user(self, user_id: str, *, limit: int) -> list[Record]:
         """Return the user's opened events, newest first. Raises ``StoreUnavailable``."""
         argument = {"user_id": user_id, "limit": limit}
         found = self._scripts.run("chats_of_user", argument, acknowledge=False)
-        return [read_record(event_id, as_fields(flat)) for event_id, flat in found]
+        return [read_record(event_id, as_fields(text)) for event_id, text in found]
 
     def event_of_chat(self, chat_id: str) -> Record | None:
         """Return the record that published ``chat_id``. Raises ``StoreUnavailable``."""
@@ -79,7 +79,7 @@ class EventStore:
         if event.on_unknown is not None:
             argument["on_unknown"] = event.on_unknown
         if event.metadata:
-            argument["metadata"] = json.dumps(event.metadata, ensure_ascii=False)
+            argument["metadata"] = write_metadata(event.metadata)
         if traceparent is not None:
             argument["traceparent"] = traceparent
         if event.occurred_at is not None:

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
 import structlog
-from redis import Redis
 from redis.client import PubSub
 
-from app.store.connect import MAX_BLOCK_SECONDS, look_again
+from app.store.client import Client
+from app.store.connect import MAX_BLOCK_SECONDS
 from app.store.keys import Keys
 
 log = structlog.get_logger("relay.notices")
@@ -25,7 +25,7 @@ class Notices:
     """Listens to ``{relay}:settled``. A notice may be lost: look, wait, and look again."""
 
     def __init__(
-        self, blocking_client: Redis, keys: Keys, *, silent_seconds: float = SILENT_SECONDS
+        self, blocking_client: Client, keys: Keys, *, silent_seconds: float = SILENT_SECONDS
     ) -> None:
         self._client = blocking_client
         self._silent_seconds = silent_seconds
@@ -70,7 +70,7 @@ class Notices:
                     self._hear(subscriber)
             except Exception as error:  # noqa: BLE001 - without a listener every wait takes longer
                 self._say_lost(error)
-                look_again(self._client)
+                self._client.look_again()
             time.sleep(RECONNECT_SECONDS)
 
     def _hear(self, subscriber: PubSub) -> None:

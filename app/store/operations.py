@@ -34,7 +34,7 @@ class Operations:
         """How the relay stands."""
         reply = self._scripts.run("overview", {}, acknowledge=False)
         waiting, calling, held, failed, waited_ms, pause_ms, flat = reply
-        gate = as_fields(flat)
+        gate = dict(zip(flat[::2], flat[1::2], strict=True))
         return Overview(
             waiting=waiting,
             calling=calling,
@@ -59,9 +59,9 @@ class Operations:
         ids = iter(self._scripts.run("list", asked, acknowledge=False))
         while page := list(islice(ids, PAGE)):
             found = self._scripts.run("records", {"event_ids": page}, acknowledge=False)
-            for event_id, flat in zip(page, found, strict=True):
-                record = _readable(event_id, as_fields(flat)) if flat else None
-                if flat and (record is None or record.status is status):
+            for event_id, text in zip(page, found, strict=True):
+                record = _readable(event_id, as_fields(text)) if text else None
+                if text and (record is None or record.status is status):
                     yield event_id, record
 
     def story(self, event_id: str) -> Story:
@@ -69,8 +69,8 @@ class Operations:
         reply = self._scripts.run("story", {"event_id": event_id}, acknowledge=False)
         if not reply:
             raise _refusal("missing", event_id)
-        flat, next_look, ahead = reply
-        fields = as_fields(flat)
+        text, next_look, ahead = reply
+        fields = as_fields(text)
         record = _readable(event_id, fields)
         if record is None:
             raise _refusal("newer", event_id)

@@ -1,21 +1,30 @@
-"""How a record's fields in Redis read as a ``Record``."""
+"""How a record's text in Redis reads as a ``Record``."""
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic_core import to_json
+
 from app.chats.errors import RecordFromNewerRelease
+from app.chats.event import EPOCH, OpenChatEvent
 from app.chats.outcome import Chat, FailureCode, Session
 from app.chats.record import Failure, Record, Status
 
 VERSION = "1"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A line each, in this order; what they are is told in relay.lua.
+FIELDS = (
+    *("v", "status", "user", "fingerprint", "accepted", "ttl", "attempt", "attempts", "metadata"),
+    *("settled", "chat_id", "chat", "traceparent", "token", "on_unknown", "unknowns", "consented"),
+    *("orphan", "since", "duplicates", "failure", "history"),
+)
+# Where the chat's id stands in what is kept beside it; JSON has no such character.
+_SAME_ID = "\x01"
 
 
-def as_fields(flat: Sequence[str]) -> dict[str, str]:
-    """The name, value, name, value… of a script's reply as a dictionary."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+def as_fields(text: str) -> dict[str, str]:
+    """The lines of a record's text by their names, without those that are empty."""
+    return {name: line for name, line in zip(FIELDS, text.split("\n"), strict=False) if line}
 
 
 def read_record(event_id: str, fields: dict[str, str]) -> Record:
@@ -42,18 +51,45 @@ def read_record(event_id: str, fields: dict[str, str]) -> Record:
     )
 
 
+def new_record(event: OpenChatEvent, *, accepted_ms: int) -> Record:
+    """Build the record of an event that has just been accepted."""
+    return Record(
+        event_id=event.event_id,
+        user_id=event.user_id,
+        status=Status.ACCEPTED,
+        created=False,
+        chat=None,
+        failure=None,
+        attempts=0,
+        possible_orphan=False,
+        duplicate_chat_ids=(),
+        accepted_at=instant(accepted_ms),
+        settled_at=None,
+        expires_at=None,
+        metadata=event.metadata,
+    )
+
+
 def write_chat(chat: Chat) -> str:
-    """The JSON of a chat as the record keeps it; the id has a field of its own."""
-    sessions = {"session": chat.session, "user_session": chat.user_session}
-    content: dict[str, Any] = {"channel_id": chat.channel_id, "state": chat.state}
-    content |= {name: [kept.id, kept.key] for name, kept in sessions.items() if kept}
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    """What the record keeps of a chat beside its id: ``[channel, state, session, user session]``.
+
+    In practice the sessions' keys end with the chat's id, which is not written again.
+    """
+    sessions = [
+        session and [session.id, session.key] for session in (chat.session, chat.user_session)
+    ]
+    content = to_json([chat.channel_id, chat.state, *sessions]).decode()
+    return content.replace(chat.id, _SAME_ID)
+
+
+def write_metadata(metadata: dict[str, str]) -> str:
+    """The JSON of an event's metadata as the record keeps it."""
+    return to_json(metadata).decode()
 
 
 def write_failure(failure: Failure) -> str:
     """The JSON of a failure as the record keeps it."""
-    content = [failure.code, failure.detail, failure.upstream_status]
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return to_json([failure.code, failure.detail, failure.upstream_status]).decode()
 
 
 def _status(fields: dict[str, str]) -> Status:
@@ -76,14 +112,9 @@ def _created(status: Status, fields: dict[str, str]) -> bool | None:
 def _chat(fields: dict[str, str]) -> Chat | None:
     if "chat_id" not in fields:
         return None
-    content = json.loads(fields["chat"])
-    return Chat(
-        id=fields["chat_id"],
-        channel_id=content["channel_id"],
-        state=content["state"],
-        session=_session(content.get("session")),
-        user_session=_session(content.get("user_session")),
-    )
+    chat_id = fields["chat_id"]
+    channel_id, state, *sessions = json.loads(fields["chat"].replace(_SAME_ID, chat_id))
+    return Chat(chat_id, channel_id, state, *map(_session, sessions))
 
 
 def _session(content: list[Any] | None) -> Session | None:
@@ -99,4 +130,4 @@ def _failure(fields: dict[str, str]) -> Failure | None:
 
 def instant(milliseconds: int) -> datetime:
     """An instant of Redis, in milliseconds, as aware UTC."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return EPOCH + timedelta(milliseconds=milliseconds)

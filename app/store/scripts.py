@@ -1,18 +1,17 @@
 """Runs the Lua scripts: by hash, with their text as the fallback, and acknowledged where asked."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
+from pydantic_core import to_json
 from redis.exceptions import NoScriptError, RedisError
 
 from app.chats.errors import StoreUnavailable
-from app.store.connect import look_again
+from app.store.client import Client
 from app.store.connections import answering_within, leads_elsewhere
 from app.store.keys import Keys
 
@@ -22,6 +21,17 @@ ANSWER_SECONDS = 2.2
 # A second try is for what was lost at once: the first one to time out is the last.
 MAX_SECONDS_BEFORE_RETRY = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
+# What a script uses besides relay.lua; what is read at each run, and not used, costs its time.
+_USES = {
+    "list": ("transitions",),
+    "overview": ("transitions",),
+    "probed": ("gate",),
+    "redrive": ("transitions",),
+    "release": ("transitions", "gate"),
+    "resolve": ("transitions",),
+    "settle": ("transitions", "gate"),
+    "take": ("transitions", "gate"),
+}
 
 
 class NotAcknowledged(StoreUnavailable):
@@ -36,7 +46,7 @@ class Scripts:
     would then grant what was not granted before, to nobody.
     """
 
-    def __init__(self, client: Redis, keys: Keys, *, min_replicas_acked: int = 0) -> None:
+    def __init__(self, client: Client, keys: Keys, *, min_replicas_acked: int = 0) -> None:
         self._client = client
         self._keys = keys
         self._min_replicas_acked = min_replicas_acked
@@ -54,15 +64,15 @@ class Scripts:
         Raises ``StoreUnavailable`` where Redis did not answer or refused: the script may have run.
         Raises ``NotAcknowledged`` where it ran, and fewer than ``min_replicas_acked`` confirmed it.
         """
-        arguments = (1, self._keys.tag, json.dumps(arg, separators=(",", ":"), ensure_ascii=False))
+        arguments = (1, self._keys.tag, to_json(arg))
         return self._ask(
             name, lambda: self._evaluate(name, arguments, acknowledge=acknowledge), again=again
         )
 
-    def read(self, key: str) -> dict[str, str]:
-        """Return a hash, empty where there is none. Raises ``StoreUnavailable``."""
-        fields: dict[str, str] = self._ask("look-up", lambda: self._client.hgetall(key), again=True)
-        return fields
+    def read(self, key: str) -> str | None:
+        """Return a text, if there is one. Raises ``StoreUnavailable``."""
+        text: str | None = self._ask("look-up", lambda: self._client.ask("GET", key), again=True)
+        return text
 
     def _ask(self, what: str, send: Callable[[], Any], *, again: bool) -> Any:
         try:
@@ -86,7 +96,7 @@ class Scripts:
             return send()
         except RedisError as error:
             if leads_elsewhere(error):
-                look_again(self._client)
+                self._client.look_again()
             raise
 
     def _evaluate(self, name: str, arguments: tuple[Any, ...], *, acknowledge: bool) -> Any:
@@ -96,23 +106,15 @@ class Scripts:
         except NoScriptError:
             return self._send("EVAL", text, *arguments, acknowledge=acknowledge)
 
-    def _send(self, *command: Any, acknowledge: bool) -> Any:
+    def _send(self, *command: str | int, acknowledge: bool) -> Any:
         if not (acknowledge and self.is_acknowledged):
-            execute: Callable[..., Any] = self._client.execute_command
-            return execute(*command)
+            return self._client.ask(*command)
         # On one connection, since WAIT waits for the writes of its own.
-        with self._client.pipeline(transaction=False) as pipeline:
-            add: Callable[..., Any] = pipeline.execute_command
-            add(*command)
-            add("WAIT", self._min_replicas_acked, ACKNOWLEDGE_TIMEOUT_MS)
-            # Raised here: the pipeline's own errors quote the command, and with it the event.
-            reply, acknowledged = pipeline.execute(raise_on_error=False)
-        for answer in (reply, acknowledged):
-            if isinstance(answer, RedisError):
-                raise answer
+        wait = ("WAIT", self._min_replicas_acked, ACKNOWLEDGE_TIMEOUT_MS)
+        reply, acknowledged = self._client.ask_together(command, wait)
         if acknowledged < self._min_replicas_acked:
             # Perhaps this is a primary that was cut off, and that another one has replaced.
-            look_again(self._client)
+            self._client.look_again()
             raise NotAcknowledged(
                 f"{acknowledged} of {self._min_replicas_acked} replicas confirmed the write"
             )
@@ -121,5 +123,6 @@ class Scripts:
 
 @cache
 def _load(name: str) -> tuple[str, str]:
-    text = "".join((_DIRECTORY / f"{part}.lua").read_text() for part in ("relay", name))
+    parts = ("relay", *_USES.get(name, ()), name)
+    text = "".join((_DIRECTORY / f"{part}.lua").read_text() for part in parts)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,19 +1,17 @@
 -- Writes settled events the way `settle` leaves them; tests/bench/fill.py checks that nothing differs.
--- KEYS[1]: the relay's tag. ARGV: prefix, first number, how many, instant (ms), then the record's fields,
--- in which %n stands for the number as 8 decimal digits and %x for it as 8 hex digits.
+-- KEYS[1]: the relay's tag. ARGV: prefix, first number, how many, instant (ms), TTL (ms), and the texts of the
+-- record, of the user's and of the chat's id, in which %n stands for the number as 8 decimal digits and %x for
+-- it as 8 hex digits.
 
-local prefix, first, count, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local tag, ttl = KEYS[1], 0
+local prefix, first, count, now, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local tag = KEYS[1]
 
 for number = first, first + count - 1 do
   local names = {['%n'] = string.format('%08d', number), ['%x'] = string.format('%08x', number)}
-  local id = prefix .. '-' .. names['%n']
-  local fields, record = {}, {}
-  for place = 5, #ARGV do fields[place - 4] = (string.gsub(ARGV[place], '%%[nx]', names)) end
-  for place = 1, #fields, 2 do record[fields[place]] = fields[place + 1] end
-  redis.call('HSET', tag .. ':event:' .. id, unpack(fields))
-  redis.call('PEXPIRE', tag .. ':event:' .. id, record.ttl)
-  redis.call('SET', tag .. ':chat:' .. record.chat_id, id, 'PX', record.ttl)
-  redis.call('ZADD', tag .. ':user:' .. record.user, now, id)
-  redis.call('PEXPIRE', tag .. ':user:' .. record.user, record.ttl)
+  local function named(text) return (string.gsub(text, '%%[nx]', names)) end
+  local id, user = prefix .. '-' .. names['%n'], tag .. ':user:' .. named(ARGV[7])
+  redis.call('SET', tag .. ':event:' .. id, named(ARGV[6]), 'PX', ttl)
+  redis.call('SET', tag .. ':chat:' .. named(ARGV[8]), id, 'PX', ttl)
+  redis.call('ZADD', user, now, id)
+  redis.call('PEXPIRE', user, ttl)
 end

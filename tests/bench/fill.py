@@ -4,20 +4,21 @@ A million real events would take ten minutes; so one real event goes its whole w
 is written again with other ids. ``settled`` checks that the copy is the same, key by key.
 """
 
-import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
+from pydantic_core import to_json
 
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, Probe, new_token
 from app.chats.outcome import Chat, Created, Session
 from app.store.calls import CallStore, Limits
+from app.store.client import Client
 from app.store.events import EventStore
 from app.store.keys import Keys
+from app.store.records import as_fields
 from app.store.scripts import _load
 from tests.bench import events
 from tests.bench.load import Invalid
@@ -28,15 +29,16 @@ URL = "http://127.0.0.1:1/open/v4"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # web gives each one
 BATCH = 5000
 TEMPLATE = 0x1234567  # its decimal and hex digits are in no other part of the record
+INSTANTS = {"accepted", "settled"}
 _FILL = Path(__file__).with_name("fill.lua").read_text()
 
 
-def empty(client: Redis) -> None:
+def empty(client: Client) -> None:
     """Delete everything, and return once its memory is free: else that is what is measured next."""
     client.execute_command("FLUSHALL", "SYNC")
 
 
-def accept(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
+def accept(client: Client, prefix: str, numbers: Iterable[int]) -> None:
     """Have events accepted, by the real script."""
     store = _event_store(client)
     text, digest = _load("accept")
@@ -44,13 +46,13 @@ def accept(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
     with client.pipeline(transaction=False) as pipeline:
         for number in numbers:
             argument = store._accept_argument(events.event(prefix, number), TRACEPARENT)
-            pipeline.evalsha(digest, 1, KEYS.tag, _json(argument))
+            pipeline.evalsha(digest, 1, KEYS.tag, to_json(argument))
             if len(pipeline) >= BATCH:
                 pipeline.execute()
         pipeline.execute()
 
 
-def settle(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
+def settle(client: Client, prefix: str, numbers: Iterable[int]) -> None:
     """Let events go their whole way through the real scripts, one after the other."""
     event_store, call_store = _event_store(client), _call_store(client)
     for number in numbers:
@@ -59,17 +61,17 @@ def settle(client: Redis, prefix: str, numbers: Iterable[int]) -> None:
         call_store.settle(grant, Created(_chat(number)))
 
 
-def settled(client: Redis, prefix: str, count: int) -> None:
+def settled(client: Client, prefix: str, count: int) -> None:
     """Fill in ``count`` settled events. Raises ``Invalid`` unless they are as real ones."""
     if not count:
         return
     _check_copy(client)
-    fields = _template(client, prefix)
+    text = _template(client, prefix)
     for first in range(0, count, BATCH):
-        _copy(client, prefix, first, min(BATCH, count - first), fields)
+        _copy(client, prefix, first, min(BATCH, count - first), text)
 
 
-def forget_waiting(client: Redis, prefix: str) -> None:
+def forget_waiting(client: Client, prefix: str) -> None:
     """Take those events away that wait and whose ids begin so."""
     waiting: Any = client.zrange(f"{KEYS.tag}:due", 0, -1)
     ids = [id_ for id_ in waiting if id_.startswith(prefix)]
@@ -79,38 +81,39 @@ def forget_waiting(client: Redis, prefix: str) -> None:
         client.delete(*map(KEYS.event, some))
 
 
-def _check_copy(client: Redis) -> None:
+def _check_copy(client: Client) -> None:
     """Whether the copy leaves the very keys that the scripts do, but for instants."""
     settle(client, "template", [TEMPLATE])
     real = _keys_of(client, "template")
     _delete(client, real)
-    fields = _template(client, "template")
-    _copy(client, "template", TEMPLATE, 1, fields)
+    text = _template(client, "template")
+    _copy(client, "template", TEMPLATE, 1, text)
     copied = _keys_of(client, "template")
     _delete(client, copied)
     if real != copied:
         raise Invalid(f"the copy of a settled event is not as the real one: {real} {copied}")
 
 
-def _template(client: Redis, prefix: str) -> list[str]:
-    """The fields of a record, with places for the numbers; the event is gone again."""
+def _template(client: Client, prefix: str) -> str:
+    """The text of a record, with places for the numbers; the event is gone again."""
     settle(client, prefix, [TEMPLATE])
-    record: Any = client.hgetall(KEYS.event(events.event_id(prefix, TEMPLATE)))
+    text: Any = client.get(KEYS.event(events.event_id(prefix, TEMPLATE)))
     _delete(client, _keys_of(client, prefix))
-    decimal, hexadecimal = f"{TEMPLATE:08d}", f"{TEMPLATE:08x}"
-    return [
-        text.replace(decimal, "%n").replace(hexadecimal, "%x")
-        for pair in record.items()
-        for text in pair
-    ]
+    return _with_places(text)
 
 
-def _copy(client: Redis, prefix: str, first: int, count: int, fields: list[str]) -> None:
-    now = round(time.time() * 1000)
-    client.eval(_FILL, 1, KEYS.tag, prefix, first, count, now, *fields)
+def _with_places(text: str) -> str:
+    return text.replace(f"{TEMPLATE:08d}", "%n").replace(f"{TEMPLATE:08x}", "%x")
 
 
-def _keys_of(client: Redis, prefix: str) -> dict[str, Any]:
+def _copy(client: Client, prefix: str, first: int, count: int, text: str) -> None:
+    now, ttl_ms = round(time.time() * 1000), TTL_SECONDS * 1000
+    user_id = _with_places(events.event(prefix, TEMPLATE).user_id)
+    chat_id = _with_places(events.chat_id(TEMPLATE))
+    client.eval(_FILL, 1, KEYS.tag, prefix, first, count, now, ttl_ms, text, user_id, chat_id)
+
+
+def _keys_of(client: Client, prefix: str) -> dict[str, Any]:
     """What the event of the template's number is kept in, by key: type, content, how long."""
     event = events.event(prefix, TEMPLATE)
     names = [
@@ -121,26 +124,22 @@ def _keys_of(client: Redis, prefix: str) -> dict[str, Any]:
     return {name: (_content(client, name), _days(client, name)) for name in names}
 
 
-def _content(client: Redis, name: str) -> Any:
-    match client.type(name):
-        case "hash":
-            instants = {"accepted", "settled"}
-            record = client.hgetall(name)
-            assert instants <= record.keys()
-            # The fingerprint is over user and metadata, which a copy with other numbers has not;
-            # here it has, so it is compared too.
-            return {key: "" if key in instants else text for key, text in record.items()}
-        case "zset":
-            return client.zrange(name, 0, -1)
-        case _:
-            return client.get(name)
+def _content(client: Client, name: str) -> Any:
+    if client.type(name) == "zset":
+        return client.zrange(name, 0, -1)
+    text: Any = client.get(name)
+    if name.startswith(KEYS.event("")):
+        # The fingerprint is over user and metadata, which a copy with other numbers has not; here
+        # it has, so it is compared too.
+        return {field: "" if field in INSTANTS else line for field, line in as_fields(text).items()}
+    return text
 
 
-def _days(client: Redis, name: str) -> int:
+def _days(client: Client, name: str) -> int:
     return round(client.pttl(name) / 86_400_000)
 
 
-def _delete(client: Redis, keys: Iterable[str]) -> None:
+def _delete(client: Client, keys: Iterable[str]) -> None:
     client.delete(*keys)
 
 
@@ -165,11 +164,11 @@ def _chat(number: int) -> Chat:
     )
 
 
-def _event_store(client: Redis) -> EventStore:
+def _event_store(client: Client) -> EventStore:
     return EventStore(client, KEYS, record_ttl_seconds=TTL_SECONDS, max_backlog=10**7)
 
 
-def _call_store(client: Redis) -> CallStore:
+def _call_store(client: Client) -> CallStore:
     return CallStore(
         client,
         client,
@@ -180,7 +179,3 @@ def _call_store(client: Redis) -> CallStore:
         event_deadline_ms=86_400_000,
         on_unknown=OnUnknown.HOLD,
     )
-
-
-def _json(argument: dict[str, Any]) -> str:
-    return json.dumps(argument, separators=(",", ":"), ensure_ascii=False)

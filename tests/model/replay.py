@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
-from redis import Redis
-
 from app.chats.errors import NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.store.calls import CallStore
+from app.store.client import Client
 from app.store.keys import Keys
 from app.store.operations import Operations
-from app.store.records import read_record
+from app.store.records import as_fields, read_record
 from app.store.scripts import Scripts
 from tests.model.explorer import Explorer
 from tests.model.specification import OTHER_CHAT, Specification
@@ -69,7 +68,7 @@ class Difference:
 class Replay:
     """The relays of one replay, over one client; ``scripts_run`` counts what was compared."""
 
-    def __init__(self, client: Redis, specification: Specification) -> None:
+    def __init__(self, client: Client, specification: Specification) -> None:
         self.scripts_run = 0
         self._client = client
         self._specification = specification
@@ -175,7 +174,7 @@ class Replay:
         tokens last for as long as a replay may.
         """
         with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hgetall(relay.key(f"event:{EVENT}"))
+            pipeline.get(relay.key(f"event:{EVENT}"))
             for place in PLACES:
                 pipeline.zscore(relay.key(place), EVENT)
             for name in self._taken:
@@ -185,7 +184,8 @@ class Replay:
             pipeline.copy(self._gate, relay.key("gate"), replace=True)
             pipeline.zadd(relay.key("due"), {EVENT: 1}, xx=True)
             pipeline.zadd(relay.key("calling"), {EVENT: FAR_MS}, xx=True)
-            fields, *rest = pipeline.execute()
+            text, *rest = pipeline.execute()
+        fields = as_fields(text or "")
         scores, taken = rest[: len(PLACES)], rest[len(PLACES) :][: len(self._taken)]
         return Seen(
             _record(fields) if fields else None,

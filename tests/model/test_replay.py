@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from tests.model.replay import Replay
 from tests.model.specification import Specification
 
@@ -42,12 +42,12 @@ GUARDS_OF_SCRIPTS = {
     [RECREATE, Specification(turns=1, operations=2, losses=1)],
     ids=["two workers", "one worker, an operator, lost writes"],
 )
-def test_the_scripts_do_what_the_model_says(client: Redis, bounds: Specification) -> None:
+def test_the_scripts_do_what_the_model_says(client: Client, bounds: Specification) -> None:
     """From every state, each script leaves Redis exactly where the model is."""
     assert Replay(client, bounds).first_difference() is None
 
 
 @pytest.mark.parametrize(("guard", "bounds"), GUARDS_OF_SCRIPTS.items(), ids=GUARDS_OF_SCRIPTS)
-def test_the_scripts_have_each_guard(client: Redis, guard: str, bounds: Specification) -> None:
+def test_the_scripts_have_each_guard(client: Client, guard: str, bounds: Specification) -> None:
     """A model without it is not theirs: the replay would notice if a script had lost it."""
     assert Replay(client, replace(bounds, without=guard)).first_difference() is not None

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.store.keys import Keys
 from tests.operate.operator import LossyScripts, Operator
 from tests.store.bench import Bench
@@ -12,7 +12,7 @@ from tests.store.rules import broken_rules
 
 
 @pytest.fixture
-def operator(client: Redis) -> Iterator[Operator]:
+def operator(client: Client) -> Iterator[Operator]:
     """An operator, and a relay without any event."""
     bench = Bench(client, Keys("relay"))
     bench.open_gate()

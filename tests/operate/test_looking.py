@@ -120,15 +120,15 @@ def test_a_list_that_was_cut_says_so(operator: Operator) -> None:
 def test_records_that_are_gone_hide_no_others(operator: Operator) -> None:
     """A failed event's record ends by itself, however many have ended; its entry is dropped."""
     for number in range(3):
-        operator.fail(f"old-{number}")
-    operator.fail("new")
+        operator.fail(f"gone-{number}")
+    operator.fail("kept")
     for number in range(3):
-        operator.forget(f"old-{number}")
+        operator.forget(f"gone-{number}")
 
     listed = operator.json("list", "--status", "failed", "--limit", "1")
 
-    assert ["new"] == [record["event_id"] for record in listed]
-    assert ["new"] == list(operator.bench.queue("failed"))
+    assert ["kept"] == [record["event_id"] for record in listed]
+    assert ["kept"] == list(operator.bench.queue("failed"))
     assert 1 == operator.json("status")["failed"]
 
 

@@ -5,6 +5,7 @@ held, or is kept beside what was published. A clock may jump: nothing is called 
 is stuck for longer than the longest time that could legally be meant.
 """
 
+import json
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
+from app.store.records import FIELDS
 from tests.prove.account import Doing, account, open_events
 from tests.prove.scene import at_work, post, standing_still
 from tests.prove.table import Proof, Row
@@ -160,6 +162,10 @@ class FakedClock:
         written.rename(self._offset)
 
 
+# Where a record has them, counted from 1.
+_INSTANTS = json.dumps(
+    {str(FIELDS.index(name) + 1): True for name in ("accepted", "since", "settled")}
+)
 # What is stored is moved by so many milliseconds, all of it at once.
 _MOVE = """
 local by = tonumber(ARGV[1])
@@ -169,17 +175,21 @@ for _, name in ipairs({'due', 'calling', 'held', 'failed'}) do
     redis.call('ZINCRBY', queue, by, id)
   end
 end
-local instants = {
-  gate = {'tat', 'pause_until', 'slow_until', 'open_until', 'trial_until', 'probe_until:breaker'},
-  ['event:*'] = {'accepted', 'since', 'settled'},
-}
-for pattern, names in pairs(instants) do
-  for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':' .. pattern)) do
-    for _, name in ipairs(names) do
-      local stored = redis.call('HGET', key, name)
-      if stored then redis.call('HSET', key, name, string.format('%.0f', stored + by)) end
-    end
+local gate = KEYS[1] .. ':gate'
+local instants =
+  {'tat', 'pause_until', 'slow_until', 'open_until', 'trial_until', 'probe_until:breaker'}
+for _, name in ipairs(instants) do
+  local stored = redis.call('HGET', gate, name)
+  if stored then redis.call('HSET', gate, name, string.format('%.0f', stored + by)) end
+end
+for _, key in ipairs(redis.call('KEYS', KEYS[1] .. ':event:*')) do
+  local lines, place = {}, 0
+  for line in string.gmatch(redis.call('GET', key) .. '\n', '([^\n]*)\n') do
+    place = place + 1
+    local is_instant = cjson.decode(ARGV[2])[tostring(place)] and line ~= ''
+    lines[place] = is_instant and string.format('%.0f', line + by) or line
   end
+  redis.call('SET', key, table.concat(lines, '\n'), 'KEEPTTL')
 end
 """
 
@@ -193,7 +203,7 @@ class StillClock:
     def jump(self, seconds: float) -> None:
         """What was a while ago is so much longer ago, or so much less."""
         with self._deployment.connect() as client:
-            client.eval(_MOVE, 1, "{relay}", str(round(-seconds * 1000)))
+            client.eval(_MOVE, 1, "{relay}", str(round(-seconds * 1000)), _INSTANTS)
 
 
 def clock_of(deployment: Deployment) -> Clock:

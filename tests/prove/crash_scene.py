@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import requests
-from redis import Redis
 
 from app.chats.grant import new_token
 from app.chats.record import as_json
 from app.chats.steps import BEFORE, Step
 from app.operate.log_lines import CreatedLine, read_created_lines
+from app.store.client import Client
 from app.store.keys import Keys
 from app.store.operations import Operations
 from app.store.scripts import Scripts
@@ -42,7 +42,7 @@ class Finding:
 class Scene:
     """A crash, and the relay that it happens to."""
 
-    def __init__(self, crash: Crash, relay: Deployment, client: Redis) -> None:
+    def __init__(self, crash: Crash, relay: Deployment, client: Client) -> None:
         """Nothing has happened yet."""
         self._crash = crash
         self._relay = relay

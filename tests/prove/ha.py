@@ -15,8 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
-from redis import Redis
-
+from app.store.client import Client
 from app.store.connect import connect
 from tests.prove.account import Doing, account, wait_until_settled
 from tests.prove.ha_servers import (
@@ -95,7 +94,7 @@ class HaDeployment(Deployment):
         self.channel_io.start()
         return self
 
-    def connect(self) -> Redis:
+    def connect(self) -> Client:
         """A client that finds its server as the relay does."""
         return connect(self._redis_url, slot_key=SLOT_KEY)
 

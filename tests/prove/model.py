@@ -6,8 +6,8 @@ from pathlib import Path
 from random import Random
 
 from hypothesis import settings
-from redis import Redis
 
+from app.store.client import Client
 from app.store.connect import connect
 from tests.model.explorer import Explorer
 from tests.model.replay import Replay
@@ -75,6 +75,6 @@ def _try_at_random(directory: Path, _random: Random) -> Row:
 
 
 @contextmanager
-def _redis(directory: Path) -> Iterator[Redis]:
+def _redis(directory: Path) -> Iterator[Client]:
     with Valkey(directory) as server, connect(server.url) as client:
         yield client

@@ -15,8 +15,7 @@ from random import Random
 from threading import Event, Thread
 from typing import cast
 
-from redis import Redis
-
+from app.store.client import Client
 from tests.prove.account import Doing, account, wait_until_settled
 from tests.prove.scene import at_work, post
 from tests.prove.table import Proof, Row
@@ -198,7 +197,7 @@ def _snapshot_failing(place: Place) -> Iterator[None]:
         in_the_way.rmdir()
 
 
-def _snapshot(client: Redis) -> str:
+def _snapshot(client: Client) -> str:
     return str(cast("dict[str, str]", client.info("persistence"))["rdb_last_bgsave_status"])
 
 

@@ -4,14 +4,14 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis import Redis
-
 from app.chats.event import OnUnknown, OpenChatEvent
 from app.chats.grant import Grant, Reply, Taken, new_token
 from app.chats.record import Record
 from app.store.calls import LEASE_MARGIN_MS, CallStore, Limits
+from app.store.client import Client
 from app.store.events import EventStore
 from app.store.keys import Keys
+from app.store.records import FIELDS, as_fields
 
 BASE_URL = "https://channel.example/open/v4"
 TTL_SECONDS = 3600
@@ -37,7 +37,7 @@ def event_of(event_id: str = "e1", **fields: Any) -> OpenChatEvent:
 class Bench:
     """The store's parts over one client, and a look behind them."""
 
-    client: Redis
+    client: Client
     keys: Keys
 
     def intake(
@@ -116,15 +116,17 @@ class Bench:
 
     def fields(self, event_id: str = "e1") -> dict[str, str]:
         """The record as it is stored."""
-        return cast("dict[str, str]", self.client.hgetall(self.keys.event(event_id)))
+        return as_fields(cast("str | None", self.client.get(self.keys.event(event_id))) or "")
 
     def history(self, event_id: str = "e1") -> list[str]:
         """What happened to the event, oldest first."""
         return [entry["what"] for entry in json.loads(self.fields(event_id).get("history", "[]"))]
 
     def set_fields(self, event_id: str = "e1", **fields: Stored) -> None:
-        """Write into the record behind the scripts' back."""
-        self.client.hset(self.keys.event(event_id), items=_flat(fields))
+        """Write into the record behind the scripts' back; an empty text takes a field away."""
+        changed = self.fields(event_id) | {name: str(value) for name, value in fields.items()}
+        text = "\n".join(changed.get(name, "") for name in FIELDS)
+        self.client.set(self.keys.event(event_id), text, keepttl=True)
 
     def key(self, name: str) -> str:
         """A key of the relay by its short name."""

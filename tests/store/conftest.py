@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.store.keys import Keys
 from tests.store.bench import Bench
 from tests.store.rules import broken_rules
 
 
 @pytest.fixture
-def new_bench(client: Redis) -> Iterator[Bench]:
+def new_bench(client: Client) -> Iterator[Bench]:
     """A relay that has never run; after the test every event is where its status says, and every
     key ends that should.
     """
@@ -28,7 +28,7 @@ def bench(new_bench: Bench) -> Bench:
 
 
 @pytest.fixture
-def full_memory(client: Redis) -> Iterator[None]:
+def full_memory(client: Client) -> Iterator[None]:
     """Redis has no memory left, until the test is over."""
     client.config_set("maxmemory", 1)
     yield

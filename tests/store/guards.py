@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path("app/store/scripts")
-FIRST = {"relay": "settle", "probed": "gate"} | dict.fromkeys(
+FIRST = {"relay": "settle", "transitions": "settle", "probed": "gate"} | dict.fromkeys(
     ("chats_of_user", "event_of_chat"), "lookups"
 )
 
@@ -25,7 +25,7 @@ CONDITION = re.compile(
 )
 PART = re.compile(r"(?:(?! and | or ).)+")
 WRITING = "ZADD|ZREM|ZREMRANGEBY[A-Z]+|SET|DEL|HSET|HDEL|LPUSH|LTRIM|PEXPIRE|PUBLISH"
-STEP = "leave|ring|index|update|clamp|find_lost|feed_back"
+STEP = "leave|ring|index|update|write_again|clamp|find_lost|feed_back"
 WRITE = re.compile(
     rf"(?:^|\bthen\b|\bdo\b) *(?P<write>(?:redis\.call\('(?:{WRITING})'|(?:{STEP})\().*\))"
 )

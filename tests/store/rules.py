@@ -2,11 +2,10 @@
 
 from typing import cast
 
-from redis import Redis
-
 from app.chats.record import Status
+from app.store.client import Client
 from app.store.keys import Keys
-from app.store.records import VERSION
+from app.store.records import VERSION, as_fields
 
 QUEUES = ("due", "calling", "held", "failed")
 QUEUE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
@@ -14,7 +13,7 @@ SETTLED = {"opened", "failed"}
 MORTAL = ("taken:", "user:", "chat:")
 
 
-def broken_rules(client: Redis, keys: Keys) -> list[str]:
+def broken_rules(client: Client, keys: Keys) -> list[str]:
     """The rules that do not hold, in words: which queue an event is in, and which key may end."""
     names = sorted(cast("list[str]", client.keys(f"{keys.tag}:*")))
     prefix = keys.event("")
@@ -23,10 +22,10 @@ def broken_rules(client: Redis, keys: Keys) -> list[str]:
     return [*_broken_by_events(client, keys, events), *_broken_by_others(client, keys, others)]
 
 
-def _broken_by_events(client: Redis, keys: Keys, event_ids: list[str]) -> list[str]:
+def _broken_by_events(client: Client, keys: Keys, event_ids: list[str]) -> list[str]:
     with client.pipeline(transaction=False) as pipeline:
         for event_id in event_ids:
-            pipeline.hmget(keys.event(event_id), "status", "v", "ttl")
+            pipeline.get(keys.event(event_id))
             pipeline.pttl(keys.event(event_id))
             for queue in QUEUES:
                 pipeline.zscore(f"{keys.tag}:{queue}", event_id)
@@ -34,17 +33,19 @@ def _broken_by_events(client: Redis, keys: Keys, event_ids: list[str]) -> list[s
     width = 2 + len(QUEUES)
     broken = []
     for place, event_id in enumerate(event_ids):
-        (status, version, ttl), left_ms, *scores = replies[place * width : (place + 1) * width]
-        if version == VERSION and status in set(Status):
+        text, left_ms, *scores = replies[place * width : (place + 1) * width]
+        fields = as_fields(text)
+        status = fields.get("status")
+        if fields.get("v") == VERSION and status in set(Status):
             found = [name for name, score in zip(QUEUES, scores, strict=True) if score is not None]
             if found != [name for of, name in QUEUE_OF.items() if of == status]:
                 broken.append(f"{event_id} is {status}, and in {found}")
-            if not (0 < left_ms <= int(ttl) if status in SETTLED else left_ms == -1):
+            if not (0 < left_ms <= int(fields["ttl"]) if status in SETTLED else left_ms == -1):
                 broken.append(f"{event_id} is {status}, with a TTL of {left_ms}")
     return broken
 
 
-def _broken_by_others(client: Redis, keys: Keys, names: list[str]) -> list[str]:
+def _broken_by_others(client: Client, keys: Keys, names: list[str]) -> list[str]:
     with client.pipeline(transaction=False) as pipeline:
         for name in names:
             pipeline.pttl(name)

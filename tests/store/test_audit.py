@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
 from app.chats.errors import StoreUnavailable
 from app.store.audit import Audit, Auditor
+from app.store.client import Client
 from app.store.connect import connect
 from tests.stack.processes import free_port
 from tests.stack.valkey import Valkey
@@ -16,20 +16,20 @@ DEFAULTS = {"maxmemory-policy": "noeviction", "appendonly": "yes", "save": ""}
 
 
 @pytest.fixture
-def set_up(client: Redis) -> Iterator[Redis]:
+def set_up(client: Client) -> Iterator[Client]:
     """A client whose changes of the server's settings are undone."""
     yield client
     for name, value in DEFAULTS.items():
         client.config_set(name, value)
 
 
-def test_a_server_that_keeps_everything_is_sound(client: Redis) -> None:
+def test_a_server_that_keeps_everything_is_sound(client: Client) -> None:
     """No fault, no warning."""
     assert Auditor(client).audit() == Audit((), ())
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
-def test_an_evicting_server_is_a_fault(set_up: Redis, policy: str) -> None:
+def test_an_evicting_server_is_a_fault(set_up: Client, policy: str) -> None:
     """It may drop an accepted event; the sentence says what to set."""
     set_up.config_set("maxmemory-policy", policy)
 
@@ -39,7 +39,7 @@ def test_an_evicting_server_is_a_fault(set_up: Redis, policy: str) -> None:
     assert "noeviction" in fault
 
 
-def test_a_server_that_writes_nothing_to_disk_is_warned_about(set_up: Redis) -> None:
+def test_a_server_that_writes_nothing_to_disk_is_warned_about(set_up: Client) -> None:
     """A restart loses accepted events; that may be wanted, so it is no fault."""
     set_up.config_set("appendonly", "no")
 
@@ -50,7 +50,7 @@ def test_a_server_that_writes_nothing_to_disk_is_warned_about(set_up: Redis) -> 
     assert "persistence" in warning
 
 
-def test_snapshots_are_persistence(set_up: Redis) -> None:
+def test_snapshots_are_persistence(set_up: Client) -> None:
     """Either of the two is enough for no warning."""
     set_up.config_set("appendonly", "no")
     set_up.config_set("save", "3600 1")

@@ -6,13 +6,13 @@ The servers here fail over for real: a sentinel, or the cluster itself, puts ano
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from redis import Redis
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.chats.errors import StoreUnavailable
 from app.store.audit import Audit, Auditor
+from app.store.client import Client
 from app.store.connect import connect, connect_blocking
 from app.store.connections import SoughtTcp, SoughtTls, Tcp, Tls, Unix, answering_within
 from app.store.events import EventStore
@@ -44,6 +45,7 @@ KEYS = Keys("relay")
 KEY = "{relay}:key"
 NOTHING_OR_A_RING = (None, (KEYS.bell, "1"))
 MAX_ANSWER_SECONDS = 3
+THREADS = 3
 
 
 # What a URL means
@@ -155,7 +157,7 @@ def line(valkey: Valkey, redis_url: str) -> Iterator[RedisLine]:
         yield line
 
 
-def test_a_lost_reply_repeats_nothing(line: RedisLine, client: Redis) -> None:
+def test_a_lost_reply_repeats_nothing(line: RedisLine, client: Client) -> None:
     """The library would send the command again, and it would run twice."""
     with connect(line.url) as cut:
         cut.ping()
@@ -167,7 +169,7 @@ def test_a_lost_reply_repeats_nothing(line: RedisLine, client: Redis) -> None:
     assert "1" == client.get(KEY)
 
 
-def test_a_lost_connection_repeats_nothing(line: RedisLine, client: Redis) -> None:
+def test_a_lost_connection_repeats_nothing(line: RedisLine, client: Client) -> None:
     """The same where the connection is closed instead of falling silent."""
 
     def close() -> None:
@@ -205,7 +207,7 @@ class SlowLine(RedisLine):
             Thread(target=drip, daemon=True).start()
 
 
-ASKING: dict[str, Callable[[Redis], object]] = {
+ASKING: dict[str, Callable[[Client], object]] = {
     "accept": lambda client: Bench(client, KEYS).intake().accept(event_of()),
     "accept acknowledged": lambda client: (
         Bench(client, KEYS).intake(min_replicas_acked=1).accept(event_of())
@@ -215,7 +217,7 @@ ASKING: dict[str, Callable[[Redis], object]] = {
 }
 
 
-def assert_unavailable_in_time(client: Redis, ask: Callable[[Redis], object]) -> None:
+def assert_unavailable_in_time(client: Client, ask: Callable[[Client], object]) -> None:
     """Not confirmed, and said so while the caller still listens."""
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
@@ -225,7 +227,7 @@ def assert_unavailable_in_time(client: Redis, ask: Callable[[Redis], object]) ->
 
 @pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
 def test_a_server_that_drips_is_unavailable_in_time(
-    valkey: Valkey, redis_url: str, ask: Callable[[Redis], object]
+    valkey: Valkey, redis_url: str, ask: Callable[[Client], object]
 ) -> None:
     """No single step times out, and all of them together would take half a minute."""
     with SlowLine(valkey.port) as line, connect(line.url) as client:
@@ -256,21 +258,35 @@ def test_a_server_that_became_a_replica_is_asked_no_more(tmp_path: Path) -> None
         assert before != client.client_id()
 
 
-def test_idle_connections_to_a_silent_server_are_not_tried_one_by_one(tmp_path: Path) -> None:
-    """The address leads to another server by now: each of them would cost a second, and a 503."""
+def test_connections_to_a_silent_server_are_not_tried_one_by_one(tmp_path: Path) -> None:
+    """The address leads to another server by now: each thread's would cost a second, and a 503."""
     with replicated(tmp_path / "a", 0) as (old,), replicated(tmp_path / "b", 0) as (new,):
-        with Address(old.port) as address, connect(address.url) as client:
-            pool = client.connection_pool
-            for connection in [pool.get_connection() for _ in range(3)]:
-                pool.release(connection)
+        with (
+            Address(old.port) as address,
+            connect(address.url) as client,
+            ThreadPoolExecutor(THREADS) as threads,
+        ):
+            ask_in_each(threads, client)
             address.lead_next_to(new.port)
             old.pause()
 
-            assert_unavailable_in_time(client, ASKING["accept"])
-            ASKING["accept"](client)
+            threads.submit(assert_unavailable_in_time, client, ASKING["accept"]).result()
+            ask_in_each(threads, client)
 
             old.resume()
-        assert 1 == new.command("EXISTS", KEYS.event("e1"))
+        assert 0 == new.command("EXISTS", KEYS.event("e1"))
+
+
+def ask_in_each(threads: ThreadPoolExecutor, client: Client) -> None:
+    """Have every one of the threads ask something."""
+    together = Barrier(THREADS)
+
+    def ask() -> None:
+        together.wait(MAX_ANSWER_SECONDS)
+        client.ask("PING")
+
+    for asking in [threads.submit(ask) for _ in range(THREADS)]:
+        asking.result()
 
 
 # Sentinels
@@ -326,7 +342,7 @@ def test_a_replica_is_not_taken_for_the_primary(sentinels: Sentinels) -> None:
 
 @pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
 def test_silent_sentinels_are_unavailable_in_time(
-    sentinels: Sentinels, ask: Callable[[Redis], object]
+    sentinels: Sentinels, ask: Callable[[Client], object]
 ) -> None:
     """They, and the server too: packets are dropped."""
     frozen = sentinels.all
@@ -411,7 +427,7 @@ def test_in_a_cluster_the_owner_is_audited(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
 def test_a_silent_cluster_is_unavailable_in_time(
-    cluster: Cluster, ask: Callable[[Redis], object]
+    cluster: Cluster, ask: Callable[[Client], object]
 ) -> None:
     """However many nodes are named, and asked one after the other."""
     for node in cluster.nodes:
@@ -424,7 +440,7 @@ def test_a_silent_cluster_is_unavailable_in_time(
         node.resume()
 
 
-def _cluster_client(cluster: Cluster) -> Redis:
+def _cluster_client(cluster: Cluster) -> Client:
     return connect(cluster.url, slot_key=KEYS.tag)
 
 

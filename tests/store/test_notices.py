@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from threading import Timer
 
 import pytest
-from redis import Redis
 from structlog.testing import capture_logs
 
+from app.store.client import Client
 from app.store.connect import connect, connect_blocking
 from app.store.keys import Keys
 from app.store.notices import LOOK_SECONDS, Notices
@@ -27,7 +27,7 @@ def own_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def client(own_valkey: Valkey) -> Iterator[Redis]:
+def client(own_valkey: Valkey) -> Iterator[Client]:
     """Whoever settles events."""
     with connect(own_valkey.url) as client:
         yield client
@@ -50,20 +50,20 @@ def notices(line: RedisLine) -> Iterator[Notices]:
 
 
 @pytest.fixture
-def listening(notices: Notices, client: Redis) -> Notices:
+def listening(notices: Notices, client: Client) -> Notices:
     """The subscriber, once it listens."""
     with notices.watch("nothing"):
         wait_until(lambda: subscribers(client), 10, "the subscription")
     return notices
 
 
-def subscribers(client: Redis) -> int:
+def subscribers(client: Client) -> int:
     """How many listen."""
     ((_, count),) = client.pubsub_numsub(CHANNEL)
     return int(count)
 
 
-def seconds_until_woken(notices: Notices, client: Redis, told: str, *, waits_for: str) -> float:
+def seconds_until_woken(notices: Notices, client: Client, told: str, *, waits_for: str) -> float:
     """How long a wait takes that begins just before ``told`` is settled."""
     with notices.watch(waits_for) as notice:
         telling = Timer(0.01, client.publish, (CHANNEL, told))
@@ -75,14 +75,14 @@ def seconds_until_woken(notices: Notices, client: Redis, told: str, *, waits_for
     return seconds
 
 
-def test_a_notice_wakes_who_waits_for_its_event(listening: Notices, client: Redis) -> None:
+def test_a_notice_wakes_who_waits_for_its_event(listening: Notices, client: Client) -> None:
     """In no time; on a busy machine at least now and then."""
     seconds = [seconds_until_woken(listening, client, "e1", waits_for="e1") for _ in range(5)]
 
     assert min(seconds) < LOOK_SECONDS / 2
 
 
-def test_a_notice_of_another_event_wakes_nobody(listening: Notices, client: Redis) -> None:
+def test_a_notice_of_another_event_wakes_nobody(listening: Notices, client: Client) -> None:
     """The wait goes on, and ends with the next look."""
     seconds = seconds_until_woken(listening, client, "e2", waits_for="e1")
 
@@ -108,7 +108,7 @@ def test_a_wait_leaves_no_registration(notices: Notices) -> None:
     assert 0 == notices.watched
 
 
-def test_a_dead_line_is_noticed(listening: Notices, client: Redis, line: RedisLine) -> None:
+def test_a_dead_line_is_noticed(listening: Notices, client: Client, line: RedisLine) -> None:
     """Packets are dropped and nobody is told: it is said once, and tried again and again."""
     with capture_logs() as lines:
         line.cut()

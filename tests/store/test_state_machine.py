@@ -16,13 +16,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis import Redis
 
 from app.chats.errors import EventIdReused
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, Probe, new_token
 from app.chats.outcome import Created, Outcome, Unknown
 from app.chats.record import Record, Status
+from app.store.client import Client
 from app.store.keys import Keys
 from tests.store.bench import Bench, event_of
 from tests.store.outcomes import NOT_SENT, OUTCOMES, created
@@ -48,7 +48,7 @@ PICKS = st.sampled_from([0, 0, 1, 2, -1])  # mostly what has waited longest
 class Workers(RuleBasedStateMachine):
     """Callers, workers, an unreliable network, and Channel.io, over one relay."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Client) -> None:
         """Start over with an empty Redis."""
         super().__init__()
         client.flushall()
@@ -241,7 +241,7 @@ class Workers(RuleBasedStateMachine):
             self.released.add(token)
 
 
-def try_interleavings(client: Redis, examples: settings) -> None:
+def try_interleavings(client: Client, examples: settings) -> None:
     """Raise for the first one that breaks an invariant, with its steps."""
 
     class OverOneRedis(Workers):
@@ -251,6 +251,6 @@ def try_interleavings(client: Redis, examples: settings) -> None:
     run_state_machine_as_test(OverOneRedis, settings=examples)
 
 
-def test_every_interleaving_keeps_the_invariants(client: Redis) -> None:
+def test_every_interleaving_keeps_the_invariants(client: Client) -> None:
     """I1 to I5, whatever is lost, late or repeated. ``make prove`` tries many more."""
     try_interleavings(client, EXAMPLES)

@@ -6,8 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from redis import Redis
-
+from app.store.client import Client
 from app.store.connect import connect
 from tests.stack.channel_io import ChannelIo, Create, Request
 from tests.stack.processes import free_port
@@ -149,7 +148,7 @@ class Deployment:
         """Every worker that was ever started."""
         return [process for process in self.processes if process.log.stem.startswith("worker")]
 
-    def connect(self) -> Redis:
+    def connect(self) -> Client:
         """A client of the deployment's own Valkey."""
         return connect(self.valkey.url)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.store.connect import connect_blocking
 from app.worker.spool import Answer
 from tests.stack.channel_io import ChannelIo
@@ -22,7 +22,7 @@ CONSENTING = {"on_unknown": "recreate"}
 
 
 @pytest.fixture
-def bench(client: Redis, redis_url: str, tmp_path: Path) -> Iterator[Workbench]:
+def bench(client: Client, redis_url: str, tmp_path: Path) -> Iterator[Workbench]:
     """A loop that does not run yet, and an open gate."""
     with ChannelIo() as stand_in, connect_blocking(redis_url) as blocking_client:
         bench = Workbench(client, blocking_client, stand_in, tmp_path / "spool")

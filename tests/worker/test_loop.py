@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 from structlog.testing import capture_logs
 
 from app.chats.grant import new_token
+from app.store.client import Client
 from app.store.connect import connect_blocking
 from tests.stack.channel_io import Behaviour, ChannelIo
 from tests.stack.oracle import leaks_in
@@ -29,7 +29,7 @@ def running_stand_in() -> Iterator[ChannelIo]:
 
 @pytest.fixture
 def bench(
-    client: Redis,
+    client: Client,
     redis_url: str,
     running_stand_in: ChannelIo,
     tmp_path: Path,
@@ -68,7 +68,7 @@ def fail(_: object) -> None:
     raise RuntimeError("a fault of our own")
 
 
-def everything_in(client: Redis) -> str:
+def everything_in(client: Client) -> str:
     """All keys and values, as text."""
     read: dict[str, Callable[[str], Any]] = {
         "hash": client.hgetall,

@@ -6,8 +6,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.store.connect import connect_blocking
 from app.worker.process import WorkerProcess
 from tests.stack.channel_io import ChannelIo
@@ -17,7 +17,7 @@ from tests.worker.workbench import Workbench, lose_reply
 
 
 @pytest.fixture
-def bench(client: Redis, redis_url: str, tmp_path: Path) -> Iterator[Workbench]:
+def bench(client: Client, redis_url: str, tmp_path: Path) -> Iterator[Workbench]:
     """A loop for the process to run."""
     with ChannelIo() as stand_in, connect_blocking(redis_url) as blocking_client:
         bench = Workbench(client, blocking_client, stand_in, tmp_path / "spool")

@@ -6,8 +6,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-from redis import Redis
-
 from app.channel.client import ChannelClient
 from app.chats.errors import StoreUnavailable
 from app.chats.event import OnUnknown
@@ -15,6 +13,7 @@ from app.chats.grant import Grant, Reply, Settled
 from app.chats.outcome import Outcome
 from app.chats.record import Record
 from app.store.calls import CallStore
+from app.store.client import Client
 from app.store.keys import Keys
 from app.worker.journal import Journal
 from app.worker.loop import WorkLoop
@@ -40,7 +39,7 @@ class Calls(CallStore):
     ``after[name]`` are done after the next calls of that name; ``said`` has all names, in order.
     """
 
-    def __init__(self, client: Redis, blocking_client: Redis, base_url: str) -> None:
+    def __init__(self, client: Client, blocking_client: Client, base_url: str) -> None:
         """Go wrong in no way yet."""
         super().__init__(
             client,
@@ -84,8 +83,8 @@ class Calls(CallStore):
 class Workbench:
     """One thread that works, and the means to watch it."""
 
-    client: Redis
-    blocking_client: Redis
+    client: Client
+    blocking_client: Client
     channel_io: ChannelIo
     directory: Path
     deadline_seconds: float = DEADLINE_SECONDS

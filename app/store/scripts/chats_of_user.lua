@@ -7,9 +7,9 @@
 local found = {}
 for _, id in ipairs(redis.call('ZREVRANGE', key('user:' .. arg.user_id), 0, MAX_CHATS_OF_USER - 1)) do
   if #found >= arg.limit then break end
-  local record = read(id)
+  local record, text = read(id)
   if record and record.chat_id and record.user == arg.user_id then
-    found[#found + 1] = {id, as_flat(record)}
+    found[#found + 1] = {id, text}
   end
 end
 return found

@@ -4,6 +4,5 @@
 -- → {event id, record} | {}
 
 local id = redis.call('GET', key('chat:' .. arg.chat_id))
-local flat = id and redis.call('HGETALL', event_key(id)) or {}
-if #flat == 0 then return {} end
-return {id, flat}
+local text = id and redis.call('GET', event_key(id))
+return text and {id, text} or {}

@@ -5,8 +5,8 @@
 local function waited_ms()
   local first = redis.call('ZRANGE', DUE, 0, 0)[1]
   if not first then return 0 end
-  local times = redis.call('HMGET', event_key(first), 'since', 'accepted')
-  return math.max(0, now - tonumber(times[1] or times[2] or now))
+  local record = read(first) or {}
+  return math.max(0, now - tonumber(record.since or record.accepted or now))
 end
 
 forget_ended()

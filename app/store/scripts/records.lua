@@ -1,8 +1,8 @@
--- The records of several events, in their order; an event that is not kept has an empty one.
+-- The records of several events, in their order; an event that is not kept has an empty text.
 --
 -- arg: event_ids
 -- → {record, …}
 
 local found = {}
-for place, id in ipairs(arg.event_ids) do found[place] = redis.call('HGETALL', event_key(id)) end
+for place, id in ipairs(arg.event_ids) do found[place] = redis.call('GET', event_key(id)) or '' end
 return found

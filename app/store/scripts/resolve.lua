@@ -9,7 +9,7 @@ local id = arg.event_id
 local record = read(id)
 if not record then return {'missing'} end
 if not is_readable(record) then return {'newer'} end
-if is_told_again(id) then return {'resolved', as_flat(record)} end
+if is_told_again(id) then return {'resolved', as_text(record)} end
 if record.status ~= 'unknown' then return {'not_held', record.status} end
 
 local function by_chat()
@@ -31,4 +31,4 @@ local RESOLVE = {chat = by_chat, recreate = by_recreating, give_up = by_giving_u
 local refusal = RESOLVE[arg.action]()
 if refusal then return refusal end
 note_told(id)
-return {'resolved', as_flat(record)}
+return {'resolved', as_text(record)}

@@ -5,7 +5,7 @@
 --   {} where it is not kept
 
 local id = arg.event_id
-local flat = redis.call('HGETALL', event_key(id))
-if #flat == 0 then return {} end
+local text = redis.call('GET', event_key(id))
+if not text then return {} end
 local next_look = redis.call('ZSCORE', DUE, id) or redis.call('ZSCORE', CALLING, id) or ''
-return {flat, next_look, redis.call('ZRANK', DUE, id) or ''}
+return {text, next_look, redis.call('ZRANK', DUE, id) or ''}

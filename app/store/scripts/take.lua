@@ -23,10 +23,11 @@ end
 local function repeated()
   local id = redis.call('GET', taken_key(arg.token))
   if not id then return nil end
-  local record = id ~= '' and read(id)
+  local record, text
+  if id ~= '' then record, text = read(id) end
   if not record or record.status ~= 'calling' or record.token ~= arg.token then return wait('shut', 0) end
-  redis.call('HSET', event_key(id), 'token', arg.token)   -- something for WAIT to wait for
-  return reply('go', id, as_flat(record))
+  write_again(id, text)
+  return reply('go', id, text)
 end
 
 local function clamp(queue, max_ahead_ms)
@@ -148,11 +149,11 @@ local function grant(id, record, is_trial)
   if is_trial then
     redis.call('HSET', GATE, 'trial', arg.token, 'trial_until', now + arg.lease_ms)
   end
-  update(id, record, {
+  local text = update(id, record, {
     status = 'calling', token = arg.token, attempt = record.attempt + 1, attempts = record.attempts + 1,
     orphan = (record.unknowns or record.orphan) and 1 or nil,
   })
-  return reply('go', id, as_flat(record))
+  return reply('go', id, text)
 end
 
 local again = repeated()
