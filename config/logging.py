@@ -1,11 +1,13 @@
 """Logs: one JSON object a line on stdout, from our own loggers and from the libraries' alike."""
 
+import json
 import logging
 import os
 from contextlib import suppress
 from typing import Any
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 
 STDOUT = 1
 
@@ -87,4 +89,11 @@ def _stamps() -> list[Any]:
 
 def _render() -> list[Any]:
     # a traceback as text has no local variables in it, and so no secrets
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_as_json)]
+
+
+def _as_json(line: dict[str, Any], **_: Any) -> str:
+    try:
+        return to_json(line, fallback=repr).decode()
+    except PydanticSerializationError:  # a text that UTF-8 cannot say, such as a file's name
+        return json.dumps(line, default=repr)

@@ -1,7 +1,6 @@
 """The event that callers post, and what makes two of them the same."""
 
 import hashlib
-import json
 import re
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from pydantic import (
     Field,
     StringConstraints,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 MAX_METADATA_PAIRS = 10
@@ -79,8 +78,8 @@ def _is_small(metadata: dict[str, str]) -> dict[str, str]:
     if len(metadata) > MAX_METADATA_PAIRS:
         raise PydanticCustomError("metadata", "must have at most 10 pairs")
     try:
-        size_bytes = len(_compact(metadata).encode())
-    except UnicodeEncodeError as error:
+        size_bytes = len(to_json(metadata))
+    except PydanticSerializationError as error:
         raise PydanticCustomError(
             "metadata", "must be valid Unicode, without lone surrogates"
         ) from error
@@ -104,7 +103,8 @@ class OpenChatEvent(BaseModel):
     where the caller left it to the relay's setting; ``metadata`` is kept and returned, never used.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # The worker, which never reads one, starts without building what reads it.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     event_id: EventId
     user_id: UserId
@@ -119,12 +119,9 @@ class OpenChatEvent(BaseModel):
     @property
     def fingerprint(self) -> str:
         """``1:`` and the URL-safe SHA-256 of what makes two events the same."""
-        content: dict[str, Any] = {"user_id": self.user_id, "metadata": self.metadata}
+        content: dict[str, Any] = {"metadata": dict(sorted(self.metadata.items()))}
         if self.on_unknown is not None:
             content["on_unknown"] = self.on_unknown
-        digest = hashlib.sha256(_compact(content).encode()).digest()
+        content["user_id"] = self.user_id
+        digest = hashlib.sha256(to_json(content)).digest()
         return "1:" + urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,7 +1,7 @@
 """The thread that joins what several systems know of one event: https://www.w3.org/TR/trace-context/"""
 
+import random
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -30,11 +30,11 @@ class Trace:
     @classmethod
     def after(cls, traceparent: str | None) -> "Trace":
         """A step that follows the one that ``traceparent`` names; if none, of a new trace."""
-        named = _TRACEPARENT.fullmatch(traceparent or "")
-        if named is None or (named["version"] == "00" and named["rest"]):
-            return cls(secrets.token_hex(16), secrets.token_hex(8))
+        named = traceparent and _TRACEPARENT.fullmatch(traceparent)
+        if not named or (named["version"] == "00" and named["rest"]):
+            return cls(f"{_random_id(128):032x}", f"{_random_id(64):016x}")
         is_sampled = bool(int(named["flags"], 16) & SAMPLED)
-        return cls(named["trace_id"], secrets.token_hex(8), named["span_id"], is_sampled)
+        return cls(named["trace_id"], f"{_random_id(64):016x}", named["span_id"], is_sampled)
 
     @property
     def traceparent(self) -> str:
@@ -63,5 +63,6 @@ class Span:
 TakeSpan = Callable[[Span], None]
 
 
-def forget(_span: Span) -> None:
-    """Take a span that nobody wants."""
+def _random_id(bits: int) -> int:
+    """An id that is not zero. No secret, so it need not be asked of the system."""
+    return random.getrandbits(bits) or 1

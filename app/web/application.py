@@ -1,15 +1,14 @@
 """The Flask application: its routes, who may use them, and what every request has in common."""
 
-import time
 from collections.abc import Callable, Mapping
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.chats.errors import RelayError, StoreUnavailable
-from app.chats.trace import Span, TakeSpan, Trace, forget
+from app.chats.trace import TakeSpan, Trace
 from app.web.callers import Callers, Right
 from app.web.events import Events, EventViews
 from app.web.health import Auditor, Readiness, livez
@@ -17,6 +16,7 @@ from app.web.metrics import Metrics
 from app.web.openapi.document import openapi_json
 from app.web.pages import api_page, problem_page
 from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
+from app.web.visit import Visit, current_request
 from app.web.waiting import WaitingRoom
 
 log = structlog.get_logger("relay.web")
@@ -24,10 +24,6 @@ log = structlog.get_logger("relay.web")
 # Asked every few seconds by load balancers and probes: not worth a line each at the usual level,
 # nor a span.
 QUIET = {"/livez", "/readyz", "/metrics"}
-
-# Any other word that a client sends is not told: https://opentelemetry.io/docs/specs/semconv/http/
-METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-SERVER_ERRORS = range(500, 600)
 
 # Method, rule, what the caller must have (nothing: open to all), view.
 Route = tuple[str, str, Right | None, Callable[..., Response]]
@@ -41,7 +37,7 @@ def create_app(
     metrics: Metrics,
     *,
     allow_unsafe: bool = False,
-    take_span: TakeSpan = forget,
+    take_span: TakeSpan | None = None,
 ) -> Flask:
     """Build the application over its collaborators."""
     app = Flask("relay", static_folder=None)
@@ -65,98 +61,52 @@ def create_app(
     for method, rule, _, view in routes:
         app.add_url_rule(rule, view.__name__, view, methods=[method])
 
-    _authorize_requests(app, callers, {view.__name__: right for _, _, right, view in routes})
-    _count_requests(app, metrics)
-    _tell_of_requests(app, take_span)
+    _receive_requests(app, callers, {view.__name__: right for _, _, right, view in routes})
+    _tell_of_requests(app, metrics, take_span)
     _answer_problems(app)
     return app
 
 
-def _authorize_requests(app: Flask, callers: Callers, rights: Mapping[str, Right | None]) -> None:
+def _receive_requests(app: Flask, callers: Callers, rights: Mapping[str, Right | None]) -> None:
     """Below ``/v1`` nothing is told to strangers, not even what is there."""
 
-    def authorize() -> None:
-        if not request.path.startswith("/v1/"):
-            return
-        right = rights.get(request.endpoint or "")
-        g.caller = callers.authenticate(request, right)
-        if right is not None and right not in g.caller.rights:
-            raise Refusal("forbidden")
+    def receive() -> None:
+        asked = current_request()
+        g.visit = visit = Visit(Trace.after(asked.headers.get("traceparent")))
+        if asked.path.startswith("/v1/"):
+            right = rights.get(asked.endpoint or "")
+            visit.caller = callers.authenticate(asked, right)
+            if right is not None and right not in visit.caller.rights:
+                raise Refusal("forbidden")
 
-    app.before_request(authorize)
+    app.before_request(receive)
 
 
-def _count_requests(app: Flask, metrics: Metrics) -> None:
-    """Every request is counted, and every posted event by what became of it."""
+def _tell_of_requests(app: Flask, metrics: Metrics, take_span: TakeSpan | None) -> None:
+    """One canonical line for each request, and a span; it is counted, and so is what it posted."""
     metrics.expect(rule.rule for rule in app.url_map.iter_rules())
 
-    def count(response: Response) -> Response:
-        metrics.count_request(request, time.perf_counter() - g.began)
-        if request.endpoint == "post_event":
-            metrics.count_event(g.get("result"), g.get("problem"))
-        return response
-
-    app.after_request(count)
-
-
-def _tell_of_requests(app: Flask, take_span: TakeSpan) -> None:
-    """One canonical line for each request, and a span."""
-
-    def begin() -> None:
-        g.began = time.perf_counter()
-        g.trace = Trace.after(request.headers.get("traceparent"))
-
-    def finish(response: Response) -> Response:
+    def tell(response: Response) -> Response:
+        asked, visit = current_request(), g.visit
         response.headers["Cache-Control"] = "no-store"
-        seconds = time.perf_counter() - g.began
-        is_quiet = request.path in QUIET
-        write = log.debug if is_quiet else log.info
-        write(
-            "request",
-            method=request.method,
-            route=request.url_rule.rule if request.url_rule else None,
-            status=response.status_code,
-            trace_id=g.trace.trace_id,
-            duration_ms=round(seconds * 1000, 1),
-            **{name: g.get(name) for name in ("event_id", "result", "problem") if name in g},
-            **({"caller": g.caller.name} if "caller" in g else {}),
-        )
-        if not is_quiet:
-            take_span(_span(response, seconds))
+        is_quiet = asked.path in QUIET
+        told = visit.told(asked, response)
+        (log.debug if is_quiet else log.info)("request", **told)
+        metrics.count_request(told["route"], visit.seconds)
+        if asked.endpoint == "post_event":
+            metrics.count_event(visit.result, visit.problem)
+        if take_span is not None and not is_quiet:
+            take_span(visit.span(asked, response))
         return response
 
-    app.before_request_funcs.setdefault(None, []).insert(0, begin)
-    app.after_request(finish)
-
-
-def _span(response: Response, seconds: float) -> Span:
-    """The request that is being answered. Its address is left out: users are named in it."""
-    method = request.method if request.method in METHODS else "_OTHER"
-    route = request.url_rule.rule if request.url_rule else None
-    outcome = g.get("result") or g.get("problem")
-    now = time.time()
-    return Span(
-        g.trace,
-        f"{method} {route}" if route else "HTTP",
-        "server",
-        began_at=now - seconds,
-        ended_at=now,
-        attributes={
-            "http.request.method": method,
-            **({"http.route": route} if route else {}),
-            "http.response.status_code": response.status_code,
-            **({"relay.event_id": g.event_id} if "event_id" in g else {}),
-            **({"relay.outcome": outcome} if outcome else {}),
-        },
-        has_failed=response.status_code in SERVER_ERRORS,
-    )
+    app.after_request(tell)
 
 
 def _answer_problems(app: Flask) -> None:
     """Whatever ends a request early is answered as a problem."""
 
     def refuse(refusal: Refusal) -> ResponseReturnValue:
-        g.problem = refusal.problem.slug
+        g.visit.problem = refusal.problem.slug
         return answer(refusal)
 
     def refuse_error(error: RelayError) -> ResponseReturnValue:

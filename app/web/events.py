@@ -1,12 +1,12 @@
 """Posting an event, and looking records up."""
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from flask import Response, g, request
+from flask import Request, Response, g
+from pydantic_core import to_json
 
 from app.chats.event import OpenChatEvent
 from app.chats.record import Record, as_json
@@ -14,6 +14,7 @@ from app.chats.steps import Step, after, before
 from app.web.callers import CLAIMANT, Callers
 from app.web.problems import Refusal
 from app.web.reading import read_event
+from app.web.visit import Visit, current_request
 from app.web.waiting import WaitingRoom, preferred_wait
 
 DEFAULT_LIMIT = 20
@@ -48,10 +49,11 @@ class EventViews:
 
     def post_event(self) -> Response:
         """Accept the event once, and answer with its record, new or known."""
-        event = read_event(request, self._proof())
-        g.event_id = event.event_id
+        request, visit = current_request(), g.visit
+        event = read_event(request, self._proof(request, visit))
+        visit.event_id = event.event_id
         seconds = preferred_wait(request)
-        accept = partial(self._accept, event)
+        accept = partial(self._accept, event, visit)
         if seconds == 0:
             return _answer_posted(*accept())
         waited = self._waiting_room.accept_and_wait(event.event_id, accept, seconds)
@@ -73,23 +75,24 @@ class EventViews:
         records = self._events.chats_of_user(user_id, limit=_limit())
         return _json({"user_id": user_id, "chats": [as_json(record) for record in records]})
 
-    def _accept(self, event: OpenChatEvent) -> tuple[Record, bool]:
+    def _accept(self, event: OpenChatEvent, visit: Visit) -> tuple[Record, bool]:
         before(Step.ACCEPTED)
-        record, is_new = self._events.accept(event, traceparent=g.trace.traceparent)
+        record, is_new = self._events.accept(event, traceparent=visit.trace.traceparent)
         after(Step.ACCEPTED)
-        g.result = "accepted" if is_new else "duplicate"
+        visit.result = "accepted" if is_new else "duplicate"
         return record, is_new
 
-    def _proof(self) -> Callable[[bytes], None] | None:
+    def _proof(self, request: Request, visit: Visit) -> Callable[[bytes], None] | None:
         """What proves the body, where the caller says that it is signed."""
-        return self._prove if g.caller is CLAIMANT else None
 
-    def _prove(self, body: bytes) -> None:
-        g.caller = self._callers.prove(request, body)
+        def prove(body: bytes) -> None:
+            visit.caller = self._callers.prove(request, body)
+
+        return prove if visit.caller is CLAIMANT else None
 
 
 def _limit() -> int:
-    given = request.args.get("limit", str(DEFAULT_LIMIT))
+    given = current_request().args.get("limit", str(DEFAULT_LIMIT))
     if given.isascii() and given.isdecimal() and len(given) <= len(str(MAX_LIMIT)):
         limit = int(given)
         if 1 <= limit <= MAX_LIMIT:
@@ -101,7 +104,7 @@ def _limit() -> int:
 def _answer_found(record: Record | None) -> Response:
     if record is None:
         raise Refusal("not-found")
-    g.event_id = record.event_id
+    g.visit.event_id = record.event_id
     return _json(as_json(record))
 
 
@@ -117,4 +120,4 @@ def _answer_posted(record: Record, is_new: bool) -> Response:  # noqa: FBT001 - 
 
 
 def _json(content: dict[str, Any]) -> Response:
-    return Response(json.dumps(content), mimetype="application/json")
+    return Response(to_json(content), content_type="application/json")

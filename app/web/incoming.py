@@ -17,9 +17,10 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_CHUNKED_BYTES = 2 * MAX_BODY_BYTES  # as sent; chunks of a few bytes are mostly framing
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")  # gunicorn refuses bare line feeds, at once
-_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
-_EXPECTS = re.compile(rb"\nexpect:[ \t]*100-continue", re.IGNORECASE)
+# Of a head in small letters.
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,18})")
+_CHUNKED = b"\ntransfer-encoding:"
+_EXPECTS = re.compile(rb"\nexpect:[ \t]*100-continue")
 _CHUNK_SIZE = re.compile(rb"[0-9a-f]+", re.IGNORECASE)
 
 
@@ -68,13 +69,13 @@ class Incoming(Unreader):  # type: ignore[misc]
 def _stages(received: bytearray) -> Iterator[Stage]:
     """Tell the stage of the request that ``received`` starts with, anew each time it has grown."""
     start = yield from _receive_head(received)
-    head = bytes(received[:start])
-    is_chunked = _CHUNKED.search(head) is not None
+    head = bytes(received[:start]).lower()
+    is_chunked = _CHUNKED in head
     length = _LENGTH.search(head)
     body_bytes = int(length[1]) if length else 0
     if body_bytes > MAX_BODY_BYTES:
         yield Stage.REFUSED
-    expects = b" HTTP/1.1\r\n" in head and _EXPECTS.search(head)
+    expects = b" http/1.1\r\n" in head and _EXPECTS.search(head)
     if expects and (is_chunked or body_bytes) and len(received) == start:
         yield Stage.CONTINUE
     if is_chunked:

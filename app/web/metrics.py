@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from flask import Request, Response
+from flask import Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -56,8 +56,9 @@ class Metrics:
             buckets=SECONDS,
             registry=self._own,
         )
-        for result in RESULTS:
-            self._events.labels(result)
+        # Looked up once, and there from the start.
+        self._event = {result: self._events.labels(result) for result in RESULTS}
+        self._request: dict[str | None, Histogram] = {}
         self._scraped = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             MultiProcessCollector(self._scraped)  # type: ignore[no-untyped-call]
@@ -67,17 +68,16 @@ class Metrics:
 
     def expect(self, routes: Iterable[str]) -> None:
         """Show each of ``routes``, and what has none, before the first request comes."""
-        for route in (*routes, NO_ROUTE):
-            self._seconds.labels(route)
+        self._request = {route: self._seconds.labels(route) for route in routes}
+        self._request[None] = self._seconds.labels(NO_ROUTE)
 
-    def count_request(self, request: Request, seconds: float) -> None:
+    def count_request(self, route: str | None, seconds: float) -> None:
         """Count one request, of whatever kind."""
-        route = request.url_rule.rule if request.url_rule else NO_ROUTE
-        self._seconds.labels(route).observe(seconds)
+        self._request[route].observe(seconds)
 
     def count_event(self, result: str | None, problem: str | None) -> None:
         """Count one posted event by its result, or by the problem that it was answered with."""
-        self._events.labels(result or RESULT_OF.get(problem or "", "invalid")).inc()
+        self._event[result or RESULT_OF.get(problem or "", "invalid")].inc()
 
     def metrics(self) -> Response:
         """Answer with everything, as Prometheus reads it."""

@@ -12,19 +12,26 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
 
+import structlog
 from gunicorn.http.parser import RequestParser
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from app.web.incoming import Incoming, Stage
+from app.web.outgoing import Outgoing
 
 RECEIVE_BYTES = 64 * 1024
 WRITE_SECONDS = 2.0
 SWEEP_SECONDS = 0.5
+NOTIFY_SECONDS = 1.0
 OTHER_FILES = 64  # what a process has open besides its clients: listeners, pipes, logs
+
+log = structlog.get_logger("relay.web")
 
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _NOBODY_THERE = {errno.EAGAIN, errno.ECONNABORTED}
@@ -35,20 +42,17 @@ class Connection(TConn):  # type: ignore[misc]
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
+        self.sock = Outgoing(sock, WRITE_SECONDS)
         self.incoming = Incoming()
         self.parser = RequestParser(cfg, (), client)
         self.parser.unreader = self.incoming
         self.initialized = True
         self.is_answered = False
 
-    def init(self) -> None:
-        """A thread begins with a request: from here on the socket is for writing."""
-        self.sock.settimeout(WRITE_SECONDS)
-
     def receive(self) -> bytes | None:
         """Read what is there: nothing from a client that has ended, None if there is nothing."""
         try:
-            piece: bytes = self.sock.recv(RECEIVE_BYTES)
+            piece: bytes = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
         except OSError:
@@ -58,7 +62,7 @@ class Connection(TConn):  # type: ignore[misc]
     def allow_body(self) -> None:
         """Tell a client that waits for it to go on, https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1"""
         with suppress(OSError):  # one that is gone is found out when it is read
-            self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
         self.incoming.add()
 
 
@@ -80,7 +84,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._lock = Lock()  # of who waits, and what the poller watches
         self._waiting: dict[Connection, float] = {}  # until when; who waits longest comes first
+        self._notified_at = 0.0
         self._allowed = 0
         self._swept_at = 0.0
 
@@ -88,7 +94,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Start, with as many connections as the system leaves room for."""
         spare = OTHER_FILES + 2 * self.cfg.threads
         self._allowed = _allow_files(self.worker_connections + spare) - spare
+        # gunicorn looks each setting up anew, two dozen times a request; nothing changes them now.
+        self.cfg.__dict__.update({name: it.get() for name, it in self.cfg.settings.items()})
         super().init_process()
+
+    def get_thread_pool(self) -> "Threads":
+        """Build what answers requests."""
+        return Threads(self.cfg.threads)
 
     def accept(self, listener: socket.socket) -> None:
         """Let a client in, and wait for its request."""
@@ -109,42 +121,73 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         req._expected_100_continue = False  # noqa: SLF001 - the main loop has seen to it
         if conn.incoming.stage is not Stage.WHOLE:
             req.force_close()
+        return bool(super().handle_request(req, conn))
+
+    def handle(self, conn: Connection) -> bool:
+        """Answer, in a thread, whatever gunicorn makes of the request; whether to keep ``conn``."""
+        is_kept = super().handle(conn)
         try:
-            return bool(super().handle_request(req, conn))
+            conn.sock.flush()
         except TimeoutError:
             self.log.info("A client does not take its answer")
             return False
+        except OSError:  # it is gone
+            return False
+        return bool(is_kept)
 
-    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
-        """End the connection, or wait for its next request, of which some may have come already."""
-        if fs.exception() or not fs.result():
+    def enqueue_req(self, conn: Connection) -> None:
+        """Have a thread answer."""
+        self.tpool.submit(partial(self._answer, conn))
+
+    def _answer(self, conn: Connection) -> None:
+        """In a thread; the main loop is woken only where there is more to do than to wait."""
+        is_kept = False
+        try:
+            is_kept = self.handle(conn)
+        finally:
+            if is_kept:
+                conn.incoming.begin()
+            if is_kept and not conn.incoming.received:
+                self._wait(conn, self.cfg.keepalive, self._receive)
+            else:
+                self.method_queue.defer(self._go_on, conn, is_kept)
+
+    def _go_on(self, conn: Connection, is_kept: bool) -> None:  # noqa: FBT001 - deferred
+        """End the connection, or go on with a request of which some has come already."""
+        if not is_kept:
             self._linger(conn)
             return
-        conn.sock.settimeout(0)
-        conn.incoming.begin()
         if conn.incoming.stage is Stage.CONTINUE:
             conn.allow_body()
         if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
             # Not at once: a client that sends on and on, and never reads, would hold a thread.
             self._wait(conn, WRITE_SECONDS, self._hand_over, selectors.EVENT_WRITE)
         else:
-            seconds = self.request_seconds if conn.incoming.received else self.cfg.keepalive
-            self._wait(conn, seconds, self._receive)
+            self._wait(conn, self.request_seconds, self._receive)
+
+    def notify(self) -> None:
+        """Tell the master now and then, not at each turn of the loop, that this process lives."""
+        now = time.monotonic()
+        if now - self._notified_at >= NOTIFY_SECONDS:
+            self._notified_at = now
+            super().notify()
 
     def murder_pending(self) -> None:
         """After each turn of the loop: make room, and end what has waited too long."""
         if self._waiting and self.nr_conns >= self.worker_connections:
-            self._drop(next(iter(self._waiting)))
+            self._drop(self._in_order()[0][0])
         now = time.monotonic()
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
             self.worker_connections = self._allowed
-            for conn in [conn for conn, until in self._waiting.items() if until <= now]:
-                self._give_up(conn)
+            for conn, until in self._in_order():
+                if until <= now:
+                    self._give_up(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """The worker stops: nobody waits longer than till then."""
-        self._waiting = {conn: min(until, deadline) for conn, until in self._waiting.items()}
+        with self._lock:
+            self._waiting = {conn: min(until, deadline) for conn, until in self._waiting.items()}
 
     def _wait(
         self,
@@ -153,13 +196,19 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         on_event: Callable[[Connection], None],
         event: int = selectors.EVENT_READ,
     ) -> None:
-        self._set_deadline(conn, seconds)
-        self.poller.register(conn.sock, event, lambda _sock: on_event(conn))
+        with self._lock:
+            self._set_deadline(conn, seconds)
+            self.poller.register(conn.sock, event, lambda _sock: on_event(conn))
 
     def _set_deadline(self, conn: Connection, seconds: float) -> None:
         longest = seconds if self.alive else min(seconds, STOP_KEEPALIVE_LINGER)
         self._waiting.pop(conn, None)
         self._waiting[conn] = time.monotonic() + longest
+
+    def _in_order(self) -> list[tuple[Connection, float]]:
+        """Who waits, and until when; who has waited longest comes first."""
+        with self._lock:
+            return list(self._waiting.items())
 
     def _receive(self, conn: Connection) -> None:
         piece = conn.receive()
@@ -168,13 +217,15 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not piece:
             self._drop(conn)
             return
-        if not conn.incoming.received:
-            self._set_deadline(conn, self.request_seconds)
+        is_first = not conn.incoming.received
         conn.incoming.add(piece)
         if conn.incoming.stage is Stage.CONTINUE:
             conn.allow_body()
         if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
             self._hand_over(conn)
+        elif is_first:
+            with self._lock:
+                self._set_deadline(conn, self.request_seconds)
 
     def _hand_over(self, conn: Connection) -> None:
         self._leave(conn)
@@ -190,7 +241,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _linger(self, conn: Connection) -> None:
         conn.is_answered = True
         try:
-            conn.sock.settimeout(0)
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._close(conn)
@@ -206,12 +256,40 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._close(conn)
 
     def _leave(self, conn: Connection) -> None:
-        del self._waiting[conn]
-        self.poller.unregister(conn.sock)
+        with self._lock:
+            del self._waiting[conn]
+            self.poller.unregister(conn.sock)
 
     def _close(self, conn: Connection) -> None:
         self.nr_conns -= 1
         conn.close()
+
+
+class Threads:
+    """A pool of threads, without the future for each piece of work that nobody asks for."""
+
+    def __init__(self, count: int) -> None:
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = [Thread(target=self._run, name=f"request-{n}") for n in range(count)]
+        for thread in self._threads:
+            thread.daemon = True  # gunicorn has waited for requests by the time it ends
+            thread.start()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Have one of the threads do it."""
+        self._work.put(work)
+
+    def shutdown(self, *, wait: bool) -> None:  # noqa: ARG002 - gunicorn's
+        """Let each thread end when it has nothing more to do."""
+        for _ in self._threads:
+            self._work.put(None)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            try:
+                work()
+            except BaseException:  # it would be missed by everyone
+                log.exception("request_thread_failed")
 
 
 def _allow_files(wanted: int) -> int:

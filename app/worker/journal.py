@@ -6,7 +6,7 @@ import structlog
 
 from app.chats.grant import Reply, Settled
 from app.chats.outcome import Created, Outcome, Session, Throttled
-from app.chats.trace import Span, TakeSpan, Trace, forget
+from app.chats.trace import Span, TakeSpan, Trace
 from app.worker.metrics import Metrics
 from app.worker.spool import Answer
 
@@ -17,7 +17,7 @@ class Journal:
     """Writes the log, counts, and hands on spans; ``server_address`` is Channel.io's, for these."""
 
     def __init__(
-        self, metrics: Metrics, *, take_span: TakeSpan = forget, server_address: str = ""
+        self, metrics: Metrics, *, take_span: TakeSpan | None = None, server_address: str = ""
     ) -> None:
         self._metrics = metrics
         self._take_span = take_span
@@ -46,8 +46,9 @@ class Journal:
             **_particulars(outcome),
         )
         self._metrics.count_call(grant, outcome, seconds)
-        # After the line, which must not wait for anything.
-        self._take_span(self._span(answer, trace, seconds))
+        if self._take_span is not None:
+            # After the line, which must not wait for anything.
+            self._take_span(self._span(answer, trace, seconds))
 
     def settled(self, answer: Answer, settled: Settled) -> None:
         """Tell what is out of the ordinary, and count."""

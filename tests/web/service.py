@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from flask.testing import FlaskClient
-from redis import Redis
 from werkzeug.test import TestResponse
 
-from app.chats.trace import TakeSpan, forget
+from app.chats.trace import TakeSpan
 from app.store.audit import Auditor
+from app.store.client import Client
 from app.store.keys import Keys
 from app.store.notices import Notices
 from app.store.operations import Operations
@@ -69,12 +69,12 @@ class Service:
 
 
 def serve(
-    client: Redis,
+    client: Client,
     *,
     max_backlog: int = 1000,
     allow_unsafe: bool = False,
     webhook_secrets: Iterable[str] = WEBHOOK_SECRETS,
-    take_span: TakeSpan = forget,
+    take_span: TakeSpan | None = None,
 ) -> Service:
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys("relay"))

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.store.connect import connect
 from tests.stack.valkey import Valkey
 from tests.web.service import EVENT, Service, problem, serve, slug
@@ -15,7 +15,7 @@ NOT_LASTING = "redis: neither AOF nor RDB persistence is on"
 
 
 @pytest.fixture
-def evicting(client: Redis) -> Iterator[Redis]:
+def evicting(client: Client) -> Iterator[Client]:
     """A Redis that drops what it likes when its memory is full."""
     client.config_set("maxmemory-policy", "allkeys-lru")
     yield client
@@ -23,7 +23,7 @@ def evicting(client: Redis) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def forgetful(client: Redis) -> Iterator[Redis]:
+def forgetful(client: Client) -> Iterator[Client]:
     """A Redis that keeps nothing on disk."""
     client.config_set("appendonly", "no")
     yield client
@@ -55,7 +55,7 @@ def test_not_ready_without_redis(cut_off: Service) -> None:
     assert content["detail"] == "redis: does not answer"
 
 
-def test_not_ready_with_a_redis_that_drops_events(evicting: Redis) -> None:
+def test_not_ready_with_a_redis_that_drops_events(evicting: Client) -> None:
     """The load balancer sends elsewhere, and the operator reads why."""
     content = problem(serve(evicting).caller.get("/readyz"))
 
@@ -64,7 +64,7 @@ def test_not_ready_with_a_redis_that_drops_events(evicting: Redis) -> None:
     assert error["check"].startswith(EVICTING)
 
 
-def test_the_override_makes_it_a_warning(evicting: Redis) -> None:
+def test_the_override_makes_it_a_warning(evicting: Client) -> None:
     """``REDIS_ALLOW_UNSAFE`` is said loudly, not silently."""
     response = serve(evicting, allow_unsafe=True).caller.get("/readyz")
 
@@ -73,7 +73,7 @@ def test_the_override_makes_it_a_warning(evicting: Redis) -> None:
     assert warning.startswith(EVICTING)
 
 
-def test_a_redis_that_keeps_nothing_is_warned_about(forgetful: Redis) -> None:
+def test_a_redis_that_keeps_nothing_is_warned_about(forgetful: Client) -> None:
     """It works until it restarts."""
     response = serve(forgetful).caller.get("/readyz")
 

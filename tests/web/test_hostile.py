@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from tests.stack.processes import free_port, start_child, stop_child, wait_until
 from tests.stack.valkey import Valkey
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN
@@ -175,7 +175,7 @@ def test_a_post_in_chunks_without_a_length(relay: Relay) -> None:
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize(("size_bytes", "status"), [(LIMIT_BYTES, 202), (LIMIT_BYTES + 1, 413)])
 def test_the_limit_is_the_same_however_a_body_is_framed(
-    relay: Relay, client: Redis, framing: str, size_bytes: int, status: int
+    relay: Relay, client: Client, framing: str, size_bytes: int, status: int
 ) -> None:
     """64 KiB are read; of more the beginning is never taken for the whole."""
     body = EVENT_BYTES.ljust(size_bytes)
@@ -194,7 +194,7 @@ def test_a_body_that_is_announced_as_too_large_is_not_waited_for(relay: Relay) -
     assert relay.post(headers=length(10**15)).slug == "too-large"
 
 
-def test_endless_chunks_are_refused_at_the_limit(relay: Relay, client: Redis) -> None:
+def test_endless_chunks_are_refused_at_the_limit(relay: Relay, client: Client) -> None:
     """What is too much already is refused before its end has come."""
     answer = relay.post(chunk(EVENT_BYTES.ljust(3 * LIMIT_BYTES)), headers=CHUNKED)
 
@@ -202,7 +202,7 @@ def test_endless_chunks_are_refused_at_the_limit(relay: Relay, client: Redis) ->
     assert not client.keys("*")
 
 
-def test_a_body_that_is_shorter_than_announced_is_refused(relay: Relay, client: Redis) -> None:
+def test_a_body_that_is_shorter_than_announced_is_refused(relay: Relay, client: Client) -> None:
     """Even where what came is a whole event: the client meant to say more."""
     answer = relay.post_and_end(EVENT_BYTES, headers=length(len(EVENT_BYTES) + 1))
 
@@ -211,7 +211,7 @@ def test_a_body_that_is_shorter_than_announced_is_refused(relay: Relay, client: 
 
 
 @pytest.mark.parametrize("rest", [b"", b"5", b"5\r\n", b"5\r\nabc", b"0", b"0\r\n"])
-def test_chunks_that_end_early_are_refused(relay: Relay, client: Redis, rest: bytes) -> None:
+def test_chunks_that_end_early_are_refused(relay: Relay, client: Client, rest: bytes) -> None:
     """Without the last, empty chunk a body is not whole, whatever it looks like."""
     answer = relay.post_and_end(chunk(EVENT_BYTES), rest, headers=CHUNKED)
 
@@ -234,7 +234,7 @@ def test_chunks_that_end_early_are_refused(relay: Relay, client: Redis, rest: by
         b"1" * 10_000,
     ],
 )
-def test_broken_chunks_are_refused(relay: Relay, client: Redis, rest: bytes) -> None:
+def test_broken_chunks_are_refused(relay: Relay, client: Client, rest: bytes) -> None:
     """What came before the break counts for nothing, nor does what follows on the connection."""
     answer = relay.post_and_end(chunk(EVENT_BYTES), rest, get(b"/livez"), headers=CHUNKED)
 
@@ -266,7 +266,7 @@ def test_a_broken_chunk_is_answered_at_once(relay: Relay, rest: bytes) -> None:
         b"\r\n".join(b"H%d: x" % number for number in range(200)),
     ],
 )
-def test_a_broken_head_is_gunicorns_to_refuse(relay: Relay, client: Redis, headers: bytes) -> None:
+def test_a_broken_head_is_gunicorns_to_refuse(relay: Relay, client: Client, headers: bytes) -> None:
     """A 4xx or 501 that is no problem+json, or no answer, and then the connection's end."""
     answer = relay.post_and_end(EVENT_BYTES, headers=headers)
 
@@ -339,7 +339,7 @@ def test_odd_tokens_are_unauthorized(relay: Relay, token: bytes) -> None:
     assert answer.headers["www-authenticate"] == 'Bearer realm="chat-relay"'
 
 
-def test_a_header_that_comes_twice_is_neither(relay: Relay, client: Redis) -> None:
+def test_a_header_that_comes_twice_is_neither(relay: Relay, client: Client) -> None:
     """Two tokens are no token, and two keys no key, even where both are equal."""
     token = b"Authorization: Bearer " + SUBMIT_TOKEN.encode()
     key = b"Idempotency-Key: refund-7731"

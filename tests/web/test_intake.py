@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from redis import Redis
 
 from app.chats.outcome import Outcome
+from app.store.client import Client
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.service import EVENT, Service, errors, problem, serve, slug
 
@@ -184,7 +184,7 @@ def test_an_event_from_before_the_window_is_refused(service: Service) -> None:
     assert known.status_code == 202
 
 
-def test_a_full_backlog_refuses_new_events_only(client: Redis) -> None:
+def test_a_full_backlog_refuses_new_events_only(client: Client) -> None:
     """429 with a time to wait; what is known is answered as ever."""
     service = serve(client, max_backlog=1)
     service.post(EVENT)

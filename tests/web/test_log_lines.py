@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from tests.store.outcomes import CREATED
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, Service, serve
 
@@ -47,7 +47,7 @@ def test_a_post_says_which_event_and_what_became_of_it(service: Service, capfd: 
     ]
 
 
-def test_a_refused_post_says_why(client: Redis, capfd: Captured) -> None:
+def test_a_refused_post_says_why(client: Client, capfd: Captured) -> None:
     """And who sent it, once that is known."""
     service = serve(client, max_backlog=0)
 

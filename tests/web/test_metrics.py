@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from tests.scraped import labels, samples
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.service import EVENT, READ_TOKEN, Service, serve
@@ -13,7 +13,7 @@ RESULTS = {"accepted", "duplicate", "reused", "invalid", "unauthorized", "full",
 
 
 @pytest.fixture
-def fresh(client: Redis) -> Service:
+def fresh(client: Client) -> Service:
     """A relay that has counted nothing yet; one event fills its backlog."""
     return serve(client, max_backlog=1)
 

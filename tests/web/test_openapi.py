@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
-from redis import Redis
 
 from app.chats.outcome import Outcome
+from app.store.client import Client
 from app.web.openapi.document import DOCUMENT
 from app.web.openapi.examples import EVENT as EVENT_EXAMPLE
 from app.web.openapi.meanings import MEANINGS
@@ -206,7 +206,7 @@ REFUSED_POSTS: list[tuple[int, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("status", "parts"), REFUSED_POSTS)
-def test_refused_posts_are_as_described(client: Redis, status: int, parts: dict[str, Any]) -> None:
+def test_refused_posts_are_as_described(client: Client, status: int, parts: dict[str, Any]) -> None:
     """The backlog is full all the time, with one event in it."""
     service = serve(client, max_backlog=1)
     service.post(EVENT)

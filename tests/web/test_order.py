@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, serve, slug
 
 SUBMITS = f"Bearer {SUBMIT_TOKEN}"
@@ -37,7 +37,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("expected", "request_parts"), REQUESTS)
 def test_the_first_fault_is_the_answer(
-    client: Redis, expected: str, request_parts: dict[str, Any]
+    client: Client, expected: str, request_parts: dict[str, Any]
 ) -> None:
     """The backlog is full all the time, with one event in it."""
     service = serve(client, max_backlog=1)

@@ -4,8 +4,8 @@ import html
 import json
 
 import pytest
-from redis import Redis
 
+from app.store.client import Client
 from app.web.problems import OF_ERROR, OF_STATUS, PROBLEMS, Problem
 from tests.web.service import Service, serve, slug
 
@@ -78,7 +78,7 @@ def test_other_pages_do_not_exist(service: Service, name: str) -> None:
 
 
 def test_a_fault_of_ours_is_answered_and_logged(
-    client: Redis, capfd: pytest.CaptureFixture[str]
+    client: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """500 as a problem that tells nothing; where it was is in the log, and the next is served."""
     service = serve(client)

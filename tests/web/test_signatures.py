@@ -8,10 +8,10 @@ from typing import Any, Self
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis import Redis
 from standardwebhooks import Webhook, webhooks
 from werkzeug.test import TestResponse
 
+from app.store.client import Client
 from tests.web.service import (
     EVENT,
     OTHER_WEBHOOK_SECRET,
@@ -119,7 +119,7 @@ def test_a_signature_submits_and_does_not_read(service: Service) -> None:
         assert response.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
-def test_any_secret_will_do(client: Redis) -> None:
+def test_any_secret_will_do(client: Client) -> None:
     """Several at once, so that senders can change one after the other."""
     service = serve(client)
 
@@ -180,7 +180,7 @@ def test_all_three_headers_are_needed(service: Service, missing: str) -> None:
     assert "unauthorized" == slug(post(service, headers={**headers, missing: ""}))
 
 
-def test_without_secrets_nobody_signs(client: Redis) -> None:
+def test_without_secrets_nobody_signs(client: Client) -> None:
     """Headers alone are no right, not even to have the body read."""
     service = serve(client, webhook_secrets=())
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from flask import Request
-from redis import Redis
 from werkzeug.test import EnvironBuilder, TestResponse
 
 from app.chats.outcome import Outcome
+from app.store.client import Client
 from app.web.waiting import preferred_wait
 from tests.stack.processes import wait_until
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
@@ -171,7 +171,7 @@ def test_a_refused_event_is_not_waited_for(relay: Service) -> None:
 
 
 def test_one_subscriber_serves_all_who_wait(
-    relay: Service, pool: ThreadPoolExecutor, client: Redis
+    relay: Service, pool: ThreadPoolExecutor, client: Client
 ) -> None:
     """Not one for each request, each event, or each wait after the other."""
     for _ in range(3):
@@ -185,14 +185,14 @@ def test_one_subscriber_serves_all_who_wait(
         relay.bench.open_gate()
 
 
-def subscribers(client: Redis) -> int:
+def subscribers(client: Client) -> int:
     """How many listen to what is settled."""
     ((_, count),) = client.pubsub_numsub("{relay}:settled")
     return int(count)
 
 
 def test_a_killed_subscription_costs_a_look_and_comes_back(
-    relay: Service, pool: ThreadPoolExecutor, client: Redis
+    relay: Service, pool: ThreadPoolExecutor, client: Client
 ) -> None:
     """Meanwhile whoever waits reads the record, and nobody who waits hears of it."""
     posted = post(pool, relay)
