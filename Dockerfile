@@ -21,6 +21,7 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY app app
 COPY config config
+RUN python3 -m compileall -q app config
 USER 10001:10001
 # Answers that Redis could not take; keep it across restarts.
 VOLUME /var/spool/relay

@@ -8,10 +8,13 @@ UV_VERSION = 0.13.9
 # One more than there are cores: many tests wait for processes.
 PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 
+# Where it is set, each of the hundreds of processes that tests start would compile all of its modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-PEERS = $(VENV)-bench
-PEERS_INSTALLED = $(PEERS)/.installed
+PEERS_INSTALLED = $(VENV)-bench/.installed
+RUNTIME_INSTALLED = $(VENV)-runtime/.installed
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url
 
@@ -45,7 +48,7 @@ test: $(INSTALLED)
 prove: $(INSTALLED)
 	@$(BIN)/python -m tests.prove $(ARGS)
 
-bench: $(INSTALLED) $(PEERS_INSTALLED)
+bench: $(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(INSTALLED)
@@ -69,18 +72,15 @@ clean:
 	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find app config tests -name __pycache__ -prune -exec rm -rf {} +
 
+# an environment of its own for each lock file; the run time's is what the image has
 $(INSTALLED): requirements-dev.txt
-	$(check-python)
-	@echo "Installing into $(VENV), once; this takes about a minute." >&2
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@touch $@
-
 $(PEERS_INSTALLED): requirements-bench.txt
+$(RUNTIME_INSTALLED): requirements.txt
+$(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED):
 	$(check-python)
-	@echo "Installing the bench's peers into $(PEERS), once; this takes about a minute." >&2
-	@$(PYTHON) -m venv --clear $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@echo "Installing $< into $(@D), once; this takes about a minute." >&2
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .PHONY: help run test prove bench check format docs lock clean

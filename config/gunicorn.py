@@ -16,6 +16,10 @@ workers = _settings.web_concurrency
 worker_class = "app.web.server.BufferingWorker"  # gthread, without a thread for a stalled client
 threads = _settings.web_threads
 
+# imported once, and shared by the processes that are forked: sooner ready, and less memory. A
+# reload (SIGHUP) takes no new code; that comes with a new container
+preload_app = True
+
 # per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go
 worker_connections = 4096
 

@@ -65,7 +65,12 @@ def _number(default: float, low: float, high: float) -> Any:
 class Settings(BaseModel):
     """What web and worker both read, and must agree on."""
 
-    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # each process uses one of the models
+    )
 
     redis_url: RedisUrl = Field(
         description="a URL that starts with redis://, rediss://, unix://, redis+sentinel:// or "

@@ -3,13 +3,14 @@
 import structlog
 from flask import Flask
 
-from app.bootstrap.redis import operations, refuse_unsafe
+from app.bootstrap.redis import refuse_unsafe
 from app.bootstrap.tracing import span_taker
 from app.store.audit import Auditor
 from app.store.connect import connect, connect_blocking
 from app.store.events import EventStore
 from app.store.keys import Keys
 from app.store.notices import Notices
+from app.store.operations import Operations
 from app.store.scripts import Scripts
 from app.web.application import create_app
 from app.web.callers import Callers, Right
@@ -27,6 +28,7 @@ def web(settings: WebSettings) -> Flask:
     client = connect(url, slot_key=keys.tag)
     auditor = Auditor(client)
     refuse_unsafe(auditor, settings)
+    client.close()  # nothing that is open is shared with the processes that are forked later
     events = EventStore(
         client,
         keys,
@@ -42,7 +44,7 @@ def web(settings: WebSettings) -> Flask:
         _callers(settings),
         auditor,
         waiting_room,
-        Metrics(operations(Scripts(client, keys), settings)),
+        Metrics(Operations(Scripts(client, keys), record_ttl_seconds=settings.record_ttl_seconds)),
         allow_unsafe=settings.redis_allow_unsafe,
         take_span=span_taker(settings.otel_exporter_otlp_endpoint, "web"),
     )

@@ -1,6 +1,5 @@
 """How fast a worker drains a backlog, beside bare threads that only call."""
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from statistics import median
 from tests.bench import fill
 from tests.bench.intake import per_second
 from tests.bench.load import Invalid, capacity
-from tests.bench.scene import Measure, Scene
+from tests.bench.scene import Measure, Scene, own_programs
 from tests.bench.table import Row, ratios
 from tests.bench.upstream import Upstream, upstream
 from tests.stack.processes import kill_child, start_child, wait_until
@@ -92,8 +91,13 @@ def _has_seen(channel: Upstream, calls: int) -> bool:
 
 def _bare_threads(channel: Upstream, calls: int, flying: int) -> float:
     channel.forget()
-    command = [sys.executable, "-m", "tests.bench.peers.bare_threads", channel.url(DELAY_MS)]
-    child = start_child([*command, str(flying), str(calls)], cwd=ROOT)
+    command = [
+        str(own_programs() / "python"),
+        "-m",
+        "tests.bench.peers.bare_threads",
+        channel.url(DELAY_MS),
+    ]
+    child = start_child([*command, channel.url(DELAY_MS), str(flying), str(calls)], cwd=ROOT)
     try:
         code = child.wait(DRAIN_SECONDS)
     finally:

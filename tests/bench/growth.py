@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
-from redis import Redis
-
+from app.store.client import Client
 from tests.bench import fill
 from tests.bench.drain import drained
 from tests.bench.load import load
@@ -45,7 +44,7 @@ class Place:
 
     size: Size
     valkey: Valkey
-    client: Redis
+    client: Client
     port: int
     known: tuple[str, int]
 

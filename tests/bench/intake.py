@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from redis import Redis
-
+from app.store.client import Client
 from tests.bench import fill
 from tests.bench.load import CONNECTIONS, Invalid, load
 from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn, own_programs
@@ -18,7 +17,7 @@ WARM_SECONDS = 1
 
 RELAY, ECHO, ARQ = "relay", "bare Flask echo", "FastAPI + arq"
 
-Queued = Callable[[Redis], int]
+Queued = Callable[[Client], int]
 
 # Where each peer keeps what it has enqueued.
 FLASK_PEERS: dict[str, tuple[str, Queued]] = {
@@ -67,7 +66,7 @@ def _intake(scene: Scene) -> list[Row]:
     return _intake_rows(rates)
 
 
-def _take_in(scene: Scene, client: Redis, contender: Contender) -> float:
+def _take_in(scene: Scene, client: Client, contender: Contender) -> float:
     """Answers a second, each to an event that is queued afterwards."""
     fill.empty(client)
     load(contender.port, WARM_SECONDS, what="post", prefix="warm", token=SUBMIT_TOKEN)

@@ -5,8 +5,7 @@ from contextlib import ExitStack
 from statistics import median
 from typing import Any
 
-from redis import Redis
-
+from app.store.client import Client
 from tests.bench import fill
 from tests.bench.load import Invalid
 from tests.bench.scene import Measure, Scene
@@ -14,8 +13,8 @@ from tests.bench.table import Row
 from tests.bench.upstream import upstream
 from tests.stack.processes import wait_until
 
-# As long as a name with a Channel.io id in it would be.
-PREFIX = "refund-6606508eaa71"
+# As in the documents: refund-00000001. A longer id is kept three times.
+PREFIX = "refund"
 SETTLE_SECONDS = 300
 KEYS_PER_EVENT = 3  # its record, its chat and its user
 
@@ -52,7 +51,7 @@ def _memory(scene: Scene) -> list[Row]:
     ]
 
 
-def _bytes_per_event(client: Redis, events: int) -> tuple[float, float]:
+def _bytes_per_event(client: Client, events: int) -> tuple[float, float]:
     """What stays, and what is there besides until 400 s after the settle."""
     fill.empty(client)
     before = _used(client)
@@ -68,7 +67,7 @@ def _bytes_per_event(client: Redis, events: int) -> tuple[float, float]:
     return (after - before) / events, (at_settle - after) / events
 
 
-def _used(client: Redis) -> int:
+def _used(client: Client) -> int:
     """Of the server, but for what connections and the log's buffer take at this moment."""
     told: Any = client.info("memory")
     beside = ("mem_clients_normal", "mem_aof_buffer")

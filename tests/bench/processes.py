@@ -6,8 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 
-from redis import Redis
-
+from app.store.client import Client
 from tests.bench import fill
 from tests.bench.load import load
 from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene, Server, own_programs
@@ -51,7 +50,7 @@ def _web(start: Callable[[], AbstractContextManager[Server]]) -> tuple[float, fl
         return median(map(_mib, _children(server.child.pid))), seconds
 
 
-def _worker(scene: Scene, valkey: Valkey, channel: Upstream, client: Redis) -> tuple[float, float]:
+def _worker(scene: Scene, valkey: Valkey, channel: Upstream, client: Client) -> tuple[float, float]:
     """The same of a worker, after some calls."""
     channel.forget()
     began = time.monotonic()

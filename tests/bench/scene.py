@@ -10,8 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TypeVar
 
-from redis import Redis
-
+from app.store.client import Client
 from app.store.connect import connect
 from tests.bench.load import Invalid
 from tests.bench.table import Row
@@ -72,7 +71,7 @@ class Scene:
             yield valkey
 
     @contextmanager
-    def client(self, valkey: Valkey) -> Iterator[Redis]:
+    def client(self, valkey: Valkey) -> Iterator[Client]:
         """A client of it; scripts that fill it take long."""
         with connect(valkey.url) as client:
             client.connection_pool.connection_kwargs["socket_timeout"] = 120
@@ -83,7 +82,8 @@ class Scene:
         """The relay's web as the Procfile has it, ready; its log goes to a file."""
         port = free_port()
         environ = {**RELAY, "REDIS_URL": valkey.url, "PORT": str(port), **settings}
-        process = start_process("web", environ, self._log("web"), "--bind", f"127.0.0.1:{port}")
+        bind = ("--bind", f"127.0.0.1:{port}")
+        process = start_process("web", environ, self._log("web"), *bind, programs=own_programs())
         caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
         try:
             caller.wait_until_ready()
@@ -101,7 +101,7 @@ class Scene:
             "SPOOL_DIR": str(self.directory / f"spool-{next(self._numbers)}"),
             **settings,
         }
-        process = start_process("worker", environ, self._log("worker"))
+        process = start_process("worker", environ, self._log("worker"), programs=own_programs())
         try:
             yield process
         finally:
@@ -161,8 +161,8 @@ def in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:
 
 
 def own_programs() -> Path:
-    """Where the programs of the relay's own environment are."""
-    return Path(sys.executable).parent
+    """Where the programs of the relay's run time are: an environment as its image has it."""
+    return Path(f"{sys.prefix}-runtime") / "bin"
 
 
 def _ready(port: int, child: Child) -> Server:

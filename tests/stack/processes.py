@@ -1,7 +1,6 @@
 """Child processes that never outlive their parent, and waiting without sleeping for luck."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import IO, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +22,8 @@ POLL_SECONDS = 0.01
 # stopped server's port may be given that port as its own, and keep the server from coming back.
 PORTS = range(20_000, 32_768)
 
+# Not the shared generator: hypothesis seeds that alike in every process of the tests.
+_random = SystemRandom()
 _TIED = Path(__file__).with_name("tied.py")
 
 # The kernel kills a tied child when the *thread* that forked it ends: this one lasts to the end.
@@ -31,7 +33,7 @@ _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 def free_port() -> int:
     """A loopback TCP port that nobody listens on at this moment."""
     while True:
-        port = random.choice(PORTS)  # noqa: S311 - no secret
+        port = _random.choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

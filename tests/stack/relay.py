@@ -46,10 +46,19 @@ class Process:
         kill_child(self.child)
 
 
-def start_process(name: str, environ: Mapping[str, str], log: Path, *options: str) -> Process:
-    """Start the ``web`` or ``worker`` of the Procfile; what it prints is appended to ``log``."""
+def start_process(
+    name: str,
+    environ: Mapping[str, str],
+    log: Path,
+    *options: str,
+    programs: Path = Path(sys.executable).parent,
+) -> Process:
+    """Start the ``web`` or ``worker`` of the Procfile; what it prints is appended to ``log``.
+
+    ``programs`` is the directory of the environment's commands.
+    """
     commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
-    here = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    here = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
     with log.open("ab") as output:
         child = start_child(
             [*shlex.split(commands[name]), *options],
