@@ -10,10 +10,11 @@ from tests.stack.valkey import Valkey
 
 # Each file is one process's work: begun last, these would leave the other cores idle at the end.
 LONGEST_FIRST = (
-    *("test_connect", "test_slow_clients", "test_wait_and_metrics", "test_audit_at_start"),
-    *("test_scripts", "test_schemathesis", "test_run", "test_processes", "test_stopping_workers"),
-    *("test_channel_io_away", "test_killed_workers", "test_spool_unusable", "test_start_up"),
-    *("test_explorer", "test_api_page", "test_redis_away", "test_state_machine", "test_replay"),
+    *("test_connect", "test_tracing", "test_slow_clients", "test_wait_and_metrics"),
+    *("test_processes", "test_audit_at_start", "test_run", "test_killed_workers", "test_scripts"),
+    *("test_spool_unusable", "test_channel_io_away", "test_schemathesis", "test_stopping_workers"),
+    *("test_explorer", "test_start_up", "test_redis_away", "test_races", "test_api_page"),
+    *("test_state_machine", "test_replay"),
 )
 
 
