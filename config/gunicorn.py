@@ -1,5 +1,6 @@
 """gunicorn's settings, from ours; each name is one of gunicorn's, https://docs.gunicorn.org."""
 
+import atexit
 import logging
 import os
 import shutil
@@ -17,7 +18,7 @@ worker_class = "app.web.server.BufferingWorker"  # gthread, without a thread for
 threads = _settings.web_threads
 
 # imported once, and shared by the processes that are forked: sooner ready, and less memory. A
-# reload (SIGHUP) takes no new code; that comes with a new container
+# reload (SIGHUP) takes no new code, tokens or secrets: these come with a new container
 preload_app = True
 
 # per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go
@@ -45,9 +46,14 @@ forwarded_allow_ips = ""
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory()
 
 
-def on_exit(_server: object) -> None:
-    """Take the metrics' files away with the last process."""
-    shutil.rmtree(metrics_directory(), ignore_errors=True)
+_master = os.getpid()
+
+
+@atexit.register
+def remove_metrics() -> None:
+    """Take the metrics' files away with the master, also where it does not come to serve."""
+    if os.getpid() == _master:
+        shutil.rmtree(metrics_directory(), ignore_errors=True)
 
 
 # no log of its own: the app writes one line a request, and messages go where all others go

@@ -10,7 +10,7 @@ from config.settings import Settings
 
 log = structlog.get_logger("relay")
 
-# gunicorn's own code for what cannot boot: it ends then, and tries again after any other.
+# Of web and worker alike: gunicorn's own code for what cannot boot.
 EXIT_UNSAFE_REDIS = 3
 
 

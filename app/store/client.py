@@ -24,10 +24,10 @@ class Client(Redis):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._own = local()
-        self._age = 0
+        self._generation = 0
 
     def ask(self, *command: str | int | bytes) -> Any:
-        """Send a command on this thread's connection, and return its reply.
+        """Send a command on this thread's connection, and return its reply as it comes.
 
         Raises ``RedisError``: what Redis answered, or what broke the connection.
         """
@@ -47,11 +47,11 @@ class Client(Redis):
 
     def look_again(self) -> None:
         """Let go of all connections that nobody is using, so that the primary is found anew."""
-        self._age += 1
+        self._generation += 1
         self.connection_pool.disconnect(inuse_connections=False)
 
     def close(self) -> None:
-        """Close this thread's connection, and the pool; those of other threads end with these."""
+        """Close this thread's connection, and the pool. Others' end when their threads do."""
         if connection := getattr(self._own, "connection", None):
             connection.disconnect()
         super().close()
@@ -60,11 +60,11 @@ class Client(Redis):
         own, pool, now = self._own, self.connection_pool, time.monotonic()
         if not hasattr(own, "connection"):
             own.connection = pool.connection_class(**pool.connection_kwargs)
-        elif own.age != self._age or (
+        elif own.generation != self._generation or (
             now - own.used_at > FRESH_SECONDS and _is_stale(own.connection)
         ):
             own.connection.disconnect()  # it connects when it is used
-        own.age, own.used_at = self._age, now
+        own.generation, own.used_at = self._generation, now
         connection: AbstractConnection = own.connection
         return connection
 

@@ -21,7 +21,8 @@ from app.store.url import RedisUrl, parse
 CONNECT_TIMEOUT_SECONDS = 1.0
 READ_TIMEOUT_SECONDS = 1.0
 MAX_BLOCK_SECONDS = 1.0
-# Never what stops anybody: the threads that ask are fewer. The library's own limit is 100.
+# Of the pool, for what is not asked by a thread's own connection. Never what stops anybody: the
+# threads are fewer. The library's own limit is 100.
 MAX_CONNECTIONS = 10_000
 
 # Left out: `protocol` changes the shapes of replies.

@@ -18,7 +18,7 @@ FIELDS = (
     *("settled", "chat_id", "chat", "traceparent", "token", "on_unknown", "unknowns", "consented"),
     *("orphan", "since", "duplicates", "failure", "history"),
 )
-# Where the chat's id stands in what is kept beside it; JSON has no such character.
+# Where the chat's id stands in what is kept beside it: JSON has no such character unescaped.
 _SAME_ID = "\x01"
 
 

@@ -21,7 +21,8 @@ ANSWER_SECONDS = 2.2
 # A second try is for what was lost at once: the first one to time out is the last.
 MAX_SECONDS_BEFORE_RETRY = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
-# What a script uses besides relay.lua; what is read at each run, and not used, costs its time.
+# What a script uses besides relay.lua: a part that is not named here is not there when it runs, and
+# one that is named and not used costs time at each run.
 _USES = {
     "list": ("transitions",),
     "overview": ("transitions",),

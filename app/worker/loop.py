@@ -128,7 +128,8 @@ class WorkLoop:
             log.warning("redis_unavailable", reason=str(error))
             self._give_back(token)
             self._catch_up()
-            return Wait(0, is_idle=False)
+            # Redis answers, and to a take perhaps with the same error for long: ask now and then.
+            return Wait(round(RETRY_SECONDS * 1000), is_idle=False)
         self._journal.took(reply)
         return reply.taken
 

@@ -45,6 +45,9 @@ The relay is at {url}. Try:
   curl {url}/livez
   curl {url}/readyz
   curl {url}/problems/event-id-reused
+  curl {url}/metrics
+  curl {url}/openapi.json
+  curl {url}/docs
   {operate} status
 
 Logs: tail -f {logs}

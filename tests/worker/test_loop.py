@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from app.chats.grant import new_token
 from app.store.client import Client
 from app.store.connect import connect_blocking
+from app.worker.loop import RETRY_SECONDS
 from tests.stack.channel_io import Behaviour, ChannelIo
 from tests.stack.oracle import leaks_in
 from tests.stack.processes import wait_until
@@ -236,3 +237,20 @@ def test_nothing_of_a_person_is_logged_or_stored(bench: Workbench, lines: Lines)
     written = [repr(lines), everything_in(bench.client), spooled.read_text()]
     assert all(Behaviour.CREATE in text for text in written)
     assert [] == [leak for text in written for leak in leaks_in(text, [])]
+
+
+def test_a_take_that_is_answered_with_an_error_is_not_said_at_once_again(
+    bench: Workbench, lines: Lines
+) -> None:
+    """Redis is there, and says the same for as long as its fault lasts: nobody spins."""
+    broken = bench.store.keys.event("e1")
+    bench.store.client.lpush(broken, "no record")
+    bench.store.client.zadd(bench.store.key("due"), {"e1": 1})
+    began = time.monotonic()
+
+    bench.start()
+    wait_until(lambda: str(lines).count("WRONGTYPE") > 2, 20, "a third try")
+    took = time.monotonic() - began
+    bench.store.client.delete(broken)
+
+    assert took >= 2 * RETRY_SECONDS

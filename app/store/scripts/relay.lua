@@ -20,7 +20,8 @@
 --
 -- The record is a text with a line for each of FIELDS, in that order; what it does not have is an empty line.
 -- As a hash it took twice the memory, and longer to read: docs/decisions/0013-what-made-it-fast.md. No value
--- has a line break in it. The first two lines are the same in every release.
+-- has a line break in it. The first two lines are the same in every release; a new field goes to the end, here
+-- and in records.py, and an older release keeps the lines that it does not know.
 
 local FIELDS = {
   'v', 'status', 'user', 'fingerprint', 'accepted',
@@ -71,6 +72,9 @@ local function as_text(record)
     lines[place] = record[name] or ''
     if record[name] then last = place end
   end
+  for place = #FIELDS + 1, record.last_place or 0 do   -- a newer release's
+    lines[place], last = record[place], place
+  end
   return table.concat(lines, '\n', 1, last)
 end
 
@@ -78,7 +82,12 @@ local function as_record(text)
   local record, place = {}, 0
   for line in string.gmatch(text .. '\n', '([^\n]*)\n') do
     place = place + 1
-    if line ~= '' and FIELDS[place] then record[FIELDS[place]] = line end
+    local name = FIELDS[place]
+    if not name then
+      record[place], record.last_place = line, place
+    elseif line ~= '' then
+      record[name] = line
+    end
   end
   return record
 end
