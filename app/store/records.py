@@ -1,10 +1,9 @@
 """How a record's text in Redis reads as a ``Record``."""
 
-import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from app.chats.errors import RecordFromNewerRelease
 from app.chats.event import EPOCH, OpenChatEvent
@@ -47,7 +46,7 @@ def read_record(event_id: str, fields: dict[str, str]) -> Record:
         accepted_at=instant(int(fields["accepted"])),
         settled_at=None if settled_ms is None else instant(settled_ms),
         expires_at=None if settled_ms is None else instant(settled_ms + int(fields["ttl"])),
-        metadata=json.loads(fields.get("metadata", "{}")),
+        metadata=from_json(fields["metadata"]) if "metadata" in fields else {},
     )
 
 
@@ -113,7 +112,7 @@ def _chat(fields: dict[str, str]) -> Chat | None:
     if "chat_id" not in fields:
         return None
     chat_id = fields["chat_id"]
-    channel_id, state, *sessions = json.loads(fields["chat"].replace(_SAME_ID, chat_id))
+    channel_id, state, *sessions = from_json(fields["chat"].replace(_SAME_ID, chat_id))
     return Chat(chat_id, channel_id, state, *map(_session, sessions))
 
 
@@ -124,7 +123,7 @@ def _session(content: list[Any] | None) -> Session | None:
 def _failure(fields: dict[str, str]) -> Failure | None:
     if "failure" not in fields:
         return None
-    code, detail, upstream_status = json.loads(fields["failure"])
+    code, detail, upstream_status = from_json(fields["failure"])
     return Failure(FailureCode(code), detail, upstream_status)
 
 
