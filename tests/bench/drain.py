@@ -91,13 +91,9 @@ def _has_seen(channel: Upstream, calls: int) -> bool:
 
 def _bare_threads(channel: Upstream, calls: int, flying: int) -> float:
     channel.forget()
-    command = [
-        str(own_programs() / "python"),
-        "-m",
-        "tests.bench.peers.bare_threads",
-        channel.url(DELAY_MS),
-    ]
-    child = start_child([*command, channel.url(DELAY_MS), str(flying), str(calls)], cwd=ROOT)
+    command = [str(own_programs() / "python"), "-m", "tests.bench.peers.bare_threads"]
+    arguments = [channel.url(DELAY_MS), str(flying), str(calls)]
+    child = start_child([*command, *arguments], cwd=ROOT)
     try:
         code = child.wait(DRAIN_SECONDS)
     finally:
