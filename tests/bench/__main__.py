@@ -42,8 +42,8 @@ def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
             case made:
                 rows.extend(made)
     _say(f"\n{render(rows, broken)}")
-    if told.write and not broken:
-        write(rows, PEERS, rounds=told.rounds, is_quick=told.quick)
+    if told.write:
+        write(rows, broken, PEERS, rounds=told.rounds, is_quick=told.quick)
     return int(bool(broken) or any(row.verdict == "NO" for row in rows))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench.table import Row, markdown
+from tests.bench.table import Broken, Row, markdown
 from tests.stack.relay import ROOT
 from tests.stack.valkey import find_binary
 
@@ -20,11 +20,14 @@ PACKAGES = ("gunicorn", "flask", "redis", "requests")
 _PLOTTER = Path(__file__).with_name("plot.py")
 
 
-def write(rows: Sequence[Row], programs: Path, *, rounds: int, is_quick: bool) -> None:
-    """Put what was measured between the document's marks, and draw the plot."""
+def write(
+    rows: Sequence[Row], broken: Sequence[Broken], programs: Path, *, rounds: int, is_quick: bool
+) -> None:
+    """Put what was measured, and what could not be, between the marks, and draw the plot."""
     how = " of --quick: short, small, and no more than a hint" if is_quick else ""
     plot = f"![How many times as good as it must be]({PLOT.name})"
-    measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}\n\n{plot}\n"
+    missing = "".join(f"\n\nNot measured: {one.what}: {one.why}" for one in broken)
+    measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}{missing}\n\n{plot}\n"
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(), measured))
     bars = [
         {"name": row.what, "against": row.against, "worth": row.worth, "aim": row.worth_of(row.aim)}
