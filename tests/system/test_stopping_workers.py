@@ -13,7 +13,7 @@ from tests.system.deployment import Deployment
 from tests.system.redis_line import RedisLine
 from tests.system.verdict import spooled_ids
 
-CALL_DEADLINE_SECONDS = 1
+CALL_DEADLINE_SECONDS = 3  # so long may a busy machine take to let a held answer go
 MAX_STOP_SECONDS = CALL_DEADLINE_SECONDS + 2
 
 
