@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 UV_VERSION = 0.13.9
 
-# Twice as many as there are cores: half of a test's time is waiting for processes.
-PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# One more than there are cores: many tests wait for processes.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 
 # Where it is set, each of the hundreds of processes that tests start would compile all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
