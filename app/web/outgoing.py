@@ -1,6 +1,6 @@
 """What a client is sent: gathered while gunicorn writes it, and sent in one piece.
 
-Every call that waits lets other threads run, and getting back among them costs more than the call:
+Every call that waits lets go of the interpreter, for which all threads then queue:
 so there is one for a whole answer, and the system keeps its time (docs/decisions/0013).
 """
 

@@ -11,7 +11,7 @@ from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.chats.outcome import FailureCode, Outcome, Throttled, Unknown
 from app.chats.record import Failure, Status
-from tests.store.bench import EVENT_DEADLINE_MS, TTL_SECONDS, Bench
+from tests.store.bench import EVENT_DEADLINE_MS, TTL_SECONDS, Bench, event_of
 from tests.store.outcomes import (
     CHAT,
     CREATED,
@@ -626,3 +626,16 @@ def test_the_kind_of_doubt_is_told(bench: Bench) -> None:
 
     assert bench.record().failure == Failure(unreadable.code, unreadable.detail, 200)
     assert bench.history() == ["unreadable_answer"]
+
+
+def test_what_only_a_call_needs_goes_with_it(bench: Bench) -> None:
+    """Where the request came from is kept for the call, and not for the month after it."""
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    bench.intake().accept(event_of(), traceparent=traceparent)
+    grant = bench.grant()
+
+    bench.worker().settle(grant, CREATED)
+
+    assert traceparent == grant.traceparent
+    assert "traceparent" not in bench.fields()
+    assert "token" not in bench.fields()
