@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 UV_VERSION = 0.13.9
 
-# One more than there are cores: many tests wait for processes.
-PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+# More than there are cores: many tests wait for processes.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(2 + (os.cpu_count() or 1))')
 
 # Where it is set, each of the hundreds of processes that tests start would compile all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
@@ -42,10 +42,10 @@ help:
 run: $(INSTALLED)
 	@exec $(BIN)/python -m tests.stack
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(RUNTIME_INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-prove: $(INSTALLED)
+prove: $(INSTALLED) $(RUNTIME_INSTALLED)
 	@$(BIN)/python -m tests.prove $(ARGS)
 
 bench: $(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED)

@@ -1,12 +1,18 @@
 """The worker: ``python -m app.worker``."""
 
+import gc
 import os
 
-from app.bootstrap.worker import worker
-from config.logging import configure
-from config.settings import WorkerSettings, load_or_exit
+gc.disable()  # nothing that a start makes is garbage: docs/decisions/0013-what-made-it-fast.md
+
+from app.bootstrap.worker import worker  # noqa: E402
+from config.logging import configure  # noqa: E402
+from config.settings import WorkerSettings, load_or_exit  # noqa: E402
 
 if __name__ == "__main__":
     settings = load_or_exit(WorkerSettings, os.environ)
     configure(settings.log_level)
-    worker(settings).run()
+    process = worker(settings)
+    gc.freeze()
+    gc.enable()
+    process.run()

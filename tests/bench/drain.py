@@ -9,11 +9,11 @@ from statistics import median
 from tests.bench import fill
 from tests.bench.intake import per_second
 from tests.bench.load import Invalid, capacity
-from tests.bench.scene import Measure, Scene, own_programs
+from tests.bench.scene import Measure, Scene
 from tests.bench.table import Row, ratios
 from tests.bench.upstream import Upstream, upstream
 from tests.stack.processes import kill_child, start_child, wait_until
-from tests.stack.relay import ROOT
+from tests.stack.relay import PYTHON, ROOT
 from tests.stack.valkey import Valkey
 
 DELAY_MS = 50
@@ -92,7 +92,7 @@ def _has_seen(channel: Upstream, calls: int) -> bool:
 
 def _bare_threads(channel: Upstream, calls: int, flying: int) -> float:
     channel.forget()
-    command = [str(own_programs() / "python"), "-m", "tests.bench.peers.bare_threads"]
+    command = [PYTHON, "-m", "tests.bench.peers.bare_threads"]
     arguments = [channel.url(DELAY_MS), str(flying), str(calls)]
     child = start_child([*command, *arguments], cwd=ROOT)
     try:

@@ -9,8 +9,9 @@ from statistics import median
 from app.store.client import Client
 from tests.bench import fill
 from tests.bench.load import CONNECTIONS, Invalid, load
-from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn, own_programs
+from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn
 from tests.bench.table import Row, ratios
+from tests.stack.relay import RUN_TIME
 
 KNOWN = 1000
 WARM_SECONDS = 1
@@ -48,7 +49,7 @@ def _intake(scene: Scene) -> list[Row]:
     with ExitStack() as stack:
         valkey = stack.enter_context(scene.valkey())
         client = stack.enter_context(scene.client(valkey))
-        echo = stack.enter_context(scene.gunicorn("echo", own_programs()))
+        echo = stack.enter_context(scene.gunicorn("echo", RUN_TIME))
         web = stack.enter_context(scene.web(valkey))
         contenders = [
             Contender(ECHO, echo.port, None),
@@ -103,7 +104,7 @@ def _known(scene: Scene) -> list[Row]:
         client = stack.enter_context(scene.client(valkey))
         ports = (
             stack.enter_context(scene.web(valkey)).port,
-            stack.enter_context(scene.gunicorn("echo", own_programs())).port,
+            stack.enter_context(scene.gunicorn("echo", RUN_TIME)).port,
         )
         fill.settle(client, "known", range(KNOWN))
         for number in range(scene.rounds + 1):

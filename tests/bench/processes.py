@@ -9,10 +9,11 @@ from statistics import median
 from app.store.client import Client
 from tests.bench import fill
 from tests.bench.load import load
-from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene, Server, own_programs
+from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene, Server
 from tests.bench.table import Row, ratios
 from tests.bench.upstream import Upstream, upstream
 from tests.stack.processes import wait_until
+from tests.stack.relay import RUN_TIME
 from tests.stack.valkey import Valkey
 
 MUST = 2.0
@@ -29,7 +30,7 @@ def _processes(scene: Scene) -> list[Row]:
     rows: dict[str, list[tuple[float, float]]] = {"web": [], "worker": [], "bare Flask": []}
     with upstream() as channel, scene.valkey() as valkey, scene.client(valkey) as client:
         for _ in range(scene.rounds):
-            rows["bare Flask"].append(_web(lambda: scene.gunicorn("echo", own_programs())))
+            rows["bare Flask"].append(_web(lambda: scene.gunicorn("echo", RUN_TIME)))
             fill.empty(client)
             rows["web"].append(_web(lambda: scene.web(valkey)))
             fill.empty(client)

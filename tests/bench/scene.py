@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from app.store.connect import connect
 from tests.bench.load import Invalid
 from tests.bench.table import Row
 from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
-from tests.stack.relay import ROOT, Caller, Process, start_process
+from tests.stack.relay import ROOT, RUN_TIME, Caller, Process, start_process
 from tests.stack.valkey import Valkey
 
 T = TypeVar("T")
@@ -83,7 +82,7 @@ class Scene:
         port = free_port()
         environ = {**RELAY, "REDIS_URL": valkey.url, "PORT": str(port), **settings}
         bind = ("--bind", f"127.0.0.1:{port}")
-        process = start_process("web", environ, self._log("web"), *bind, programs=own_programs())
+        process = start_process("web", environ, self._log("web"), *bind, programs=RUN_TIME)
         caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
         try:
             caller.wait_until_ready()
@@ -101,7 +100,7 @@ class Scene:
             "SPOOL_DIR": str(self.directory / f"spool-{next(self._numbers)}"),
             **settings,
         }
-        process = start_process("worker", environ, self._log("worker"), programs=own_programs())
+        process = start_process("worker", environ, self._log("worker"), programs=RUN_TIME)
         try:
             yield process
         finally:
@@ -158,11 +157,6 @@ def in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:
     """All of them, with another one first in each round: whatever changes meets all alike."""
     first = number % len(contenders)
     return [*contenders[first:], *contenders[:first]]
-
-
-def own_programs() -> Path:
-    """Where the programs of the relay's run time are: an environment as its image has it."""
-    return Path(f"{sys.prefix}-runtime") / "bin"
 
 
 def _ready(port: int, child: Child) -> Server:

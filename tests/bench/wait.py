@@ -10,9 +10,10 @@ from statistics import median, quantiles
 
 from tests.bench.events import event
 from tests.bench.load import Invalid
-from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene, own_programs
+from tests.bench.scene import SUBMIT_TOKEN, Measure, Scene
 from tests.bench.table import Row, ratios
 from tests.bench.upstream import upstream
+from tests.stack.relay import RUN_TIME
 
 DELAY_MS = 20
 WARM_REQUESTS = 50
@@ -35,7 +36,7 @@ def _wait(scene: Scene) -> list[Row]:
         web = stack.enter_context(scene.web(valkey))
         stack.enter_context(scene.worker(valkey, channel.url(DELAY_MS)))
         environ = {"CHANNEL_API_URL": channel.url(DELAY_MS)}
-        inline = stack.enter_context(scene.gunicorn("inline", own_programs(), **environ))
+        inline = stack.enter_context(scene.gunicorn("inline", RUN_TIME, **environ))
         for port in (web.port, inline.port):
             _latencies(port, WARM_REQUESTS)
         for _ in range(scene.rounds):

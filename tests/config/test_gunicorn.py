@@ -5,20 +5,18 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Timer
 
 import pytest
 
 from tests.config.environments import SECRET, WEB
+from tests.stack.relay import PYTHON, ROOT
 
-ROOT = Path(__file__).parents[2]
 COMMAND = [
-    *(sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py"),
+    *(PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py"),
     "tests.config.small:application",
 ]
 

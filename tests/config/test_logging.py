@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-import sys
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+
+from tests.stack.relay import PYTHON
 
 PROLOGUE = """
 import logging, os, sys, warnings
@@ -20,7 +21,7 @@ configure("INFO")
 def lines_of(program: str) -> list[dict[str, Any]]:
     """Run ``program`` in a process of its own; return the JSON objects that it printed."""
     ran = subprocess.run(
-        [sys.executable, "-c", PROLOGUE + program], capture_output=True, check=True, text=True
+        [PYTHON, "-c", PROLOGUE + program], capture_output=True, check=True, text=True
     )
     assert ran.stderr == ""
     return [json.loads(line) for line in ran.stdout.splitlines()]

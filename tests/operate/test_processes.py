@@ -3,29 +3,15 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 
 import pytest
 
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
+from tests.operate.test_settings import ALL
 from tests.stack.processes import free_port
-from tests.stack.relay import ROOT
-
-ALL = {
-    "REDIS_URL": "redis://:redis-password@127.0.0.1:1/0",
-    "SUBMIT_TOKENS": "orders:submit-token",
-    "READ_TOKENS": "crm:read-token",
-    "WEBHOOK_SECRETS": "whsec_d2ViaG9vay1zZWNyZXQ=",
-    "CHANNEL_ACCESS_KEY": "access-key",
-    "CHANNEL_ACCESS_SECRET": "access-secret",
-    "EVENT_DEADLINE_SECONDS": "600",
-    "RATE_LIMIT_PER_SECOND": "2.5",
-}
-SECRETS = (
-    *("redis-password", "submit-token", "read-token", "d2ViaG9v", "access-key", "access-secret"),
-)
+from tests.stack.relay import PYTHON, ROOT
 
 
 def operate(
@@ -33,7 +19,7 @@ def operate(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "app.operate", *arguments],
+        [PYTHON, "-m", "app.operate", *arguments],
         env=environ,
         cwd=ROOT,
         input=text,
@@ -129,49 +115,6 @@ def test_settings_shows_what_both_processes_would_run_with() -> None:
     assert 8000 == web["settings"]["PORT"]
 
 
-@pytest.mark.parametrize("options", [[], ["--json"]])
-@pytest.mark.parametrize("broken", [{}, {"PORT": "access-key", "READ_TOKENS": "read-token"}])
-def test_no_secret_is_ever_shown(options: list[str], broken: dict[str, str]) -> None:
-    """Nor what is wrong with it."""
-    done = operate(ALL | broken, "settings", *options)
-
-    assert "" == done.stderr
-    assert [] == [secret for secret in SECRETS if secret in done.stdout]
-
-
-def test_settings_lists_problems_and_shows_the_rest() -> None:
-    """The web's container has no access key: that is a problem of a worker only."""
-    environ = {name: text for name, text in ALL.items() if not name.startswith("CHANNEL_")}
-
-    done = operate(environ | {"RATE_LIMIT_BURST": "0"}, "settings", "--json")
-
-    worker = json.loads(done.stdout)["worker"]
-    assert (0, []) == (done.returncode, json.loads(done.stdout)["web"]["problems"])
-    assert ["CHANNEL_ACCESS_KEY", "CHANNEL_ACCESS_SECRET", "RATE_LIMIT_BURST"] == sorted(
-        problem.partition(":")[0] for problem in worker["problems"]
-    )
-    assert 2.5 == worker["settings"]["RATE_LIMIT_PER_SECOND"]
-    assert "RATE_LIMIT_BURST" not in worker["settings"]
-
-
-def test_settings_tells_of_two_that_do_not_go_together() -> None:
-    """Each is shown, and the problem with both."""
-    done = operate(ALL | {"RECORD_TTL_SECONDS": "60"}, "settings")
-
-    assert 2 == done.returncode
-    assert "! EVENT_DEADLINE_SECONDS: 600 is longer than RECORD_TTL_SECONDS" in done.stdout
-
-
-def test_settings_of_an_empty_environment_are_the_defaults() -> None:
-    """Nothing could start so; every required variable is named."""
-    done = operate({}, "settings")
-
-    assert (2, "") == (done.returncode, done.stderr)
-    for name in ("REDIS_URL", "SUBMIT_TOKENS", "READ_TOKENS", "CHANNEL_ACCESS_KEY"):
-        assert f"! {name}: is not set" in done.stdout
-    assert "RECORD_TTL_SECONDS" in done.stdout
-
-
 @pytest.fixture
 def nameless() -> list[str]:
     """What to put in front of a command, so that it runs as a user id without a name."""
@@ -188,7 +131,7 @@ def test_a_nameless_user_may_decide(
 ) -> None:
     """As in a container that runs as uid 10001; the id is what is kept."""
     operator.hold("e1")
-    command = [*nameless, sys.executable, "-m", "app.operate", "resolve", "e1", "--give-up"]
+    command = [*nameless, PYTHON, "-m", "app.operate", "resolve", "e1", "--give-up"]
 
     done = subprocess.run(
         command,

@@ -14,7 +14,7 @@ from app.chats.record import Record
 from tests.operate.operator import NAME, Operator
 from tests.store.outcomes import NOT_SENT, REFUSED, created
 
-ROUNDS = 60
+ROUNDS = 25
 LATE = created("late")
 Deed = Callable[[], object]
 

@@ -16,7 +16,8 @@ from typing import IO, TypeVar
 T = TypeVar("T")
 Child = subprocess.Popen[bytes]
 
-POLL_SECONDS = 0.01
+# Whoever asks takes time from what is waited for: the longer it takes, the less often.
+POLL_SECONDS = (0.01, 0.05)
 
 # Below every system's range for outgoing connections: inside it, a client that keeps calling a
 # stopped server's port may be given that port as its own, and keep the server from coming back.
@@ -44,12 +45,14 @@ def wait_until(condition: Callable[[], T], timeout_seconds: float, what: str) ->
 
     Raises TimeoutError, naming ``what`` and the last value seen, after ``timeout_seconds``.
     """
-    deadline = time.monotonic() + timeout_seconds
+    began = time.monotonic()
+    shortest, longest = POLL_SECONDS
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > timeout_seconds:
             message = f"waited {timeout_seconds} s for {what}; last seen: {value!r}"
             raise TimeoutError(message)
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(max(shortest, waited / 10), longest))
     return value
 
 

@@ -14,6 +14,11 @@ import requests
 from tests.stack.processes import Child, kill_child, start_child, wait_until
 
 ROOT = Path(__file__).parents[2]
+# Where the commands of this environment are, and those of the one that `make` sets up beside it,
+# which has what the image has, and no more.
+OWN = Path(sys.prefix) / "bin"
+RUN_TIME = runtime if (runtime := Path(f"{sys.prefix}-runtime") / "bin").is_dir() else OWN
+PYTHON = str(RUN_TIME / "python")
 READY_TIMEOUT_SECONDS = 30
 
 Json = dict[str, Any]
@@ -51,7 +56,7 @@ def start_process(
     environ: Mapping[str, str],
     log: Path,
     *options: str,
-    programs: Path = Path(sys.executable).parent,
+    programs: Path = OWN,
 ) -> Process:
     """Start the ``web`` or ``worker`` of the Procfile; what it prints is appended to ``log``.
 

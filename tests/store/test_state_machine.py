@@ -29,7 +29,7 @@ from tests.store.outcomes import NOT_SENT, OUTCOMES, created
 from tests.store.rules import broken_rules
 
 EXAMPLES = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, derandomize=True, print_blob=True
+    max_examples=30, stateful_step_count=30, deadline=None, derandomize=True, print_blob=True
 )
 
 IDS = ("e1", "e2", "e3", "e4", "e5")

@@ -10,7 +10,7 @@ from app.store.client import Client
 from app.store.connect import connect
 from tests.stack.channel_io import ChannelIo, Create, Request
 from tests.stack.processes import free_port
-from tests.stack.relay import Caller, Process, start_process
+from tests.stack.relay import RUN_TIME, Caller, Process, start_process
 from tests.stack.valkey import Valkey
 
 SUBMIT_TOKEN = "submit-token-5bd1e995"
@@ -40,6 +40,8 @@ class Deployment:
     Everything that they write is in ``directory``. ``settings`` go to all processes.
     ``only_logged`` is where a test puts the ids of answers that it kept from every other place.
     """
+
+    programs = RUN_TIME
 
     def __init__(
         self, directory: Path, *, valkey_arguments: Sequence[str] = (), **settings: str
@@ -114,8 +116,9 @@ class Deployment:
         environ = {**self.environ, "PORT": str(free_port()), **settings}
         log = self.directory / f"{name}-{next(self._numbers)}.log"
         options = ["--bind", f"127.0.0.1:{environ['PORT']}"] if name == "web" else []
-        self.processes.append(start_process(name, environ, log, *options))
-        return self.processes[-1]
+        process = start_process(name, environ, log, *options, programs=self.programs)
+        self.processes.append(process)
+        return process
 
     def start_web(self, **settings: str) -> Caller:
         """Start a web process; the caller of it, which is not ready yet."""

@@ -83,13 +83,9 @@ def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-@pytest.mark.parametrize(
-    "url",
-    ["redis+sentinel://:geheim@a:1,b:2", "redis://:geheim@host:0", "redis://:geheim@host/first"],
-)
-def test_an_unusable_url_ends_it(relay: Deployment, name: str, url: str) -> None:
+def test_an_unusable_url_ends_it(relay: Deployment, name: str) -> None:
     """Exit code 2 and one line, without a traceback and without the password."""
-    process = relay.start(name, REDIS_URL=url)
+    process = relay.start(name, REDIS_URL="redis+sentinel://:geheim@a:1,b:2")
 
     assert 2 == process.child.wait(30)
     (line,) = process.log.read_text().splitlines()

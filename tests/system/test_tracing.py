@@ -11,6 +11,7 @@ import pytest
 from app.chats.trace import Trace
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import free_port, wait_until
+from tests.stack.relay import OWN
 from tests.system.collector import Collector
 from tests.system.deployment import QUICK, SECRETS, Deployment
 from tests.system.verdict import find_leaks, judge
@@ -25,6 +26,14 @@ MAX_STOP_SECONDS = float(QUICK["CALL_DEADLINE_SECONDS"]) + 2
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 # spans stay where they are until the process ends
 LATE = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
+# a process then says what it imports
+SAYS_IMPORTS = {"PYTHONPROFILEIMPORTTIME": "1"}
+
+
+class Traced(Deployment):
+    """A relay whose environment has what spans need."""
+
+    programs = OWN
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +44,35 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A relay of its own, since its processes have other settings; none of them runs yet."""
-    with Deployment(tmp_path_factory.mktemp("traced")) as deployed:
+def exporting(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Traced]:
+    """A relay that exports to the collector as soon as there is anything."""
+    settings = {ENDPOINT: collector.url, **SOON, **SAYS_IMPORTS}
+    with Traced(tmp_path_factory.mktemp("exporting"), **settings) as exporting:
+        exporting.start_web().wait_until_ready()
+        yield exporting
+        assert [] == find_leaks(exporting)
+
+
+@pytest.fixture
+def traced(exporting: Traced) -> Iterator[Traced]:
+    """That relay without any event, and with a worker."""
+    exporting.clear()
+    exporting.worker().wait_for_line("worker_started")
+    yield exporting
+    judge(exporting)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
+    """One whose tests start processes with settings of their own."""
+    with Traced(tmp_path_factory.mktemp("traced")) as deployed:
         yield deployed
         assert [] == find_leaks(deployed)
 
 
 @pytest.fixture
-def relay(deployed: Deployment) -> Iterator[Deployment]:
-    """The relay without any event and any process."""
+def relay(deployed: Traced) -> Iterator[Traced]:
+    """The latter without any event and any process."""
     deployed.clear()
     yield deployed
     if deployed.callers:
@@ -54,20 +82,20 @@ def relay(deployed: Deployment) -> Iterator[Deployment]:
     deployed.callers.clear()
 
 
-def start(relay: Deployment, endpoint: str, **settings: str) -> None:
+def start(relay: Traced, endpoint: str, **settings: str) -> None:
     """Start a web and a worker that export to ``endpoint``."""
     settings = {ENDPOINT: endpoint, **settings}
     relay.start_web(**settings).wait_until_ready()
     relay.start_worker(**settings).wait_for_line("worker_started")
 
 
-def open_chat(relay: Deployment, event_id: str, **headers: str) -> None:
+def open_chat(relay: Traced, event_id: str, **headers: str) -> None:
     """Post an event, and have its chat opened."""
     relay.caller.post({"event_id": event_id, "user_id": f"u-{event_id}"}, **headers)
     relay.caller.wait_for(event_id, "opened")
 
 
-def stop(relay: Deployment) -> list[tuple[int, bool]]:
+def stop(relay: Traced) -> list[tuple[int, bool]]:
     """Send SIGTERM to web and worker: the exit code of each, and whether it came in time."""
     judge(relay)
     relay.callers.clear()
@@ -81,32 +109,28 @@ def stop(relay: Deployment) -> list[tuple[int, bool]]:
 
 
 def test_a_request_and_its_call_are_spans_of_the_callers_trace(
-    relay: Deployment, collector: Collector
+    traced: Traced, collector: Collector
 ) -> None:
     """Caller, request, call: each the parent of the next, and the last is what Channel.io saw."""
-    start(relay, collector.url, **SOON)
     caller = Trace.after(None)
     began = time.time_ns()
 
-    open_chat(relay, "e1", traceparent=caller.traceparent)
+    open_chat(traced, "e1", traceparent=caller.traceparent)
 
     request, call = collector.wait_for("e1", 2)
-    seen = Trace.after(relay.calls_of("u-e1")[0].headers["traceparent"])
+    seen = Trace.after(traced.calls_of("u-e1")[0].headers["traceparent"])
     assert (caller.trace_id, caller.span_id) == request.ids[:2]
     assert (caller.trace_id, request.ids[2], seen.parent_id) == call.ids
     for span in (request.sent, call.sent):
         assert began < span.start_time_unix_nano <= span.end_time_unix_nano < time.time_ns()
 
 
-def test_spans_say_what_was_asked_and_what_came_of_it(
-    relay: Deployment, collector: Collector
-) -> None:
+def test_spans_say_what_was_asked_and_what_came_of_it(traced: Traced, collector: Collector) -> None:
     """In OpenTelemetry's words and ours; which of the two processes it was; a failure as one."""
-    start(relay, collector.url, **SOON)
-    relay.channel_io.plan(Behaviour.USER_NOT_FOUND, user_id="u-e2")
+    traced.channel_io.plan(Behaviour.USER_NOT_FOUND, user_id="u-e2")
 
-    relay.caller.post({"event_id": "e2", "user_id": "u-e2"})
-    relay.caller.wait_for("e2", "failed")
+    traced.caller.post({"event_id": "e2", "user_id": "u-e2"})
+    traced.caller.wait_for("e2", "failed")
 
     request, call = collector.wait_for("e2", 2)
     assert ("POST /v1/events", 2, 0) == (
@@ -135,14 +159,12 @@ def test_spans_say_what_was_asked_and_what_came_of_it(
     ]
 
 
-def test_spans_tell_no_secret_and_of_no_person(relay: Deployment, collector: Collector) -> None:
+def test_spans_tell_no_secret_and_of_no_person(traced: Traced, collector: Collector) -> None:
     """Nor is a word of them a user's id, though users are in the addresses that are asked for."""
-    start(relay, collector.url, **SOON)
-
-    open_chat(relay, "e3")
-    relay.caller.get("/v1/users/u-e3/chats")
-    relay.caller.post({"event_id": "e4", "user_id": "u-e4", "metadata": {"to": "u-e3"}})
-    relay.caller.wait_for("e4", "opened")
+    open_chat(traced, "e3")
+    traced.caller.get("/v1/users/u-e3/chats")
+    traced.caller.post({"event_id": "e4", "user_id": "u-e4", "metadata": {"to": "u-e3"}})
+    traced.caller.wait_for("e4", "opened")
 
     collector.wait_for("e4", 2)
     everything = b"".join(collector.bodies)
@@ -151,7 +173,7 @@ def test_spans_tell_no_secret_and_of_no_person(relay: Deployment, collector: Col
 
 
 def test_probes_and_what_the_caller_does_not_record_are_no_spans(
-    relay: Deployment, collector: Collector
+    relay: Traced, collector: Collector
 ) -> None:
     """Whoever began a trace said whether it is recorded; load balancers ask every second.
 
@@ -172,7 +194,7 @@ def test_probes_and_what_the_caller_does_not_record_are_no_spans(
     }
 
 
-def test_without_a_collector_everything_goes_on(relay: Deployment) -> None:
+def test_without_a_collector_everything_goes_on(relay: Traced) -> None:
     """Nobody listens at its address: the log says so, and a stop takes as long as ever."""
     start(relay, f"http://127.0.0.1:{free_port()}", **SOON)
 
@@ -186,7 +208,7 @@ def test_without_a_collector_everything_goes_on(relay: Deployment) -> None:
     assert [(0, True)] * 2 == stop(relay)
 
 
-def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Deployment) -> None:
+def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Traced) -> None:
     """Not a request, not a call, and not the end of a process."""
     with Collector(is_silent=True) as silent:
         start(relay, silent.url, **SOON)
@@ -198,28 +220,23 @@ def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Deployment) -> 
         assert [(0, True)] * 2 == stop(relay)
 
 
-def test_a_worker_that_exports_is_told_to_stop_twice(
-    relay: Deployment, collector: Collector
-) -> None:
+def test_a_worker_that_exports_is_told_to_stop_twice(traced: Traced) -> None:
     """The second SIGTERM ends no thread, and so not the process: its call is settled."""
-    start(relay, collector.url, **SOON)
-    relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
-    relay.caller.post({"event_id": "twice", "user_id": "u-twice"})
-    wait_until(lambda: relay.calls_of("u-twice"), 20, "the call")
-    worker = relay.processes[-1]
+    traced.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
+    traced.caller.post({"event_id": "twice", "user_id": "u-twice"})
+    wait_until(lambda: traced.calls_of("u-twice"), 20, "the call")
+    worker = traced.worker()
 
     worker.child.terminate()
     worker.wait_for_line("worker_stopping")
     worker.child.terminate()
-    relay.channel_io.release()
+    traced.channel_io.release()
 
     assert 0 == worker.child.wait(30)
-    assert "opened" == relay.caller.record("twice")["status"]
+    assert "opened" == traced.caller.record("twice")["status"]
 
 
-def test_nothing_of_it_is_imported_unless_it_is_asked_for(
-    relay: Deployment, collector: Collector
-) -> None:
+def test_nothing_of_it_is_imported_unless_it_is_asked_for(traced: Traced, relay: Traced) -> None:
     """Python says what a process imports.
 
     Where OpenTelemetry is installed, redis imports a part of it by itself, for metrics that nobody
@@ -227,15 +244,13 @@ def test_nothing_of_it_is_imported_unless_it_is_asked_for(
     """
     ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "google.protobuf")
 
-    for endpoint, expected in (("", []), (collector.url, [*ours])):
-        start(relay, endpoint, PYTHONPROFILEIMPORTTIME="1")
+    start(relay, "", **SAYS_IMPORTS)
 
-        for process in relay.processes[-2:]:
-            text = process.log.read_text()
-            assert "app.chats.trace" in text
-            assert expected == [name for name in ours if re.search(rf"\| +{name}", text)]
-            process.kill()
-        relay.callers.clear()
+    for process in (*traced.processes, *relay.processes[-2:]):
+        text = process.log.read_text()
+        assert "app.chats.trace" in text
+        expected = ours if process in traced.processes else ()
+        assert [*expected] == [name for name in ours if re.search(rf"\| +{name}", text)]
 
 
 @pytest.fixture
@@ -247,21 +262,10 @@ def without_packages(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_missing_packages_end_it_with_what_to_do(
-    relay: Deployment, collector: Collector, without_packages: dict[str, str], name: str
+    relay: Traced, collector: Collector, without_packages: dict[str, str], name: str
 ) -> None:
-    """Exit code 2 and one sentence."""
+    """Exit code 2 and one sentence. Not asked for, nobody misses them: other tests run without."""
     process = relay.start(name, **without_packages, **{ENDPOINT: collector.url})
 
     assert 2 == process.child.wait(30)
     assert [MISSING] == process.log.read_text().splitlines()
-
-
-def test_nobody_misses_packages_that_are_not_asked_for(
-    relay: Deployment, without_packages: dict[str, str]
-) -> None:
-    """As in the image that was built without them."""
-    start(relay, "", **without_packages)
-
-    open_chat(relay, "plain")
-
-    assert [(0, True)] * 2 == stop(relay)

@@ -22,21 +22,19 @@ THREADS = 4
 
 
 @pytest.fixture
-def relay(deployment: Deployment) -> Iterator[Deployment]:
-    """The deployment without any event, and without a worker until the test starts one."""
-    deployment.kill_workers()
+def relay(deployment: Deployment, no_worker_stays: None) -> Iterator[Deployment]:
+    """The deployment without any event; webs of a test's own are gone after it."""
     deployment.clear()
     yield deployment
-    deployment.worker()
     judge(deployment)
     del deployment.callers[1:]
-    deployment.kill_workers()
 
 
 @pytest.fixture
-def worker(relay: Deployment) -> Process:
-    """A worker that runs."""
-    return relay.start_worker()
+def idle(relay: Deployment) -> Deployment:
+    """The same, without a worker until the test starts one."""
+    relay.kill_workers()
+    return relay
 
 
 @pytest.fixture
@@ -79,13 +77,13 @@ def test_a_wait_ends_where_nobody_can_know(relay: Deployment) -> None:
 
 
 def test_half_of_the_threads_wait_and_the_others_serve(
-    relay: Deployment, pool: ThreadPoolExecutor
+    idle: Deployment, pool: ThreadPoolExecutor
 ) -> None:
     """Who comes after that is answered at once."""
-    caller = relay.start_web(WEB_THREADS=str(THREADS))
+    caller = idle.start_web(WEB_THREADS=str(THREADS))
     caller.wait_until_ready()
     waiting = [pool.submit(post, caller, f"e{number}") for number in range(THREADS // 2)]
-    wait_until(lambda: len(accepted(relay)) == len(waiting), 10, "the waits")
+    wait_until(lambda: len(accepted(idle)) == len(waiting), 10, "the waits")
 
     others = [post(caller, f"other-{number}") for number in range(THREADS)]
 
@@ -93,7 +91,7 @@ def test_half_of_the_threads_wait_and_the_others_serve(
         (answer.status_code, answer.headers.get("Preference-Applied")) for answer in others
     }
     assert not [posted for posted in waiting if posted.done()]
-    relay.start_worker()
+    idle.start_worker()
     assert {200} == {posted.result().status_code for posted in waiting}
 
 
@@ -105,10 +103,12 @@ def accepted(relay: Deployment) -> list[str]:
 
 @pytest.mark.usefixtures("worker")
 def test_a_stopping_web_sees_its_waits_through(relay: Deployment, pool: ThreadPoolExecutor) -> None:
-    """SIGTERM during a wait: its caller still gets the chat."""
+    """SIGTERM during a wait: its caller still gets the chat. The metrics' files are gone then."""
     caller = relay.start_web()
     web = relay.processes[-1]
     caller.wait_until_ready()
+    directory = metrics_directory(web)
+    assert directory.exists()
     relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
     posted = pool.submit(post, caller, "e1")
     relay.channel_io.wait_for_arrivals()
@@ -119,21 +119,31 @@ def test_a_stopping_web_sees_its_waits_through(relay: Deployment, pool: ThreadPo
 
     assert (200, "opened") == (posted.result().status_code, posted.result().json()["status"])
     assert 0 == web.child.wait(20)
+    assert not directory.exists()
 
 
-def test_redis_lost_during_a_wait_is_202(tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+def metrics_directory(web: Process) -> Path:
+    """Where the only process of a web counts."""
+    (pid,) = children(web)
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    (directory,) = {Path(found).parent for found in re.findall(r"/\S+/counter_\d+\.db", maps)}
+    return directory
+
+
+def test_redis_lost_during_a_wait_is_202(idle: Deployment, pool: ThreadPoolExecutor) -> None:
     """The event is accepted all the same, and its caller learns that it must ask again."""
-    with Deployment(tmp_path) as own:
-        own.start_web().wait_until_ready()
-        posted = pool.submit(post, own.caller, "e1")
-        wait_until(lambda: accepted(own), 10, "the wait")
+    posted = pool.submit(post, idle.caller, "e1")
+    wait_until(lambda: accepted(idle), 10, "the wait")
 
-        own.valkey.kill()
+    idle.valkey.kill()
 
-        answer = posted.result()
-        assert (202, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
-        assert answer.elapsed.total_seconds() < 5
-        assert 200 == requests.get(f"{own.caller.url}/metrics", timeout=10).status_code
+    answer = posted.result()
+    assert (202, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
+    assert answer.elapsed.total_seconds() < 5
+    assert 200 == requests.get(f"{idle.caller.url}/metrics", timeout=10).status_code
+    idle.valkey.start()
+    idle.start_worker()
+    idle.caller.wait_for("e1", "opened")
 
 
 @pytest.fixture
@@ -190,13 +200,13 @@ def test_counts_add_up_and_never_go_back(
     }
 
 
-def test_metrics_are_those_of_the_contract(relay: Deployment) -> None:
+def test_metrics_are_those_of_the_contract(idle: Deployment) -> None:
     """These names and no others; what is counted with ids is nowhere."""
     port = free_port()
-    relay.start_worker(METRICS_PORT=str(port))
-    post(relay.caller, "secret-event")
+    idle.start_worker(METRICS_PORT=str(port))
+    post(idle.caller, "secret-event")
 
-    of_web, of_worker = scrape(relay.caller.url), scrape(f"http://127.0.0.1:{port}")
+    of_web, of_worker = scrape(idle.caller.url), scrape(f"http://127.0.0.1:{port}")
 
     assert (OF_WEB, OF_WORKER) == (kinds(of_web), kinds(of_worker))
     assert not re.search("secret", of_web + of_worker)
@@ -205,22 +215,22 @@ def test_metrics_are_those_of_the_contract(relay: Deployment) -> None:
     }
 
 
-def test_a_worker_with_metrics_finishes_its_call(relay: Deployment) -> None:
+def test_a_worker_with_metrics_finishes_its_call(idle: Deployment) -> None:
     """However often it is told to stop: no thread takes the signal as the system would."""
     port = free_port()
-    worker = relay.start_worker(METRICS_PORT=str(port))
-    relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
-    relay.caller.post({"event_id": "e1", "user_id": "u1"})
-    relay.channel_io.wait_for_arrivals()
+    worker = idle.start_worker(METRICS_PORT=str(port))
+    idle.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
+    idle.caller.post({"event_id": "e1", "user_id": "u1"})
+    idle.channel_io.wait_for_arrivals()
 
     worker.child.terminate()
     worker.wait_for_line("worker_stopping")
     worker.child.terminate()
     assert 200 == requests.get(f"http://127.0.0.1:{port}/livez", timeout=10).status_code
-    relay.channel_io.release()
+    idle.channel_io.release()
 
     assert 0 == worker.child.wait(20)
-    assert "opened" == relay.caller.record("e1")["status"]
+    assert "opened" == idle.caller.record("e1")["status"]
 
 
 def test_a_metrics_port_in_use_ends_the_worker(relay: Deployment) -> None:
@@ -232,19 +242,3 @@ def test_a_metrics_port_in_use_ends_the_worker(relay: Deployment) -> None:
     assert 2 == worker.child.wait(30)
     assert worker.lines("metrics_port_unusable", port=int(port), level="error")
     assert "Traceback" not in worker.log.read_text()
-
-
-def test_metrics_leave_nothing_behind(relay: Deployment) -> None:
-    """A web that ends takes its files away."""
-    caller = relay.start_web()
-    web = relay.processes[-1]
-    caller.wait_until_ready()
-    (worker,) = children(web)
-    maps = Path(f"/proc/{worker}/maps").read_text()
-    (directory,) = {Path(found).parent for found in re.findall(r"/\S+/counter_\d+\.db", maps)}
-    assert directory.exists()
-
-    web.child.terminate()
-
-    assert 0 == web.child.wait(20)
-    assert not directory.exists()

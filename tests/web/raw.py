@@ -3,7 +3,6 @@
 import json
 import select
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import Self
 import requests
 
 from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
+from tests.stack.relay import PYTHON, ROOT
 
-ROOT = Path(__file__).parents[2]
 START_TIMEOUT_SECONDS = 30
 SERVED_SECONDS = 5  # what "served" means, whatever other clients do
 
@@ -154,7 +153,7 @@ def serve(
     It has nothing to complain of, whatever clients do to it.
     """
     port, log = free_port(), directory / "web.log"
-    gunicorn = [sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py"]
+    gunicorn = [PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py"]
     where = ["--bind", f"127.0.0.1:{port}"]
     with log.open("ab") as output:
         child = start_child(

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ import pytest
 
 from app.store.client import Client
 from tests.stack.processes import free_port, start_child, stop_child, wait_until
+from tests.stack.relay import PYTHON, ROOT
 from tests.stack.valkey import Valkey
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN
 
-ROOT = Path(__file__).parents[2]
 COMMAND = [
-    *(sys.executable, "-m", "gunicorn", "--config", "config/gunicorn.py"),
+    *(PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py"),
     "app.wsgi:application",
 ]
 EVENT_BYTES = json.dumps(EVENT).encode()

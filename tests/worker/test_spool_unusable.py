@@ -7,7 +7,6 @@ What is left is its log, and that is enough.
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from app.store.keys import Keys
 from app.worker.spool import Spool
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import start_child
-from tests.stack.relay import ROOT, Process
+from tests.stack.relay import PYTHON, ROOT, Process
 from tests.store.bench import Bench
 from tests.system.deployment import Deployment
 from tests.worker.answers import answer_of
@@ -70,7 +69,7 @@ def start_on_full_disk(relay: Deployment) -> Process:
     log = relay.directory / "worker-full.log"
     log.touch()
     environ = {**relay.environ, "LOG": str(log), "PATH": os.defpath}
-    command = ["sh", "-c", FULL, "sh", sys.executable, "-m", "app.worker"]
+    command = ["sh", "-c", FULL, "sh", PYTHON, "-m", "app.worker"]
     process = Process(start_child(command, env=environ, cwd=ROOT), log)
     relay.processes.append(process)
     return process
@@ -94,7 +93,7 @@ def lose_answer(relay: Deployment, worker: Process) -> str:
 def recover(relay: Deployment, log: Path) -> tuple[int, list[dict[str, str]]]:
     """Run ``recover`` as a process: its exit code, and what became of the lines."""
     done = subprocess.run(
-        [sys.executable, "-m", "app.operate", "recover", "--from-log", str(log), "--json"],
+        [PYTHON, "-m", "app.operate", "recover", "--from-log", str(log), "--json"],
         env={"REDIS_URL": relay.valkey.url},
         cwd=ROOT,
         capture_output=True,
