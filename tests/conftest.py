@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from app.store.client import Client
 from app.store.connect import connect
@@ -11,12 +12,15 @@ from tests.stack.valkey import Valkey
 
 # Each file is one process's work: begun last, these would leave the other cores idle at the end.
 LONGEST_FIRST = (
-    *("test_connect", "test_tracing", "test_slow_clients", "test_wait_and_metrics"),
-    *("test_processes", "test_audit_at_start", "test_run", "test_killed_workers", "test_scripts"),
-    *("test_spool_unusable", "test_channel_io_away", "test_schemathesis", "test_stopping_workers"),
-    *("test_explorer", "test_start_up", "test_redis_away", "test_races", "test_api_page"),
-    *("test_state_machine", "test_replay"),
+    *("test_connect", "test_slow_clients", "test_tracing", "test_schemathesis"),
+    *("test_audit_at_start", "test_wait_and_metrics", "test_run", "test_explorer", "test_scripts"),
+    *("test_stopping_workers", "test_killed_workers", "test_channel_io_away", "test_redis_away"),
+    *("test_state_machine", "test_spool_unusable", "test_settle", "test_replay", "test_loop"),
+    *("test_start_up", "test_api_page", "test_any_event", "test_openapi", "test_channel_io"),
+    *("test_processes", "test_table", "test_races", "test_waiting", "test_deadline"),
 )
+settings.register_profile("tests", max_examples=50)
+settings.load_profile("tests")
 
 # What is collected lives to the end: looking for garbage in it takes a fourth of the time.
 gc.disable()

@@ -4,7 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+Trees = dict[str, ast.Module]
 
 # These put the parts together, and see everyone.
 SEE_ALL = {
@@ -47,11 +50,14 @@ def _module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-TREES = {
-    _module_of(path): ast.parse(path.read_text())
-    for directory in ("app", "config")
-    for path in sorted((ROOT / directory).rglob("*.py"))
-}
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    """Every module of ours, by its name."""
+    return {
+        _module_of(path): ast.parse(path.read_text())
+        for directory in ("app", "config")
+        for path in sorted((ROOT / directory).rglob("*.py"))
+    }
 
 
 def part_of(module: str) -> str:
@@ -78,11 +84,11 @@ def called(statement: ast.stmt) -> set[str]:
     return {ast.unparse(function).rpartition(".")[2] for function in calls}
 
 
-def test_siblings_do_not_know_each_other() -> None:
+def test_siblings_do_not_know_each_other(trees: Trees) -> None:
     """The business knows nobody, everyone knows the business, and settings nothing of ours."""
     arrows = [
         (module, name)
-        for module, tree in TREES.items()
+        for module, tree in trees.items()
         for name in imported(tree)
         if name.partition(".")[0] in {"app", "config"} and module not in SEE_ALL
     ]
@@ -95,11 +101,11 @@ def test_siblings_do_not_know_each_other() -> None:
     ]
 
 
-def test_libraries_stay_at_home() -> None:
+def test_libraries_stay_at_home(trees: Trees) -> None:
     """HTTP in, HTTP out and Redis are one part's business each; nobody knows the tests."""
     arrows = {
         (part_of(module), name.partition(".")[0])
-        for module, tree in TREES.items()
+        for module, tree in trees.items()
         for name in imported(tree)
     }
 
@@ -107,22 +113,22 @@ def test_libraries_stay_at_home() -> None:
     assert not [(part, name) for part, name in arrows if part not in HOMES.get(name, {part})]
 
 
-def test_nothing_is_imported_inside_of_a_function() -> None:
+def test_nothing_is_imported_inside_of_a_function(trees: Trees) -> None:
     """What a module needs stands at its head."""
     assert not [
         (module, name)
-        for module, tree in TREES.items()
+        for module, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for name in imported(node)
     ]
 
 
-def test_no_module_makes_a_client() -> None:
+def test_no_module_makes_a_client(trees: Trees) -> None:
     """Collaborators come in through constructors."""
     assert not [
         (module, name)
-        for module, tree in TREES.items()
+        for module, tree in trees.items()
         for statement in tree.body
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
         for name in CLIENTS & called(statement)

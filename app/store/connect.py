@@ -35,6 +35,8 @@ _OPTIONS: dict[str, Any] = {
     # A managed server may announce maintenance, and the library then waits longer than it was told.
     "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    # Else each connection reads the library's metadata from disk, and tells Redis its version.
+    "driver_info": None,
 }
 
 

@@ -35,11 +35,10 @@ def evicting(redis: Sentinels | Cluster) -> Iterator[str]:
     primary.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
-@pytest.mark.parametrize("name", ["web", "worker"])
-def test_an_evicting_primary_ends_it(evicting: str, tmp_path: Path, name: str) -> None:
+def test_an_evicting_primary_ends_it(evicting: str, tmp_path: Path) -> None:
     """Found by way of a sentinel or of a cluster's node, like every other command."""
     with HaDeployment(tmp_path, evicting) as relay:
-        process = relay.start(name)
+        process = relay.start_worker()
 
         assert 3 == process.child.wait(30)
         (line,) = process.lines("redis_unsafe")
