@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests import Request
+from requests import PreparedRequest
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
@@ -104,16 +104,15 @@ def trusted_authorities() -> ssl.SSLContext:
 
 
 def speak(
-    request: Request, call: Call, *, tls: ssl.SSLContext, connect_timeout_seconds: float
+    request: PreparedRequest, call: Call, *, tls: ssl.SSLContext, connect_timeout_seconds: float
 ) -> None:
     """Send ``request`` once, and let ``call`` hear the answer as it becomes known.
 
     Raises whatever breaks; the status has been heard by then, if there was one.
     """
-    prepared = request.prepare()
-    adapter = CallAdapter(pool_for(prepared.url or "", call, tls))
+    adapter = CallAdapter(pool_for(request.url or "", call, tls))
     timeouts = _timeouts(call.remaining_seconds, connect_timeout_seconds)
-    with closing(adapter), adapter.send(prepared, stream=True, timeout=timeouts) as response:
+    with closing(adapter), adapter.send(request, stream=True, timeout=timeouts) as response:
         heard = partial(Answer, response.status_code, response.headers)
         call.hear(heard())
         before(Step.ANSWERED)

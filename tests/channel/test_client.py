@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.channel.call import Call
-from app.channel.client import THREAD_NAME, ChannelClient
+from app.channel.client import ChannelClient
+from app.channel.threads import THREAD_NAME
 from app.channel.transport import pool_for
 from app.chats.outcome import Chat, Created, NotSent, Session
 from tests.channel.calls import (
@@ -269,7 +270,8 @@ def test_a_hanging_call_does_not_keep_the_process() -> None:
     with RawServer(look) as server:
         open_chat(server.url)
 
-    assert [True] == daemons
+    assert daemons
+    assert all(daemons)
 
 
 def test_no_secret_is_in_the_clients_repr() -> None:
