@@ -15,7 +15,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from app.web.openapi.answers import ALWAYS
-from app.web.openapi.document import DOCUMENT
+from app.web.openapi.document import document
 from app.web.openapi.words import Words, line, paragraphs
 from app.web.problems import PROBLEMS, Refusal
 
@@ -68,9 +68,9 @@ def _is_always(response: dict[str, Any]) -> bool:
 def _api_page() -> bytes:
     return _render(
         (HERE / "api_page.html").read_text(),
-        api=DOCUMENT,
+        api=document(),
         problems=PROBLEMS.values(),
-        words=Words(DOCUMENT),
+        words=Words(document()),
         paragraphs=paragraphs,
         line=line,
         who=_who,

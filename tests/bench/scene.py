@@ -85,6 +85,7 @@ class Scene:
         process = start_process("web", environ, self._log("web"), *bind, programs=RUN_TIME)
         caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
         try:
+            wait_until_listening(port, process.child)
             caller.wait_until_ready()
             yield Server(port, process.child)
         finally:

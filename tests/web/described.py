@@ -8,9 +8,11 @@ from typing import Any
 import jsonschema_rs
 from werkzeug.test import TestResponse
 
-from app.web.openapi.document import DOCUMENT
+from app.web.openapi.document import document
 
 Json = dict[str, Any]
+
+DOCUMENT: Json = document()
 
 OPERATIONS: dict[tuple[str, str], Json] = {
     (method.upper(), path): operation

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.web.openapi.document import DOCUMENT
 from tests.web.browser import Browser
-from tests.web.described import OPERATIONS
+from tests.web.described import DOCUMENT, OPERATIONS
 from tests.web.raw import RELAY, Web, serve
 from tests.web.service import Service
 

@@ -12,14 +12,13 @@ from openapi_spec_validator import validate
 
 from app.chats.outcome import Outcome
 from app.store.client import Client
-from app.web.openapi.document import DOCUMENT
 from app.web.openapi.examples import EVENT as EVENT_EXAMPLE
 from app.web.openapi.meanings import MEANINGS
 from app.web.problems import PROBLEMS
 from tests.chats.test_any_event import FIELDS, JSON
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.beyond_schemas import BEYOND
-from tests.web.described import OPERATIONS, Json, assert_described, validator
+from tests.web.described import DOCUMENT, OPERATIONS, Json, assert_described, validator
 from tests.web.service import BOTH_TOKEN, EVENT, READ_TOKEN, SUBMIT_TOKEN, Service, serve
 
 EVENT_SCHEMA = validator({"$ref": "#/components/schemas/OpenChatEvent"})

@@ -1,6 +1,7 @@
 """The whole document, and the answer at ``/openapi.json``."""
 
 import json
+from functools import cache
 from typing import Any
 
 from flask import Response
@@ -46,26 +47,33 @@ SECURITY_SCHEMES = {
     for name in SIGNATURE_HEADERS
 }
 
-DOCUMENT: dict[str, Any] = {
-    "openapi": "3.1.0",
-    "info": {"title": "chat-relay", "version": "1", "description": DESCRIPTION},
-    "servers": [{"url": "/"}],
-    "tags": [
-        {"name": "events", "description": "Post an event."},
-        {"name": "look-ups", "description": "Find what became of it."},
-        {"name": "service", "description": "Open to all."},
-    ],
-    "paths": v1.PATHS | service.PATHS,
-    "components": {
-        "schemas": schemas(),
-        "headers": headers(),
-        "securitySchemes": SECURITY_SCHEMES,
-    },
-}
 
-_BODY = json.dumps(DOCUMENT).encode()
+@cache
+def document() -> dict[str, Any]:
+    """The document, which is the same for as long as the process lives; nobody may change it."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "chat-relay", "version": "1", "description": DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "tags": [
+            {"name": "events", "description": "Post an event."},
+            {"name": "look-ups", "description": "Find what became of it."},
+            {"name": "service", "description": "Open to all."},
+        ],
+        "paths": v1.PATHS | service.PATHS,
+        "components": {
+            "schemas": schemas(),
+            "headers": headers(),
+            "securitySchemes": SECURITY_SCHEMES,
+        },
+    }
+
+
+@cache
+def _body() -> bytes:
+    return json.dumps(document()).encode()
 
 
 def openapi_json() -> Response:
-    """Answer with the document, which is the same for as long as the process lives."""
-    return Response(_BODY, mimetype="application/json")
+    """Answer with the document."""
+    return Response(_body(), mimetype="application/json")
