@@ -71,13 +71,14 @@ class Service:
 def serve(
     client: Client,
     *,
+    prefix: str = "relay",
     max_backlog: int = 1000,
     allow_unsafe: bool = False,
     webhook_secrets: Iterable[str] = WEBHOOK_SECRETS,
     take_span: TakeSpan | None = None,
 ) -> Service:
     """Build the application over ``client`` as ``bootstrap`` does."""
-    bench = Bench(client, Keys("relay"))
+    bench = Bench(client, Keys(prefix))
     events = bench.intake(max_backlog=max_backlog)
     notices = Notices(client, bench.keys)
     waiting_room = WaitingRoom(notices, events.find, seats=SEATS)

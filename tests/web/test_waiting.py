@@ -15,7 +15,7 @@ from app.store.client import Client
 from app.web.waiting import preferred_wait
 from tests.stack.processes import wait_until
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
-from tests.web.service import EVENT, SEATS, Service, slug
+from tests.web.service import EVENT, SEATS, Service, serve, slug
 
 Posted = Future[TestResponse]
 AT_ONCE_SECONDS = 3  # on a busy machine; a wait that ends by itself takes 30
@@ -27,6 +27,15 @@ def relay(service: Service) -> Iterator[Service]:
     service.bench.open_gate()
     yield service
     assert 0 == service.notices.watched
+
+
+@pytest.fixture
+def own(client: Client) -> Iterator[Service]:
+    """One whose subscription can be told from those that other tests have left behind."""
+    own = serve(client, prefix="own")
+    own.bench.open_gate()
+    yield own
+    assert 0 == own.notices.watched
 
 
 @pytest.fixture
@@ -171,35 +180,35 @@ def test_a_refused_event_is_not_waited_for(relay: Service) -> None:
 
 
 def test_one_subscriber_serves_all_who_wait(
-    relay: Service, pool: ThreadPoolExecutor, client: Client
+    own: Service, pool: ThreadPoolExecutor, client: Client
 ) -> None:
     """Not one for each request, each event, or each wait after the other."""
     for _ in range(3):
-        posts = [post(pool, relay, event_id=f"e{number}") for number in range(SEATS)]
+        posts = [post(pool, own, event_id=f"e{number}") for number in range(SEATS)]
         wait_until(lambda: subscribers(client), 10, "the subscription")
         assert 1 == subscribers(client)
-        settle_all(relay, SEATS)
+        settle_all(own, SEATS)
         for posted in posts:
             posted.result(AT_ONCE_SECONDS)
         client.flushall()
-        relay.bench.open_gate()
+        own.bench.open_gate()
 
 
 def subscribers(client: Client) -> int:
     """How many listen to what is settled."""
-    ((_, count),) = client.pubsub_numsub("{relay}:settled")
+    ((_, count),) = client.pubsub_numsub("{own}:settled")
     return int(count)
 
 
 def test_a_killed_subscription_costs_a_look_and_comes_back(
-    relay: Service, pool: ThreadPoolExecutor, client: Client
+    own: Service, pool: ThreadPoolExecutor, client: Client
 ) -> None:
     """Meanwhile whoever waits reads the record, and nobody who waits hears of it."""
-    posted = post(pool, relay)
+    posted = post(pool, own)
     wait_until(lambda: subscribers(client), 10, "the subscription")
 
     client.client_kill_filter(_type="pubsub")
-    settle(relay)
+    settle(own)
 
     assert (200, "opened", "wait=30") == outcome_of(posted.result(AT_ONCE_SECONDS))
     wait_until(lambda: subscribers(client), 10, "the subscription")
