@@ -9,7 +9,6 @@ import pytest
 from tests.prove.ha import HaDeployment
 from tests.prove.ha_servers import Cluster, Sentinels, Server, clustered, replicated, watched
 from tests.stack.processes import wait_until
-from tests.system.deployment import Deployment
 
 Several = Callable[[Path], AbstractContextManager[Sentinels | Cluster]]
 
@@ -79,14 +78,3 @@ def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> 
         assert "persistence" in warning
         for process in (worker, relay.processes[-1]):
             assert "persistence" in process.wait_for_line("redis_warning")["warning"]
-
-
-@pytest.mark.parametrize("name", ["web", "worker"])
-def test_an_unusable_url_ends_it(relay: Deployment, name: str) -> None:
-    """Exit code 2 and one line, without a traceback and without the password."""
-    process = relay.start(name, REDIS_URL="redis+sentinel://:geheim@a:1,b:2")
-
-    assert 2 == process.child.wait(30)
-    (line,) = process.log.read_text().splitlines()
-    assert line.startswith("REDIS_URL: must ")
-    assert "geheim" not in line

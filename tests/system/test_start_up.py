@@ -8,19 +8,25 @@ from config.settings import HEADER_SENTENCE
 from tests.stack.processes import free_port, wait_until
 from tests.system.deployment import SUBMIT_TOKEN, Deployment
 
+URL = {"REDIS_URL": "redis+sentinel://:password@a:1,b:2"}
+URL_PROBLEM = (
+    "REDIS_URL: must name the service, as in redis+sentinel://host:26379,host:26379/service/0"
+)
 WRONG = {
     "web": (
-        {"SUBMIT_TOKENS": SUBMIT_TOKEN, "MAX_BACKLOG": "many"},
+        {"SUBMIT_TOKENS": SUBMIT_TOKEN, "MAX_BACKLOG": "many", **URL},
         [
             "MAX_BACKLOG: must be a whole number from 1 to 100000000",
+            URL_PROBLEM,
             "SUBMIT_TOKENS: entry 1 must be name:token",
         ],
     ),
     "worker": (
-        {"CHANNEL_ACCESS_KEY": "", "ON_UNKNOWN": "guess"},
+        {"CHANNEL_ACCESS_KEY": "", "ON_UNKNOWN": "guess", **URL},
         [
             "CHANNEL_ACCESS_KEY: is not set, and must be " + HEADER_SENTENCE,
             "ON_UNKNOWN: must be hold or recreate",
+            URL_PROBLEM,
         ],
     ),
 }

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from app.bootstrap.operate import desk
 from app.chats.record import as_json
+from app.operate.commands import cli
 from app.store.keys import Keys
 from app.worker.spool import Spool
 from tests.stack.channel_io import Behaviour
@@ -91,17 +94,14 @@ def lose_answer(relay: Deployment, worker: Process) -> str:
 
 
 def recover(relay: Deployment, log: Path) -> tuple[int, list[dict[str, str]]]:
-    """Run ``recover`` as a process: its exit code, and what became of the lines."""
-    done = subprocess.run(
-        [PYTHON, "-m", "app.operate", "recover", "--from-log", str(log), "--json"],
-        env={"REDIS_URL": relay.valkey.url},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    """Run ``recover``: its exit code, and what became of the lines."""
+    done = CliRunner().invoke(
+        cli,
+        ["recover", "--from-log", str(log), "--json"],
+        obj=desk({"REDIS_URL": relay.valkey.url}),
+        catch_exceptions=False,
     )
-    return done.returncode, json.loads(done.stdout)
+    return done.exit_code, json.loads(done.stdout)
 
 
 def look_up(relay: Deployment, chat_id: str) -> dict[str, Any] | None:
