@@ -6,7 +6,7 @@ VENV ?= .venv
 UV_VERSION = 0.13.9
 
 # More than there are cores: many tests wait for processes.
-PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(2 + (os.cpu_count() or 1))')
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(3 + (os.cpu_count() or 1))')
 
 # Where it is set, each of the hundreds of processes that tests start would compile all of its modules.
 unexport PYTHONDONTWRITEBYTECODE

@@ -19,7 +19,7 @@ LONGEST_FIRST = (
     *("test_start_up", "test_api_page", "test_any_event", "test_openapi", "test_channel_io"),
     *("test_processes", "test_table", "test_races", "test_waiting", "test_deadline"),
 )
-settings.register_profile("tests", max_examples=30)
+settings.register_profile("tests", max_examples=30, deadline=None)
 settings.load_profile("tests")
 
 # What is collected lives to the end: looking for garbage in it takes a fourth of the time.

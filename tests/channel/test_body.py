@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.channel.answers import outcome_of
@@ -159,7 +159,6 @@ def test_any_bytes_in_place_of_an_answer_are_an_outcome() -> None:
     """Whatever comes back over the socket, the caller gets an outcome."""
     reply = [b""]
 
-    @settings(deadline=None)
     @given(st.binary() | st.binary().map(lambda noise: http(200, noise)))
     def check(said: bytes) -> None:
         reply[0] = said

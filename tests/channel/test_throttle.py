@@ -1,7 +1,7 @@
 """How long a 429 makes everybody pause."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.channel.throttle import pause_ms
@@ -115,7 +115,6 @@ def test_any_header_values_are_an_outcome() -> None:
     """Whatever bytes they are made of."""
     lines = [b""]
 
-    @settings(deadline=None)
     @given(
         st.lists(
             st.sampled_from([b"Retry-After", b"Date", b"Set-Cookie", b"Content-Type"]).flatmap(

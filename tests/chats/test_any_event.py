@@ -29,7 +29,7 @@ FIELDS = {
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 # The machine may be busy, and a first run learns the characters of Unicode by the way.
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def judge(content: Any) -> OpenChatEvent | None:

@@ -297,7 +297,7 @@ def test_load_or_exit_prints_one_line_a_problem(capsys: pytest.CaptureFixture[st
 
 
 # the first text on a fresh checkout takes seconds: a table of all characters is made for it
-patient = hypothesis(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = hypothesis(suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = sorted(
     {field.upper() for model in (WebSettings, WorkerSettings) for field in model.model_fields}

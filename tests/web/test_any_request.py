@@ -37,7 +37,6 @@ LOGGED = {
 
 # The fixtures last over all examples of a test; each example looks at its own traces only.
 hostile = settings(
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

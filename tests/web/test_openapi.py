@@ -111,7 +111,6 @@ def test_examples_are_as_their_schemas_say(method: str, path: str) -> None:
 
 
 @settings(
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.fixed_dictionaries({}, optional={**ALMOST, "other": JSON}))

@@ -41,7 +41,6 @@ Body = bytes | dict[str, Any]
 HEADER = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"))
 
 hostile = settings(
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
