@@ -8,7 +8,7 @@ from statistics import median
 
 from app.store.client import Client
 from tests.bench import fill
-from tests.bench.load import CONNECTIONS, Invalid, load
+from tests.bench.load import CONNECTIONS, PART_SECONDS, Invalid, load
 from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn
 from tests.bench.table import Row, ratios
 from tests.stack.relay import RUN_TIME
@@ -76,7 +76,8 @@ def _take_in(scene: Scene, client: Client, contender: Contender) -> float:
     if contender.queued is not None:
         queued = contender.queued(client)
         # What was under way when wrk stopped is queued without an answer.
-        if not taken.answers <= queued <= taken.answers + 2 * CONNECTIONS:
+        lost = 2 * CONNECTIONS * scene.seconds // PART_SECONDS
+        if not taken.answers <= queued <= taken.answers + lost:
             raise Invalid(f"{contender.name} answered {taken.answers} and queued {queued}")
     return taken.rate
 

@@ -24,7 +24,7 @@ CEILING = Row(
 OUTPUT = """\
 Running 2s test @ http://127.0.0.1:1/
   1 threads and 16 connections
-{"answers": 1300, "seconds": 2.0, "refused": %d, "broken": %d, "p50_ms": 24.0, "p99_ms": 40.0}
+{"answers": 1300, "seconds": 2.0, "refused": %d, "broken": %d}
 """
 
 MONITORED = """\
@@ -40,7 +40,7 @@ def test_the_last_line_of_wrk_is_read() -> None:
     """What goes before it is for people."""
     load = read_load(OUTPUT % (0, 0))
 
-    assert (1300, 650, 24, 40) == (load.answers, load.rate, load.p50_ms, load.p99_ms)
+    assert (1300, 650) == (load.answers, load.rate)
 
 
 @pytest.mark.parametrize("errors", [(1, 0), (0, 1)])
