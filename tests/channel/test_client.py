@@ -101,6 +101,20 @@ def test_a_user_id_stays_one_part_of_the_path() -> None:
     assert request.startswith(b"POST /open/v4/users/a%2Fb%3Fc%23d/user-chats HTTP/1.1\r\n")
 
 
+def test_a_call_has_nothing_of_the_one_before() -> None:
+    """Neither its user nor its trace, although both are made from one request."""
+    trace = f"00-{'1' * 32}-{'2' * 16}-01"
+    with RawServer(say(http(200, MADE))) as server:
+        client = client_of(server.url)
+        client.open_chat("first", deadline=soon(), traceparent=trace)
+        client.open_chat("second", deadline=soon())
+        first, second = server.received_up_to_now()
+
+    assert f"\r\ntraceparent: {trace}\r\n".encode() in first
+    assert b"traceparent" not in second
+    assert second.startswith(b"POST /open/v4/users/second/user-chats HTTP/1.1\r\n")
+
+
 def test_each_create_has_a_connection_of_its_own(stand_in: ChannelIo) -> None:
     """A kept-alive one that closes while we send is the classic false "unknown"."""
     client = client_of(stand_in.url)
