@@ -10,7 +10,7 @@ Work = Callable[[], None]
 
 
 class CallThreads:
-    """As many threads as there are calls under way; what has done its work waits for more.
+    """As many threads as there once were calls under way; what has done its work waits for more.
 
     One that hangs in a name look-up after its call was given up does not come back for as long.
     """

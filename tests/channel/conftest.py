@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -33,7 +34,8 @@ def no_call_is_left() -> Iterator[None]:
     wait_until(lambda: not _calls(), 5, "the calls' threads to wait for others")
 
 
-def _calls() -> list[threading.Thread]:
+def _calls() -> list[FrameType]:
     doing = sys._current_frames()
     threads = [thread for thread in threading.enumerate() if thread.name == THREAD_NAME]
-    return [thread for thread in threads if doing[thread.ident or 0].f_code.co_name != "_serve"]
+    frames = [doing.get(thread.ident or 0) for thread in threads]
+    return [frame for frame in frames if frame and frame.f_code.co_name != "_serve"]

@@ -61,8 +61,9 @@ class StackError(RuntimeError):
 
 def main(data: Path) -> None:
     """Run the stack until Ctrl-C or SIGTERM, or until one of its processes ends by itself."""
-    # Not what SIGINT does: a shell that starts us in the background has that ignored.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT as well: a shell that starts us in the background has that ignored.
+        signal.signal(number, signal.default_int_handler)
     data.mkdir(parents=True, exist_ok=True)
     environ = _environ(data)
     port = _free_port(environ)

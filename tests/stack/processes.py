@@ -92,7 +92,7 @@ def stop_child(child: Child, timeout_seconds: float = 10) -> int:
 
 
 def kill_child(child: Child) -> int:
-    """End ``child`` and all of its session by SIGKILL; its exit code."""
+    """End ``child`` and, while it lives, all of its session by SIGKILL; its exit code."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

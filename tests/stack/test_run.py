@@ -31,7 +31,9 @@ class Stack:
         self.data = data
         self.port = port
         self._output = data.parent / f"output-{port}-{len([*data.parent.iterdir()])}"
-        command = [sys.executable, "-m", "tests.stack", "--data", str(data)]
+        # with SIGINT ignored, as a shell starts what it puts in the background
+        shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "-"]
+        command = [*shell, sys.executable, "-m", "tests.stack", "--data", str(data)]
         ours = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_STACK}
         with self._output.open("wb") as output:
             self.child = start_child(

@@ -1,4 +1,4 @@
-"""One deployment for all tests here but those that break its Redis."""
+"""One deployment for all tests here but those that are hard on its Redis."""
 
 from collections.abc import Iterator
 

@@ -25,9 +25,13 @@ THREADS = 4
 def relay(deployment: Deployment, no_worker_stays: None) -> Iterator[Deployment]:
     """The deployment without any event; webs of a test's own are gone after it."""
     deployment.clear()
+    known = [*deployment.processes]
     yield deployment
     judge(deployment)
     del deployment.callers[1:]
+    for process in deployment.processes:
+        if process not in known and process not in deployment.workers:
+            process.kill()
 
 
 @pytest.fixture
@@ -136,12 +140,15 @@ def test_redis_lost_during_a_wait_is_202(idle: Deployment, pool: ThreadPoolExecu
     wait_until(lambda: accepted(idle), 10, "the wait")
 
     idle.valkey.kill()
+    try:
+        answer = posted.result()
+        scraped = requests.get(f"{idle.caller.url}/metrics", timeout=10)
+    finally:
+        idle.valkey.start()  # others use it as well
 
-    answer = posted.result()
     assert (202, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
     assert answer.elapsed.total_seconds() < 5
-    assert 200 == requests.get(f"{idle.caller.url}/metrics", timeout=10).status_code
-    idle.valkey.start()
+    assert 200 == scraped.status_code
     idle.start_worker()
     idle.caller.wait_for("e1", "opened")
 
