@@ -133,6 +133,7 @@ def _validate(content: _Object, request: Request, *, is_signed: bool) -> OpenCha
     errors = _repeated_keys(content)
     header = None
     if content.get("event_id") is None:
+        content.pop("event_id", None)  # null is none, also where no header has one
         header = _take_event_id(content, request, is_signed=is_signed)
     if _idempotency_key(request) not in (None, content.get("event_id")):
         differs = f"differs from {header or 'event_id in the body'}"

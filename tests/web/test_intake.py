@@ -168,7 +168,8 @@ def test_a_bad_idempotency_key_is_named_as_a_header(service: Service, header: st
 
 def test_an_event_without_any_id_is_told_of_the_field(service: Service) -> None:
     """The field is what is documented first."""
-    assert errors(service.post({"user_id": "u"})) == {"/event_id": "is required"}
+    for event in ({"user_id": "u"}, {"user_id": "u", "event_id": None}):
+        assert errors(service.post(event)) == {"/event_id": "is required"}
 
 
 def test_an_event_from_before_the_window_is_refused(service: Service) -> None:

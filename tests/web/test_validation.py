@@ -46,7 +46,7 @@ def test_every_wrong_field_is_named_at_once(service: Service) -> None:
         ({"event_id": ".."}, "/event_id", "must not be '.' or '..'"),
         ({"event_id": ["a"]}, "/event_id", "must be a string"),
         ({"event_id": "\ud800"}, "/event_id", LONE),
-        ({"event_id": None}, "/event_id", "must be a string"),
+        ({"event_id": None}, "/event_id", "is required"),
         ({"user_id": ""}, "/user_id", USER_RULE),
         ({"user_id": "a" * 65}, "/user_id", USER_RULE),
         ({"user_id": "\udc00"}, "/user_id", LONE),
