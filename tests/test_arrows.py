@@ -124,6 +124,24 @@ def test_nothing_is_imported_inside_of_a_function(trees: Trees) -> None:
     ]
 
 
+def test_whoever_stops_the_garbage_collector_starts_it_again(trees: Trees) -> None:
+    """Else a process that runs for long keeps every cycle that it makes."""
+    steps = {
+        module: [name for statement in ast.walk(tree) for name in _steps_of_collector(statement)]
+        for module, tree in trees.items()
+    }
+
+    assert {"app.wsgi", "app.worker.__main__", "app.operate.__main__"} == {
+        module for module, taken in steps.items() if taken
+    }
+    assert [["disable", "freeze", "enable"]] * 3 == [taken for taken in steps.values() if taken]
+
+
+def _steps_of_collector(node: ast.AST) -> list[str]:
+    text = ast.unparse(node) if isinstance(node, ast.Call) else ""
+    return [text[3:-2]] if text.startswith("gc.") else []
+
+
 def test_no_module_makes_a_client(trees: Trees) -> None:
     """Collaborators come in through constructors."""
     assert not [

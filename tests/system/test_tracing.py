@@ -260,11 +260,12 @@ def without_packages(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(tmp_path)}
 
 
+@pytest.mark.parametrize("name", ["web", "worker"])
 def test_missing_packages_end_it_with_what_to_do(
-    relay: Traced, collector: Collector, without_packages: dict[str, str]
+    relay: Traced, collector: Collector, without_packages: dict[str, str], name: str
 ) -> None:
     """Exit code 2 and one sentence. Not asked for, nobody misses them: other tests run without."""
-    process = relay.start("worker", **without_packages, **{ENDPOINT: collector.url})
+    process = relay.start(name, **without_packages, **{ENDPOINT: collector.url})
 
     assert 2 == process.child.wait(30)
     assert [MISSING] == process.log.read_text().splitlines()
