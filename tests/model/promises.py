@@ -47,7 +47,9 @@ def _broken_unless_lost(state: State, doubts: int) -> str | None:
 
 
 def _is_consented(specification: Specification, state: State, doubts: int) -> bool:
-    return doubts <= 1 + specification.consents + state.recreates + state.lost_grants
+    """Whether each call that may have made a chat was allowed, and the one that is waited for."""
+    calls = doubts + (state.record is not None and state.record.status == "accepted")
+    return calls <= 1 + specification.consents + state.recreates + state.lost_grants
 
 
 def _is_kept(state: State) -> bool:

@@ -9,7 +9,6 @@ from tests.model.specification import Specification
 
 HOLD = Specification(turns=2)
 RECREATE = Specification(turns=2, consents=True)
-RECREATE_TWICE = Specification(turns=3, consents=True)
 OPERATED = Specification(turns=2, operations=2)
 LOSING = Specification(turns=2, losses=1)
 
@@ -54,19 +53,8 @@ GUARDS = [
         "begin 2, take 2, unheard settle 1 unknown, send 2 created",
     ),
     ("fence only grows", HOLD, NOT_NUMBERED, "accept, begin 1, unheard take 1, release 1"),
-    (
-        "consent once",
-        RECREATE_TWICE,
-        NOT_CONSENTED,
-        CALLED + "begin 2, begin 3, lose worker, take 2, send 2 created, "
-        "lose worker, take 3, send 3 created",
-    ),
-    (
-        "only certain is redriven",
-        OPERATED,
-        NOT_CONSENTED,
-        CALLED + "begin 2, lose worker, give up, redrive, take 2, send 2 created",
-    ),
+    ("consent once", RECREATE, NOT_CONSENTED, TWICE + "send 2 created, lose worker"),
+    ("only certain is redriven", OPERATED, NOT_CONSENTED, CALLED + "lose worker, give up, redrive"),
     ("orphan", RECREATE, NOT_TOLD, TWICE + "send 2 created"),
     ("spool", HOLD, NOT_KEPT, CALLED + "crash 1"),
     ("failed is opened", RECREATE, NOT_KEPT, CALLED + "lose worker, expire, settle 1 created"),
@@ -84,7 +72,7 @@ GUARDS = [
         OPENED_LATE + "send 2 unknown, unheard settle 2 unknown",
     ),
     ("only held is resolved", OPERATED, NOT_STABLE, "accept, set chat id, recreate"),
-    ("lost is unknown", HOLD, NOT_HONEST, CALLED + "lose worker"),
+    ("lost is unknown", HOLD, NOT_CONSENTED, CALLED + "lose worker"),
     (
         "others' doubt",
         RECREATE,

@@ -2,33 +2,30 @@
 
 Run as a script, ``tied.py PARENT_PID COMMAND ...``, between the fork and the program. Doing it here
 and not in ``preexec_fn`` keeps Python code out of the fork of a process that has threads.
+
+Every child passes here: it imports little, and the numbers are those of prctl(2) and signal(7).
 """
 
 import ctypes
 import os
-import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
+PR_SET_PDEATHSIG = 1
+SIGINT, SIGKILL, SIGPIPE, SIGXFSZ = 2, 9, 13, 25
+SIG_DFL = None
 
 
 def become(parent_pid: int, command: list[str]) -> None:
     """Replace this process by ``command``, which ends by SIGKILL when ``parent_pid`` ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    system = ctypes.CDLL(None)
+    system.prctl(PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != parent_pid:
         sys.exit("the parent ended before its child could be tied to it")
-    _undo_what_is_ignored()
+    # What is ignored here, exec passes on. Python ignores two signals, and a shell that starts us
+    # in the background ignores SIGINT.
+    for number in (SIGPIPE, SIGXFSZ, SIGINT):
+        system.signal(number, SIG_DFL)
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
-
-
-def _undo_what_is_ignored() -> None:
-    """Give the program default signals: what is ignored here, exec passes on.
-
-    Python ignores the first two, and a shell that starts us in the background ignores SIGINT.
-    """
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
