@@ -42,7 +42,9 @@ help:
 run: $(INSTALLED)
 	@exec $(BIN)/python -m tests.stack
 
+# compiled once, and not by each of the processes that find nothing compiled
 test: $(INSTALLED) $(RUNTIME_INSTALLED)
+	@$(BIN)/python -m compileall -q app config tests
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 prove: $(INSTALLED) $(RUNTIME_INSTALLED)

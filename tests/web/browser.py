@@ -39,16 +39,9 @@ class Browser:
         self._command = [found, *OPTIONS, f"--user-data-dir={directory / 'profile'}"]
         self.complaints: list[str] = []
 
-    def document(self, url: str) -> str:
-        """What the browser made of the page, as HTML."""
-        return self._open(url, "--dump-dom")
-
-    def picture(self, url: str, path: Path, size: str = "1000,1500") -> bytes:
-        """What is to be seen of the page, as PNG."""
-        self._open(url, f"--screenshot={path}", f"--window-size={size}")
-        return path.read_bytes()
-
-    def _open(self, url: str, *options: str) -> str:
+    def open(self, url: str, picture: Path, size: str = "1000,1500") -> str:
+        """What the browser made of the page, as HTML; what is to be seen goes to ``picture``."""
+        options = ["--dump-dom", f"--screenshot={picture}", f"--window-size={size}"]
         ran = _run([*self._command, *options, url])
         assert ran.returncode == 0, ran.stderr
         self.complaints += re.findall(r"CONSOLE.*", ran.stderr)

@@ -70,17 +70,16 @@ def _without_text(page: str) -> str:
 
 def test_a_browser_opens_it(redis_url: str, tmp_path: Path) -> None:
     """And has nothing to complain of, asks for nothing else, and shows it in its style."""
-    browser = Browser(tmp_path)
+    browser, picture = Browser(tmp_path), tmp_path / "docs.png"
     with serve(RELAY, redis_url, tmp_path) as web:
-        document = browser.document(f"{web.url}/docs")
-        picture = browser.picture(f"{web.url}/docs", tmp_path / "docs.png")
+        document = browser.open(f"{web.url}/docs", picture)
         asked = _addresses(web)
 
     assert browser.complaints == []
     assert asked == {"/docs"}
     assert document.count("<section") == len(OPERATIONS) + len(["bodies", "problems"])
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) > BLANK_BYTES
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > BLANK_BYTES
 
 
 def _addresses(web: Web) -> set[str]:
