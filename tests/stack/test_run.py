@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.stack.processes import free_port, kill_child, start_child, wait_until
+from tests.stack.processes import free_port, start_child, wait_until
 from tests.stack.relay import ROOT
 
 READY = "Ctrl-C stops everything."
@@ -86,32 +86,18 @@ def run_curl(line: str) -> requests.Response:
         return session.request(method, told.url, headers=headers, data=told.d, timeout=10)
 
 
-def check_end(stack: Stack, number: signal.Signals) -> None:
-    """The signal stops everything in order, with code 0, and no process stays."""
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that runs; in the end Ctrl-C stops everything, in order, and no process stays."""
+    stack = Stack(tmp_path_factory.mktemp("stack") / "data", free_port())
+    stack.wait_until_ready()
+    yield stack
     processes = stack.processes()
-    stack.child.send_signal(number)
+    stack.child.send_signal(signal.SIGINT)
 
     assert 0 == stack.child.wait(60)
     assert stack.output.endswith("Stopping: the calls under way are finished first.\nStopped.\n")
     assert [] == [path for path in processes if path.exists()]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that runs; in the end SIGTERM stops it, as a supervisor would."""
-    stack = Stack(tmp_path_factory.mktemp("stack") / "data", free_port())
-    stack.wait_until_ready()
-    yield stack
-    check_end(stack, signal.SIGTERM)
-
-
-@pytest.fixture
-def another(stack: Stack, tmp_path: Path) -> Iterator[Stack]:
-    """One more stack beside the first, with data and port of its own."""
-    another = Stack(tmp_path / "data", free_port())
-    another.wait_until_ready()
-    yield another
-    kill_child(another.child)
 
 
 def test_it_shows_a_chat_and_how_to_get_one(stack: Stack) -> None:
@@ -159,14 +145,25 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
     assert stack.child.poll() is None
 
 
-def test_ctrl_c_ends_all_that_it_started(another: Stack) -> None:
-    """In order, and with code 0."""
-    check_end(another, signal.SIGINT)
+@only_linux
+def test_a_supervisor_may_stop_it_while_it_starts(tmp_path: Path) -> None:
+    """SIGTERM is as good as Ctrl-C, and comes when it likes."""
+    starting = Stack(tmp_path / "data", free_port())
+    wait_until(lambda: len(starting.processes()) > 1, 30, "its first child")
+    processes = starting.processes()
+
+    starting.child.terminate()
+
+    assert 0 == starting.child.wait(60)
+    assert starting.output.endswith("Stopped.\n")
+    wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
 
 
 @only_linux
-def test_killed_it_leaves_nothing_behind(another: Stack) -> None:
-    """The kernel ends what the supervisor could not."""
+def test_killed_it_leaves_nothing_behind(stack: Stack, tmp_path: Path) -> None:
+    """The kernel ends what the supervisor could not; another stack with its own data goes on."""
+    another = Stack(tmp_path / "data", free_port())
+    another.wait_until_ready()
     processes = another.processes()
     assert len(processes) >= len(["supervisor", "valkey", "web", "web's process", "worker"])
 
@@ -174,3 +171,4 @@ def test_killed_it_leaves_nothing_behind(another: Stack) -> None:
     another.child.wait()
 
     wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
+    assert stack.child.poll() is None
