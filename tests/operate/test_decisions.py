@@ -17,6 +17,8 @@ from tests.store.bench import HOUR_MS
 from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created
 
 DECISIONS = [["--chat-id", "found"], ["--recreate"], ["--give-up"]]
+HOW = "Say one of --chat-id, --recreate and --give-up."
+WHICH = "Name one EVENT_ID, or say --all-held (not with --chat-id)."
 
 
 def test_a_chat_that_was_found_is_published(operator: Operator) -> None:
@@ -215,25 +217,24 @@ def test_what_cannot_be_a_chat_id_is_refused(operator: Operator, chat_id: str) -
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "sentence"),
     [
-        ["e1"],
-        ["e1", "--recreate", "--give-up"],
-        ["e1", "--chat-id", "found", "--give-up"],
-        ["--recreate"],
-        ["e1", "--all-held", "--recreate"],
-        ["--all-held", "--chat-id", "found"],
-        ["--all-held"],
+        (["e1"], HOW),
+        (["e1", "--recreate", "--give-up"], HOW),
+        (["e1", "--chat-id", "found", "--give-up"], HOW),
+        (["--recreate"], WHICH),
+        (["e1", "--all-held", "--recreate"], WHICH),
+        (["--all-held", "--chat-id", "found"], WHICH),
+        (["--all-held"], HOW),
     ],
 )
 def test_a_resolution_that_nobody_can_mean_is_refused(
-    operator: Operator, arguments: list[str]
+    operator: Operator, arguments: list[str], sentence: str
 ) -> None:
     """One event or all held ones, and one of three ways; one chat is not for all."""
     operator.hold("e1")
 
-    operator.misused("resolve", *arguments)
-
+    assert sentence == operator.misused("resolve", *arguments)
     assert "unknown" == operator.document()["status"]
 
 

@@ -75,14 +75,6 @@ def test_without_an_address_it_ends_with_2() -> None:
     assert done.stderr.startswith("REDIS_URL: is not set")
 
 
-def test_wrong_usage_ends_with_2(environ: dict[str, str]) -> None:
-    """With what can be done."""
-    done = operate(environ, "resolve", "e1")
-
-    assert (2, "") == (done.returncode, done.stdout)
-    assert "Say one of --chat-id, --recreate and --give-up." in done.stderr
-
-
 def test_a_log_comes_through_a_pipe(environ: dict[str, str], operator: Operator) -> None:
     """As from ``docker logs``."""
     operator.hold("e1")
