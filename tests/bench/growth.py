@@ -66,9 +66,8 @@ def _grow(scene: Scene) -> list[Row]:
         sizes = _sizes(is_quick=scene.is_quick)
         places = [_open(scene, stack, size) for size in sizes]
         rates: dict[tuple[str, Size], list[float]] = {}
-        for number in range(scene.rounds + 1):
-            # One kind of load on all sizes before the next: they are compared with each other.
-            for what, measure in MEASURES.items():
+        for what, measure in MEASURES.items():
+            for number in range(1 + (scene.rounds if measure is _drain else scene.loads)):
                 for place in in_turn(places, number):
                     rate = measure(scene, channel, place)
                     if number:  # the first warmed up
@@ -96,16 +95,15 @@ def _open(scene: Scene, stack: ExitStack, size: Size) -> Place:
     return Place(size, valkey, client, stack.enter_context(scene.web(valkey)).port, known)
 
 
-def _intake(scene: Scene, _channel: Upstream, place: Place) -> float:
-    taken = load(place.port, scene.seconds, what="post", prefix="grow", token=SUBMIT_TOKEN)
+def _intake(_scene: Scene, _channel: Upstream, place: Place) -> float:
+    taken = load(place.port, what="post", prefix="grow", token=SUBMIT_TOKEN)
     fill.forget_waiting(place.client, "grow")  # as full as before
     return taken.rate
 
 
-def _look_up(scene: Scene, _channel: Upstream, place: Place) -> float:
+def _look_up(_scene: Scene, _channel: Upstream, place: Place) -> float:
     prefix, ids = place.known
-    found = load(place.port, scene.seconds, what="get", prefix=prefix, token=READ_TOKEN, ids=ids)
-    return found.rate
+    return load(place.port, what="get", prefix=prefix, token=READ_TOKEN, ids=ids).rate
 
 
 def _drain(scene: Scene, channel: Upstream, place: Place) -> float:

@@ -8,13 +8,12 @@ from statistics import median
 
 from app.store.client import Client
 from tests.bench import fill
-from tests.bench.load import CONNECTIONS, PART_SECONDS, Invalid, load
+from tests.bench.load import CONNECTIONS, Invalid, load
 from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn
 from tests.bench.table import Row, ratios
 from tests.stack.relay import RUN_TIME
 
 KNOWN = 1000
-WARM_SECONDS = 1
 
 RELAY, ECHO, ARQ = "relay", "bare Flask echo", "FastAPI + arq"
 
@@ -61,23 +60,20 @@ def _intake(scene: Scene) -> list[Row]:
         arq = stack.enter_context(scene.uvicorn("fastapi_arq", REDIS_URL=valkey.url))
         contenders.append(Contender(ARQ, arq.port, lambda redis: redis.zcard("arq:queue")))
         rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-        for number in range(scene.rounds):
+        for number in range(1 + scene.loads):
             for contender in in_turn(contenders, number):
-                rates[contender.name].append(_take_in(scene, client, contender))
-    return _intake_rows(rates)
+                rates[contender.name].append(_take_in(client, contender))
+    return _intake_rows({name: found[1:] for name, found in rates.items()})  # the first warmed up
 
 
-def _take_in(scene: Scene, client: Client, contender: Contender) -> float:
+def _take_in(client: Client, contender: Contender) -> float:
     """Answers a second, each to an event that is queued afterwards."""
     fill.empty(client)
-    load(contender.port, WARM_SECONDS, what="post", prefix="warm", token=SUBMIT_TOKEN)
-    fill.empty(client)
-    taken = load(contender.port, scene.seconds, what="post", prefix="event", token=SUBMIT_TOKEN)
+    taken = load(contender.port, what="post", prefix="event", token=SUBMIT_TOKEN)
     if contender.queued is not None:
         queued = contender.queued(client)
         # What was under way when wrk stopped is queued without an answer.
-        lost = 2 * CONNECTIONS * scene.seconds // PART_SECONDS
-        if not taken.answers <= queued <= taken.answers + lost:
+        if not taken.answers <= queued <= taken.answers + 2 * CONNECTIONS:
             raise Invalid(f"{contender.name} answered {taken.answers} and queued {queued}")
     return taken.rate
 
@@ -108,11 +104,10 @@ def _known(scene: Scene) -> list[Row]:
             stack.enter_context(scene.gunicorn("echo", RUN_TIME)).port,
         )
         fill.settle(client, "known", range(KNOWN))
-        for number in range(scene.rounds + 1):
-            seconds = scene.seconds if number else WARM_SECONDS
+        for number in range(1 + scene.loads):
             for rates, is_post in ((duplicates, True), (look_ups, False)):
                 for port, found in in_turn([*zip(ports, rates, strict=True)], number):
-                    found.append(_rate(port, seconds, is_post=is_post))
+                    found.append(_rate(port, is_post=is_post))
         if client.zcard("{relay}:due"):
             raise Invalid("what was posted were no duplicates")
     return [
@@ -121,8 +116,8 @@ def _known(scene: Scene) -> list[Row]:
     ]
 
 
-def _rate(port: int, seconds: int, *, is_post: bool) -> float:
-    known = partial(load, port, seconds, prefix="known", ids=KNOWN)
+def _rate(port: int, *, is_post: bool) -> float:
+    known = partial(load, port, prefix="known", ids=KNOWN)
     if is_post:
         return known(what="post", token=SUBMIT_TOKEN).rate
     return known(what="get", token=READ_TOKEN).rate

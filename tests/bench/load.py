@@ -5,14 +5,17 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
 CONNECTIONS = 16
-# gunicorn leaves connections with the process that accepts them, and one may get nearly all that
-# come together. So a load is several, over connections of their own.
-PART_SECONDS = 2
+# Short, and often: a machine's speed changes from one minute to the next, and gunicorn leaves
+# connections with the process that accepts them, where one may get nearly all that come together.
+LOAD_SECONDS = 2
 _SCRIPT = Path(__file__).with_name("load.lua")
+
+_numbers = count()
 
 
 class Invalid(Exception):
@@ -40,7 +43,6 @@ def require_wrk() -> None:
 
 def load(
     port: int,
-    seconds: int,
     *,
     what: Literal["post", "get"],
     prefix: str,
@@ -52,18 +54,14 @@ def load(
 
     ``ids`` is how many there are, after which they begin anew; 0: each is new. Raises ``Invalid``.
     """
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{min(seconds, PART_SECONDS)}s"]
-    command += ["--timeout", "10s", "-s", str(_SCRIPT), f"http://127.0.0.1:{port}/", "--", what]
-    parts = []
-    for number in range(max(1, seconds // PART_SECONDS)):
-        prefix_of_part = prefix if ids else f"{prefix}-{number}"
-        ended = subprocess.run(
-            [*command, prefix_of_part, token, str(ids)], capture_output=True, text=True, check=True
-        )
-        parts.append(read_load(ended.stdout))
-    return Load(
-        answers=sum(part.answers for part in parts), seconds=sum(part.seconds for part in parts)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{LOAD_SECONDS}s", "--timeout", "10s"]
+    command += ["-s", str(_SCRIPT), f"http://127.0.0.1:{port}/", "--"]
+    # Also new to what is still under way of an earlier load.
+    named = prefix if ids else f"{prefix}-{next(_numbers)}"
+    ended = subprocess.run(
+        [*command, what, named, token, str(ids)], capture_output=True, text=True, check=True
     )
+    return read_load(ended.stdout)
 
 
 def read_load(output: str) -> Load:

@@ -47,7 +47,7 @@ def _web(start: Callable[[], AbstractContextManager[Server]]) -> tuple[float, fl
     began = time.monotonic()
     with start() as server:
         seconds = time.monotonic() - began
-        load(server.port, 1, what="post", prefix=f"start-{began}", token=SUBMIT_TOKEN)
+        load(server.port, what="post", prefix="start", token=SUBMIT_TOKEN)
         return median(map(_mib, _children(server.child.pid))), seconds
 
 

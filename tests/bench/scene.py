@@ -24,6 +24,7 @@ READ_TOKEN = "bench-read-token-efc60000"
 PROCESSES = 2
 THREADS = 8
 START_SECONDS = 30
+LOADS_PER_ROUND = 5
 
 # No measure waits for a gate, and no server copies itself while it is measured.
 RELAY = {
@@ -58,9 +59,9 @@ class Scene:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
-    def seconds(self) -> int:
-        """How long a load lasts."""
-        return 2 if self.is_quick else 8
+    def loads(self) -> int:
+        """How many rounds of short loads."""
+        return self.rounds if self.is_quick else LOADS_PER_ROUND * self.rounds
 
     @contextmanager
     def valkey(self) -> Iterator[Valkey]:
