@@ -319,6 +319,14 @@ def test_odd_addresses_are_not_found(relay: Relay, path: bytes) -> None:
     assert "x-injected" not in answer.headers
 
 
+@pytest.mark.parametrize("host", [b"", b"a" * 70, b".", b"a..b:x", b"xn--0", b"[::1]", b"\xc3\xa9"])
+def test_no_host_is_asked_for_in_vain(relay: Relay, host: bytes) -> None:
+    """Which names lead here is for whoever runs the load balancer to say."""
+    answer = relay.send(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+
+    assert answer.status == 200
+
+
 @pytest.mark.parametrize(
     "target", [b"*", b"http://relay/v1/chats/c", b"relay:443", b"?", b"v1/chats/c", b"/\xff\xfe"]
 )
