@@ -1,13 +1,17 @@
 """gunicorn's settings, from ours; each name is one of gunicorn's, https://docs.gunicorn.org."""
 
 import atexit
+import gc
 import logging
 import os
 import shutil
+from typing import Any
 
-from config.logging import WithoutRequests, configure
-from config.scratch import metrics_directory, scratch
-from config.settings import WebSettings, load_or_exit
+gc.disable()  # nothing that a start makes is garbage: docs/decisions/0013-what-made-it-fast.md
+
+from config.logging import WithoutRequests, configure  # noqa: E402
+from config.scratch import metrics_directory, scratch  # noqa: E402
+from config.settings import WebSettings, load_or_exit  # noqa: E402
 
 _settings = load_or_exit(WebSettings)
 configure(_settings.log_level)
@@ -20,6 +24,15 @@ threads = _settings.web_threads
 # imported once, and shared by the processes that are forked: sooner ready, and less memory. A
 # reload (SIGHUP) takes no new code, tokens or secrets: these come with a new container
 preload_app = True
+
+
+def when_ready(_arbiter: Any) -> None:
+    """Look for garbage in what comes from now on; the processes are forked after that."""
+    gc.freeze()
+    gc.enable()
+
+
+on_reload = when_ready  # which has run this file again
 
 # per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go
 worker_connections = 4096

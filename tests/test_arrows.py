@@ -131,7 +131,7 @@ def test_whoever_stops_the_garbage_collector_starts_it_again(trees: Trees) -> No
         for module, tree in trees.items()
     }
 
-    assert {"app.wsgi", "app.worker.__main__", "app.operate.__main__"} == {
+    assert {"config.gunicorn", "app.worker.__main__", "app.operate.__main__"} == {
         module for module, taken in steps.items() if taken
     }
     assert [["disable", "freeze", "enable"]] * 3 == [taken for taken in steps.values() if taken]

@@ -1,12 +1,13 @@
 """A WSGI application for gunicorn to serve, so that its own settings can be tested."""
 
+import gc
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer ``ok``, but fail on ``/broken``."""
+    """Answer ``ok`` while the garbage collector runs, but fail on ``/broken``."""
     if environ["PATH_INFO"] == "/broken":
         raise RuntimeError("broken view")
     start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok"]
+    return [b"ok" if gc.isenabled() else b"no"]

@@ -71,18 +71,46 @@ def test_settings_become_gunicorns() -> None:
     assert ("None", "None") == (used["accesslog"], used["errorlog"])
 
 
+def read_until(process: subprocess.Popen[str], event: str) -> list[str]:
+    """The lines of its log up to the one that tells of ``event``."""
+    assert process.stdout is not None
+    lines = [""]
+    while event not in lines[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], f"it ended without {event!r}: {lines}"
+    return lines[1:]
+
+
+def fetch(address: str) -> bytes:
+    """What is answered there."""
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def test_garbage_is_collected_after_a_start_and_after_a_reload(
+    served: subprocess.Popen[str],
+) -> None:
+    """While it starts, none is looked for; a reload runs our settings again."""
+    lines = read_until(served, "Booting worker")
+    (address,) = re.findall(r"Listening at: (http://[\d.:]+)", "".join(lines))
+    assert fetch(address) == b"ok"
+
+    served.send_signal(signal.SIGHUP)
+    read_until(served, "Worker exiting")
+
+    assert fetch(address) == b"ok"
+
+
 def test_gunicorns_messages_are_json_lines(served: subprocess.Popen[str]) -> None:
     """gunicorn logs as we do: each message once, tracebacks in it, and nothing of requests."""
-    assert served.stdout is not None
-    lines = [served.stdout.readline() for _ in range(4)]
-    assert "Booting worker" in lines[-1]
+    lines = read_until(served, "Booting worker")
     (address,) = re.findall(r"Listening at: (http://[\d.:]+)", "".join(lines))
-    with urllib.request.urlopen(address, timeout=10) as answer:
-        assert answer.read() == b"ok"
+    assert fetch(address) == b"ok"
     with pytest.raises(urllib.error.HTTPError, match="500"):
         urllib.request.urlopen(f"{address}/broken", timeout=10)
 
     served.send_signal(signal.SIGTERM)
+    assert served.stdout is not None
     lines += served.stdout.readlines()
 
     entries = [json.loads(line) for line in lines]
