@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import Any
 
-gc.disable()  # nothing that a start makes is garbage: docs/decisions/0013-what-made-it-fast.md
+gc.disable()  # hardly anything of a start is garbage: docs/decisions/0013-what-made-it-fast.md
 
 from config.logging import WithoutRequests, configure  # noqa: E402
 from config.scratch import metrics_directory, scratch  # noqa: E402
@@ -32,7 +32,10 @@ def when_ready(_arbiter: Any) -> None:
     gc.enable()
 
 
-on_reload = when_ready  # which has run this file again
+def on_reload(_arbiter: Any) -> None:
+    """Go on with it: a reload runs this file again, and so switches it off."""
+    gc.enable()
+
 
 # per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go
 worker_connections = 4096

@@ -3,7 +3,7 @@
 import gc
 import os
 
-gc.disable()  # nothing that a start makes is garbage: docs/decisions/0013-what-made-it-fast.md
+gc.disable()  # hardly anything of a start is garbage: docs/decisions/0013-what-made-it-fast.md
 
 from app.bootstrap.operate import desk  # noqa: E402
 from app.operate.commands import cli  # noqa: E402

@@ -31,18 +31,18 @@ QUIET = {"/livez", "/readyz", "/metrics"}
 Route = tuple[str, str, Right | None, Callable[..., Response]]
 
 
-class Relay(Flask):
-    """Flask, without two questions at each request whose answers never differ here.
+class PlainFlask(Flask):
+    """Flask, without two questions at each request that nothing depends on here.
 
     They took a twentieth of the time: docs/decisions/0013-what-made-it-fast.md
     """
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Take a view, or what goes before or after it, as it is: none is a coroutine."""
+        """Take what is called at a request as it is: none of it is a coroutine."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Find routes by their paths, whatever host is asked for."""
+        """Find routes by their paths, whatever host or upgrade is asked for."""
         if request is None:
             return None
         return self.url_map.bind("", path_info=request.path, default_method=request.method)
@@ -59,7 +59,7 @@ def create_app(
     take_span: TakeSpan | None = None,
 ) -> Flask:
     """Build the application over its collaborators."""
-    app = Relay("relay", static_folder=None)
+    app = PlainFlask("relay", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False
 

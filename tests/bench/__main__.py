@@ -1,7 +1,7 @@
 """``make bench``: measures the relay beside the same job done otherwise, and prints one table.
 
-Contenders take turns, round by round, so that what else the machine does meets all of them; what
-counts is the median of the rounds' ratios. Exit code 1 where something that must be reached is not.
+Contenders take turns, so that what else the machine does meets all of them; what counts is the
+median of the turns' ratios. Exit code 1 where something that must be reached is not.
 """
 
 import argparse

@@ -66,8 +66,9 @@ def _grow(scene: Scene) -> list[Row]:
         sizes = _sizes(is_quick=scene.is_quick)
         places = [_open(scene, stack, size) for size in sizes]
         rates: dict[tuple[str, Size], list[float]] = {}
+        turns = {"intake": scene.loads, "look-up": scene.loads, "drain": scene.rounds}
         for what, measure in MEASURES.items():
-            for number in range(1 + (scene.rounds if measure is _drain else scene.loads)):
+            for number in range(1 + turns[what]):
                 for place in in_turn(places, number):
                     rate = measure(scene, channel, place)
                     if number:  # the first warmed up

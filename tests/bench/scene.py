@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def loads(self) -> int:
-        """How many rounds of short loads."""
+        """How many short loads each contender gets, without the one that warms it up."""
         return self.rounds if self.is_quick else LOADS_PER_ROUND * self.rounds
 
     @contextmanager

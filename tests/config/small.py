@@ -6,8 +6,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer ``ok`` while the garbage collector runs, but fail on ``/broken``."""
+    """Answer ``ok`` where the start's objects are frozen and others collected; or fail."""
     if environ["PATH_INFO"] == "/broken":
         raise RuntimeError("broken view")
     start_response("200 OK", [("Content-Length", "2")])
-    return [b"ok" if gc.isenabled() else b"no"]
+    return [b"ok" if gc.isenabled() and gc.get_freeze_count() else b"no"]

@@ -90,7 +90,7 @@ def fetch(address: str) -> bytes:
 def test_garbage_is_collected_after_a_start_and_after_a_reload(
     served: subprocess.Popen[str],
 ) -> None:
-    """While it starts, none is looked for; a reload runs our settings again."""
+    """What the start has made is left alone; a reload runs our settings again."""
     lines = read_until(served, "Booting worker")
     (address,) = re.findall(r"Listening at: (http://[\d.:]+)", "".join(lines))
     assert fetch(address) == b"ok"
@@ -104,6 +104,7 @@ def test_garbage_is_collected_after_a_start_and_after_a_reload(
 def test_gunicorns_messages_are_json_lines(served: subprocess.Popen[str]) -> None:
     """gunicorn logs as we do: each message once, tracebacks in it, and nothing of requests."""
     lines = read_until(served, "Booting worker")
+    assert len(lines) == 4
     (address,) = re.findall(r"Listening at: (http://[\d.:]+)", "".join(lines))
     assert fetch(address) == b"ok"
     with pytest.raises(urllib.error.HTTPError, match="500"):

@@ -47,9 +47,12 @@ def _broken_unless_lost(state: State, doubts: int) -> str | None:
 
 
 def _is_consented(specification: Specification, state: State, doubts: int) -> bool:
-    """Whether each call that may have made a chat was allowed, and the one that is waited for."""
-    calls = doubts + (state.record is not None and state.record.status == "accepted")
-    return calls <= 1 + specification.consents + state.recreates + state.lost_grants
+    """Whether all calls that may have made a chat were allowed, and the one that is due.
+
+    The latter counts so that a broken guard shows before it is called.
+    """
+    made_or_due = doubts + (state.record is not None and state.record.status == "accepted")
+    return made_or_due <= 1 + specification.consents + state.recreates + state.lost_grants
 
 
 def _is_kept(state: State) -> bool:

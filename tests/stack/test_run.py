@@ -3,18 +3,20 @@
 import argparse
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.stack.processes import free_port, start_child, wait_until
+from tests.stack.processes import free_port, kill_child, start_child, wait_until
 from tests.stack.relay import ROOT
 
 READY = "Ctrl-C stops everything."
@@ -86,18 +88,29 @@ def run_curl(line: str) -> requests.Response:
         return session.request(method, told.url, headers=headers, data=told.d, timeout=10)
 
 
+@contextmanager
+def running(data: Path) -> Iterator[Stack]:
+    """A stack that is started here, and surely ends here."""
+    stack = Stack(data, free_port())
+    try:
+        yield stack
+    finally:
+        kill_child(stack.child)
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that runs; in the end Ctrl-C stops everything, in order, and no process stays."""
-    stack = Stack(tmp_path_factory.mktemp("stack") / "data", free_port())
-    stack.wait_until_ready()
-    yield stack
-    processes = stack.processes()
-    stack.child.send_signal(signal.SIGINT)
+    with running(tmp_path_factory.mktemp("stack") / "data") as stack:
+        stack.wait_until_ready()
+        yield stack
+        processes = stack.processes()
+        stack.child.send_signal(signal.SIGINT)
 
-    assert 0 == stack.child.wait(60)
-    assert stack.output.endswith("Stopping: the calls under way are finished first.\nStopped.\n")
-    assert [] == [path for path in processes if path.exists()]
+        assert 0 == stack.child.wait(60)
+        ended = "Stopping: the calls under way are finished first.\nStopped.\n"
+        assert stack.output.endswith(ended)
+        assert [] == [path for path in processes if path.exists()]
 
 
 def test_it_shows_a_chat_and_how_to_get_one(stack: Stack) -> None:
@@ -147,28 +160,37 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
 
 @only_linux
 def test_a_supervisor_may_stop_it_while_it_starts(tmp_path: Path) -> None:
-    """SIGTERM is as good as Ctrl-C, and comes when it likes."""
-    starting = Stack(tmp_path / "data", free_port())
-    wait_until(lambda: len(starting.processes()) > 1, 30, "its first child")
-    processes = starting.processes()
+    """SIGTERM is as good as Ctrl-C."""
+    with running(tmp_path / "data") as starting:
+        wait_until(lambda: len(starting.processes()) > 1, 30, "its first child")
+        processes = starting.processes()
 
-    starting.child.terminate()
+        starting.child.terminate()
 
-    assert 0 == starting.child.wait(60)
-    assert starting.output.endswith("Stopped.\n")
-    wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
+        assert 0 == starting.child.wait(60)
+        assert starting.output.endswith("Stopped.\n")
+        wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
+
+
+@only_linux
+def test_once_it_runs_both_signals_are_taken(stack: Stack) -> None:
+    """Which Python does for SIGINT, and we for SIGTERM as well."""
+    status = Path(f"/proc/{stack.child.pid}/status").read_text()
+
+    (caught,) = re.findall(r"^SigCgt:\s+([0-9a-f]+)$", status, re.MULTILINE)
+    assert all(int(caught, 16) >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM))
 
 
 @only_linux
 def test_killed_it_leaves_nothing_behind(stack: Stack, tmp_path: Path) -> None:
     """The kernel ends what the supervisor could not; another stack with its own data goes on."""
-    another = Stack(tmp_path / "data", free_port())
-    another.wait_until_ready()
-    processes = another.processes()
-    assert len(processes) >= len(["supervisor", "valkey", "web", "web's process", "worker"])
+    with running(tmp_path / "data") as another:
+        another.wait_until_ready()
+        processes = another.processes()
+        assert len(processes) >= len(["supervisor", "valkey", "web", "web's process", "worker"])
 
-    another.child.kill()
-    another.child.wait()
+        another.child.kill()
+        another.child.wait()
 
-    wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
+        wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
     assert stack.child.poll() is None

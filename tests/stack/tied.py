@@ -3,15 +3,15 @@
 Run as a script, ``tied.py PARENT_PID COMMAND ...``, between the fork and the program. Doing it here
 and not in ``preexec_fn`` keeps Python code out of the fork of a process that has threads.
 
-Every child passes here: it imports little, and the numbers are those of prctl(2) and signal(7).
+Every child passes here, so it imports little.
 """
 
 import ctypes
 import os
 import sys
 
-PR_SET_PDEATHSIG = 1
-SIGINT, SIGKILL, SIGPIPE, SIGXFSZ = 2, 9, 13, 25
+PR_SET_PDEATHSIG = 1  # prctl(2)
+SIGINT, SIGKILL, SIGPIPE, SIGXFSZ = 2, 9, 13, 25  # signal(7), on x86 and ARM
 SIG_DFL = None
 
 

@@ -138,7 +138,7 @@ def test_redis_lost_during_a_wait_is_202(idle: Deployment, pool: ThreadPoolExecu
     """The event is accepted all the same, and its caller learns that it must ask again."""
     posted = pool.submit(post, idle.caller, "e1")
     wait_until(lambda: accepted(idle), 10, "the wait")
-    accepted(idle)  # once more: what Redis answered earlier is sent by now, also what web waits for
+    accepted(idle)  # Redis answers again only after it has sent its earlier answers, web's as well
 
     idle.valkey.kill()
     try:

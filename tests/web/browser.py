@@ -10,6 +10,7 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 TIMEOUT_SECONDS = 120
+WINDOW = "1000,1500"
 
 # A root user has no sandbox; and nothing of the browser's own may want the network.
 OPTIONS = (
@@ -39,9 +40,9 @@ class Browser:
         self._command = [found, *OPTIONS, f"--user-data-dir={directory / 'profile'}"]
         self.complaints: list[str] = []
 
-    def open(self, url: str, picture: Path, size: str = "1000,1500") -> str:
+    def open(self, url: str, picture: Path) -> str:
         """What the browser made of the page, as HTML; what is to be seen goes to ``picture``."""
-        options = ["--dump-dom", f"--screenshot={picture}", f"--window-size={size}"]
+        options = ["--dump-dom", f"--screenshot={picture}", f"--window-size={WINDOW}"]
         ran = _run([*self._command, *options, url])
         assert ran.returncode == 0, ran.stderr
         self.complaints += re.findall(r"CONSOLE.*", ran.stderr)

@@ -320,9 +320,17 @@ def test_odd_addresses_are_not_found(relay: Relay, path: bytes) -> None:
 
 
 @pytest.mark.parametrize("host", [b"", b"a" * 70, b".", b"a..b:x", b"xn--0", b"[::1]", b"\xc3\xa9"])
-def test_no_host_is_asked_for_in_vain(relay: Relay, host: bytes) -> None:
+def test_any_host_is_served(relay: Relay, host: bytes) -> None:
     """Which names lead here is for whoever runs the load balancer to say."""
     answer = relay.send(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+
+    assert answer.status == 200
+
+
+def test_an_upgrade_is_passed_over(relay: Relay) -> None:
+    """As it may be, https://www.rfc-editor.org/rfc/rfc9110#section-7.8"""
+    upgrade = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    answer = relay.send(b"GET /livez HTTP/1.1\r\nHost: relay" + upgrade)
 
     assert answer.status == 200
 
