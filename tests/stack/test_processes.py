@@ -10,7 +10,6 @@ import pytest
 
 from tests.stack.processes import start_child
 
-
 # What a shell may have us ignore, and what Python ignores.
 NUMBERS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 
