@@ -6,7 +6,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer ``ok`` where the start's objects are frozen and others collected; or fail."""
+    """Answer ``ok`` if the start is left alone and the rest collected; fail on ``/broken``."""
     if environ["PATH_INFO"] == "/broken":
         raise RuntimeError("broken view")
     start_response("200 OK", [("Content-Length", "2")])

@@ -174,7 +174,7 @@ def test_a_supervisor_may_stop_it_while_it_starts(tmp_path: Path) -> None:
 
 @only_linux
 def test_once_it_runs_both_signals_are_taken(stack: Stack) -> None:
-    """Which Python does for SIGINT, and we for SIGTERM as well."""
+    """SIGINT too, although whoever started it had that ignored."""
     status = Path(f"/proc/{stack.child.pid}/status").read_text()
 
     (caught,) = re.findall(r"^SigCgt:\s+([0-9a-f]+)$", status, re.MULTILINE)
