@@ -37,6 +37,10 @@ from config.values import (
     refuse,
 )
 
+# Else it looks for plugins in all that is installed before it builds a model: 1/25 of a start.
+# https://docs.pydantic.dev/latest/concepts/plugins/
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+
 EXIT_SETTINGS_INVALID = 2
 # Only looked for here; app/tracing.py imports it.
 EXPORTER = "opentelemetry.exporter.otlp.proto.http"

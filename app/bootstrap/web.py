@@ -10,7 +10,7 @@ from app.store.connect import connect, connect_blocking
 from app.store.events import EventStore
 from app.store.keys import Keys
 from app.store.notices import Notices
-from app.store.operations import Operations
+from app.store.overview import Overviews
 from app.store.scripts import Scripts
 from app.web.application import create_app
 from app.web.callers import Callers, Right
@@ -44,7 +44,7 @@ def web(settings: WebSettings) -> Flask:
         _callers(settings),
         auditor,
         waiting_room,
-        Metrics(Operations(Scripts(client, keys), record_ttl_seconds=settings.record_ttl_seconds)),
+        Metrics(Overviews(Scripts(client, keys))),
         allow_unsafe=settings.redis_allow_unsafe,
         take_span=span_taker(settings.otel_exporter_otlp_endpoint, "web"),
     )

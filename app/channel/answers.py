@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from app.channel.body import has_channel, read_chat, says_not_found
 from app.channel.call import Answer, Ending
 from app.channel.throttle import pause_ms
-from app.chats.outcome import (
-    Created,
-    Denied,
-    FailureCode,
-    NotSent,
-    Outcome,
-    Refused,
-    Throttled,
-    Unknown,
-)
+from app.chats.outcome import Created, Denied, NotSent, Outcome, Refused, Throttled, Unknown
+from app.chats.record import FailureCode
 
 WRONG_KEY = "the access key or secret is wrong, or lacks the right"
 WRONG_URL = "CHANNEL_API_URL does not lead to Channel.io's API"

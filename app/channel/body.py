@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from app.chats.outcome import Chat, Session, is_chat_id
+from app.chats.record import Chat, Session, is_chat_id
 
 MAX_IDENTIFIER_CHARACTERS = 256
 

@@ -6,42 +6,11 @@ An outcome answers one question, "did it create a chat?": yes (``Created``), no 
 
 import random
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
+from app.chats.record import Chat, FailureCode
+
 MAX_RETRY_DELAY_MS = 60_000
-MAX_CHAT_ID_CHARACTERS = 256
-
-
-class FailureCode(StrEnum):
-    """Why an event failed or is held; a closed list, part of the HTTP contract."""
-
-    USER_NOT_FOUND = "user_not_found"
-    REJECTED = "rejected"
-    EXPIRED = "expired"
-    ABANDONED = "abandoned"
-    NO_ANSWER = "no_answer"
-    UNREADABLE_ANSWER = "unreadable_answer"
-    WORKER_LOST = "worker_lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A chat session; ``key`` is Channel.io's name for it in its own URLs and events."""
-
-    id: str
-    key: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """What is kept of a created chat: identifiers and its state, nothing of a person."""
-
-    id: str
-    channel_id: str | None = None
-    state: str | None = None
-    session: Session | None = None
-    user_session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +83,6 @@ class Unknown:
 
 
 Outcome = Created | Refused | Denied | Throttled | NotSent | Unknown
-
-
-def is_chat_id(text: str) -> bool:
-    """Whether it can be a chat's id, under which the chat is looked up."""
-    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and text.isprintable() and "/" not in text
 
 
 def retry_delay_ms(attempts: int) -> int:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from app.chats.outcome import Chat, FailureCode, Session
+MAX_CHAT_ID_CHARACTERS = 256
 
 
 class Status(StrEnum):
@@ -21,6 +21,37 @@ class Status(StrEnum):
     def is_open(self) -> bool:
         """Whether the relay itself still has something to do for the event."""
         return self in {Status.ACCEPTED, Status.CALLING}
+
+
+class FailureCode(StrEnum):
+    """Why an event failed or is held; a closed list, part of the HTTP contract."""
+
+    USER_NOT_FOUND = "user_not_found"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    ABANDONED = "abandoned"
+    NO_ANSWER = "no_answer"
+    UNREADABLE_ANSWER = "unreadable_answer"
+    WORKER_LOST = "worker_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A chat session; ``key`` is Channel.io's name for it in its own URLs and events."""
+
+    id: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What is kept of a created chat: identifiers and its state, nothing of a person."""
+
+    id: str
+    channel_id: str | None = None
+    state: str | None = None
+    session: Session | None = None
+    user_session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +83,11 @@ class Record:
     settled_at: datetime | None
     expires_at: datetime | None
     metadata: dict[str, str] = field(default_factory=dict)
+
+
+def is_chat_id(text: str) -> bool:
+    """Whether it can be a chat's id, under which the chat is looked up."""
+    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and text.isprintable() and "/" not in text
 
 
 def as_json(record: Record) -> dict[str, Any]:

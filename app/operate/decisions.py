@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import click
 
 from app.chats.errors import NothingDone, StoreUnavailable
-from app.chats.outcome import MAX_CHAT_ID_CHARACTERS, FailureCode, is_chat_id
-from app.chats.record import Record, Status
+from app.chats.record import MAX_CHAT_ID_CHARACTERS, FailureCode, Record, Status, is_chat_id
 from app.operate import documents, tables
 from app.operate.desk import Desk, Operations, as_option, json_option
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import click
 
 from app.chats.errors import NothingDone, StoreUnavailable
-from app.chats.outcome import Chat, FailureCode
-from app.chats.overview import Overview, Story
-from app.chats.record import Record, Status
+from app.chats.overview import Overview
+from app.chats.record import Chat, FailureCode, Record, Status
+from app.chats.story import Story
 
 EXIT_NOTHING_DONE = 1
 EXIT_UNAVAILABLE = 3

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from app.chats.overview import Moment, Overview, Story
+from app.chats.overview import Overview
 from app.chats.record import Record, as_json, time_as_json
+from app.chats.story import Moment, Story
 from app.operate.desk import ProcessSettings
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError
 
 from app.chats.event import EventId, UserId
-from app.chats.outcome import Chat, Session, is_chat_id
+from app.chats.record import Chat, Session, is_chat_id
 
 # Text in an object in an object, and what was wrapped so twice.
 MAX_NESTING = 8

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.chats.overview import Moment, Overview, Story
+from app.chats.overview import Overview
 from app.chats.record import Record, Status
+from app.chats.story import Moment, Story
 from app.operate.desk import ProcessSettings
 
 HEAD = ("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS", "ACCEPTED (UTC)", "WHY")

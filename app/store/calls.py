@@ -14,7 +14,6 @@ from app.chats.grant import Grant, Probe, Reply, Settled, Taken, Wait
 from app.chats.outcome import (
     Created,
     Denied,
-    FailureCode,
     NotSent,
     Outcome,
     Refused,
@@ -22,7 +21,7 @@ from app.chats.outcome import (
     Unknown,
     retry_delay_ms,
 )
-from app.chats.record import Failure
+from app.chats.record import Failure, FailureCode
 from app.store.client import Client
 from app.store.keys import Keys
 from app.store.records import as_fields, write_chat, write_failure

@@ -9,9 +9,9 @@ from typing import Any
 from app.chats.errors import NothingDone, RecordFromNewerRelease
 from app.chats.event import EPOCH
 from app.chats.grant import new_token
-from app.chats.outcome import Chat, FailureCode
-from app.chats.overview import Moment, Overview, Story
-from app.chats.record import Failure, Record, Status
+from app.chats.record import Chat, Failure, FailureCode, Record, Status
+from app.chats.story import Moment, Story
+from app.store.overview import Overviews
 from app.store.records import VERSION, as_fields, instant, read_record, write_chat, write_failure
 from app.store.scripts import Scripts
 
@@ -19,7 +19,7 @@ PAGE = 500
 ABANDONED = Failure(FailureCode.ABANDONED, "An operator gave up on it; a chat may exist.")
 
 
-class Operations:
+class Operations(Overviews):
     """The operator's view.
 
     Methods raise ``StoreUnavailable`` where Redis did not confirm, and ``NothingDone`` where a
@@ -27,24 +27,8 @@ class Operations:
     """
 
     def __init__(self, scripts: Scripts, *, record_ttl_seconds: int) -> None:
-        self._scripts = scripts
+        super().__init__(scripts)
         self._record_ttl_ms = record_ttl_seconds * 1000
-
-    def overview(self) -> Overview:
-        """How the relay stands."""
-        reply = self._scripts.run("overview", {}, acknowledge=False)
-        waiting, calling, held, failed, waited_ms, pause_ms, flat = reply
-        gate = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Overview(
-            waiting=waiting,
-            calling=calling,
-            held=held,
-            failed=failed,
-            oldest_waiting_seconds=waited_ms / 1000,
-            breaker=gate.get("state", "closed"),
-            breaker_reason=gate.get("reason"),
-            paused_seconds=pause_ms / 1000,
-        )
 
     def records(
         self, status: Status, *, limit: int | None = None

@@ -7,8 +7,7 @@ from pydantic_core import from_json, to_json
 
 from app.chats.errors import RecordFromNewerRelease
 from app.chats.event import EPOCH, OpenChatEvent
-from app.chats.outcome import Chat, FailureCode, Session
-from app.chats.record import Failure, Record, Status
+from app.chats.record import Chat, Failure, FailureCode, Record, Session, Status
 
 VERSION = "1"
 # A line each, in this order; what they are is told in relay.lua.

@@ -5,7 +5,8 @@ import time
 import structlog
 
 from app.chats.grant import Reply, Settled
-from app.chats.outcome import Created, Outcome, Session, Throttled
+from app.chats.outcome import Created, Outcome, Throttled
+from app.chats.record import Session
 from app.chats.trace import Span, TakeSpan, Trace
 from app.worker.metrics import Metrics
 from app.worker.spool import Answer

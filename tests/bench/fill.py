@@ -13,7 +13,8 @@ from pydantic_core import to_json
 
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, Probe, new_token
-from app.chats.outcome import Chat, Created, Session
+from app.chats.outcome import Created
+from app.chats.record import Chat, Session
 from app.store.calls import CallStore, Limits
 from app.store.client import Client
 from app.store.events import EventStore

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from app.channel.answers import outcome_of
 from app.channel.body import has_channel, read_chat, says_not_found
 from app.channel.call import Answer, Ending
-from app.chats.outcome import Chat, Outcome, Session, Unknown
+from app.chats.outcome import Outcome, Unknown
+from app.chats.record import Chat, Session
 from tests.channel.calls import CHAT_ID, http, open_chat
 from tests.channel.raw_server import RawServer
 

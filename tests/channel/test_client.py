@@ -11,7 +11,8 @@ from app.channel.call import Call
 from app.channel.client import ChannelClient
 from app.channel.threads import THREAD_NAME
 from app.channel.transport import pool_for
-from app.chats.outcome import Chat, Created, NotSent, Session
+from app.chats.outcome import Created, NotSent
+from app.chats.record import Chat, Session
 from tests.channel.calls import (
     ACCESS_KEY,
     ACCESS_SECRET,

@@ -7,7 +7,8 @@ import pytest
 
 from app.channel.call import Answer, Call, Ending, TooLate
 from app.channel.transport import CallConnection
-from app.chats.outcome import FailureCode, NotSent, Refused, Unknown
+from app.chats.outcome import NotSent, Refused, Unknown
+from app.chats.record import FailureCode
 from tests.channel.calls import (
     ACCESS_KEY,
     AMPLE_SECONDS,

@@ -6,15 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from app.channel.answers import TABLE
-from app.chats.outcome import (
-    Created,
-    Denied,
-    FailureCode,
-    Outcome,
-    Refused,
-    Throttled,
-    Unknown,
-)
+from app.chats.outcome import Created, Denied, Outcome, Refused, Throttled, Unknown
+from app.chats.record import FailureCode
 from tests.channel.calls import AMPLE_SECONDS, SHORT_SECONDS, client_of, http, open_chat
 from tests.channel.raw_server import RawServer, say
 from tests.stack.channel_io import Behaviour, ChannelIo

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.chats.outcome import MAX_RETRY_DELAY_MS, Denied, FailureCode, NotSent, retry_delay_ms
+from app.chats.outcome import MAX_RETRY_DELAY_MS, Denied, NotSent, retry_delay_ms
+from app.chats.record import FailureCode
 
 
 @pytest.mark.parametrize(

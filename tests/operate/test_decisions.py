@@ -11,7 +11,8 @@ import pytest
 from app.chats.errors import NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, Wait
-from app.chats.outcome import FailureCode, Outcome
+from app.chats.outcome import Outcome
+from app.chats.record import FailureCode
 from tests.operate.operator import NAME, Operator
 from tests.store.bench import HOUR_MS
 from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created

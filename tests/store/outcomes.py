@@ -1,17 +1,7 @@
 """One outcome of each kind, for the tests in which only the kind matters."""
 
-from app.chats.outcome import (
-    Chat,
-    Created,
-    Denied,
-    FailureCode,
-    NotSent,
-    Outcome,
-    Refused,
-    Session,
-    Throttled,
-    Unknown,
-)
+from app.chats.outcome import Created, Denied, NotSent, Outcome, Refused, Throttled, Unknown
+from app.chats.record import Chat, FailureCode, Session
 
 CHAT = Chat(
     id="chat-1",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chats.outcome import Chat, Session, is_chat_id
+from app.chats.record import Chat, Session, is_chat_id
 from app.store.records import FIELDS, as_fields, read_record, write_chat
 from tests.store.bench import Bench
 

@@ -9,8 +9,8 @@ import pytest
 from app.chats.errors import RecordFromNewerRelease
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
-from app.chats.outcome import FailureCode, Outcome, Throttled, Unknown
-from app.chats.record import Failure, Status
+from app.chats.outcome import Outcome, Throttled, Unknown
+from app.chats.record import Failure, FailureCode, Status
 from tests.store.bench import EVENT_DEADLINE_MS, TTL_SECONDS, Bench, event_of
 from tests.store.outcomes import (
     CHAT,

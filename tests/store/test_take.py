@@ -6,8 +6,8 @@ import pytest
 
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, Wait, new_token
-from app.chats.outcome import FailureCode, Outcome
-from app.chats.record import Status
+from app.chats.outcome import Outcome
+from app.chats.record import FailureCode, Status
 from tests.store.bench import (
     CALL_DEADLINE_MS,
     EVENT_DEADLINE_MS,

@@ -1,7 +1,8 @@
 """Answers of Channel.io as a worker holds them."""
 
 from app.chats.grant import Grant
-from app.chats.outcome import Chat, Created, Outcome
+from app.chats.outcome import Created, Outcome
+from app.chats.record import Chat
 from app.worker.spool import Answer
 
 

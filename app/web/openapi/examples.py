@@ -4,8 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.chats.outcome import Chat, FailureCode, Session
-from app.chats.record import Failure, Record, Status, as_json
+from app.chats.record import Chat, Failure, FailureCode, Record, Session, Status, as_json
 from app.web.problems import PROBLEMS, Refusal, answer
 
 EVENT_ID = "refund-7731"

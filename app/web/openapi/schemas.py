@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from app.chats.event import MAX_METADATA_BYTES, MAX_METADATA_PAIRS, OpenChatEvent
-from app.chats.outcome import MAX_CHAT_ID_CHARACTERS
-from app.chats.record import Record
+from app.chats.record import MAX_CHAT_ID_CHARACTERS, Record
 from app.web.openapi.meanings import MEANINGS
 from app.web.problems import PROBLEMS
 
