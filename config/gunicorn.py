@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import shutil
+import sys
 from typing import Any
 
 gc.disable()  # hardly anything of a start is garbage: docs/decisions/0013-what-made-it-fast.md
@@ -18,7 +19,8 @@ configure(_settings.log_level)
 
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "app.web.server.BufferingWorker"  # gthread, without a thread for a stalled client
+# without a thread for a stalled client, where the system is Linux; elsewhere for development alone
+worker_class = "app.web.server.BufferingWorker" if sys.platform == "linux" else "gthread"
 threads = _settings.web_threads
 
 # imported once, and shared by the processes that are forked: sooner ready, and less memory. A

@@ -1,26 +1,26 @@
 """gunicorn's threads, given whole requests only: a client that stalls costs a socket, no thread.
 
-The main loop reads what clients send, and hands a connection to a thread once its request is whole,
-or can only be refused. So nothing that a client does holds a thread, except not taking an answer
-that is larger than the system's buffers, for ``WRITE_SECONDS``.
+The main loop lets clients in and ends connections; threads are told by the system itself which
+client has sent something. Whoever is told reads it without waiting, and answers once the request is
+whole, or can only be refused. So nothing that a client does holds a thread, except not taking an
+answer that is larger than the system's buffers, for ``WRITE_SECONDS``.
 For HTTP/1.1 behind a load balancer: TLS and HTTP/2 end there, and are not served here.
 """
 
 import errno
+import math
 import resource
-import selectors
+import select
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any
 
 import structlog
 from gunicorn.http.parser import RequestParser
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from app.web.incoming import Incoming, Stage
 from app.web.outgoing import Outgoing
@@ -28,26 +28,33 @@ from app.web.outgoing import Outgoing
 RECEIVE_BYTES = 64 * 1024
 WRITE_SECONDS = 2.0
 SWEEP_SECONDS = 0.5
-NOTIFY_SECONDS = 1.0
 OTHER_FILES = 64  # what a process has open besides its clients: listeners, pipes, logs
 
 log = structlog.get_logger("relay.web")
 
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _NOBODY_THERE = {errno.EAGAIN, errno.ECONNABORTED}
+# Told once when it changes, to one thread: https://man7.org/linux/man-pages/man7/epoll.7.html
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A client's connection: ``incoming`` is filled by the main loop, and used by threads."""
+    """A client's connection, used by one thread at a time: see ``BufferingWorker``."""
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
+        self.descriptor = sock.fileno()
         self.sock = Outgoing(sock, WRITE_SECONDS)
         self.incoming = Incoming()
         self.parser = RequestParser(cfg, (), client)
         self.parser.unreader = self.incoming
         self.initialized = True
         self.is_answered = False
+        # What is waited for, until when, and what the system told last.
+        self.on_event: Callable[[Connection], None]
+        self.until = 0.0
+        self.flags = 0
+        self.is_called = False  # the system told of something that nobody has looked at yet
 
     def receive(self) -> bytes | None:
         """Read what is there: nothing from a client that has ended, None if there is nothing."""
@@ -67,7 +74,11 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 class BufferingWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's ``gthread``, whose main loop receives requests and ends connections by itself.
+    """gunicorn's ``gthread``, whose threads wait for clients to send, and not for one of them.
+
+    A connection belongs to whoever takes it out of ``_waiting``, until it is put back or closed;
+    that needs no lock. The system tells each change once. Whoever is told of a connection that is
+    not there leaves ``is_called`` behind, at which its owner looks after putting it back.
 
     A request has ``request_seconds`` from its first byte; one whose head has come is then answered
     408. A connection without a request is kept as long as a kept-alive one, a new one too: load
@@ -80,15 +91,15 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     linger_seconds = 5.0
 
     worker_connections: int
-    nr_conns: int
+    nr_conns: int  # changed by the main loop only
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._lock = Lock()  # of who waits, and what the poller watches
-        self._waiting: dict[Connection, float] = {}  # until when; who waits longest comes first
-        self._notified_at = 0.0
+        self._connections: dict[int, Connection] = {}
+        self._waiting: dict[Connection, None] = {}  # who waits longest comes first
         self._allowed = 0
         self._swept_at = 0.0
+        self._stops_at = math.inf  # by then nobody waits any longer
 
     def init_process(self) -> None:
         """Start, with as many connections as the system leaves room for."""
@@ -96,11 +107,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self._allowed = _allow_files(self.worker_connections + spare) - spare
         # gunicorn looks each setting up anew, two dozen times a request; nothing changes them now.
         self.cfg.__dict__.update({name: it.get() for name, it in self.cfg.settings.items()})
+        self._clients = select.epoll()
         super().init_process()
 
     def get_thread_pool(self) -> "Threads":
         """Build what answers requests."""
-        return Threads(self.cfg.threads)
+        return Threads(self.cfg.threads, self._serve)
 
     def accept(self, listener: socket.socket) -> None:
         """Let a client in, and wait for its request."""
@@ -114,17 +126,75 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         else:
             self.nr_conns += 1
             conn = Connection(self.cfg, sock, client, listener.getsockname())
+            self._connections[conn.descriptor] = conn
             self._wait(conn, self.cfg.keepalive, self._receive)
+            self._clients.register(conn.descriptor, _EVENTS)
 
-    def handle_request(self, req: Any, conn: Connection) -> bool:
-        """Answer; a connection on which more of this request may come ends with it."""
-        req._expected_100_continue = False  # noqa: SLF001 - the main loop has seen to it
-        if conn.incoming.stage is not Stage.WHOLE:
-            req.force_close()
-        return bool(super().handle_request(req, conn))
+    def _serve(self) -> None:
+        """In a thread: see to the next client of whom the system tells."""
+        for descriptor, flags in self._clients.poll(maxevents=1):
+            if conn := self._connections.get(descriptor):
+                conn.flags = flags
+                conn.is_called = True
+                while conn.is_called and self._take(conn):
+                    conn.is_called = False
+                    conn.on_event(conn)
+
+    def _take(self, conn: Connection) -> bool:
+        """Make it one's own, if it is nobody's."""
+        return self._waiting.pop(conn, conn) is None
+
+    def _wait(
+        self, conn: Connection, seconds: float, on_event: Callable[[Connection], None]
+    ) -> None:
+        """Put it back, to wait for so many ``seconds``."""
+        conn.on_event = on_event
+        conn.until = time.monotonic() + seconds
+        self._waiting[conn] = None
+
+    def _wait_on(self, conn: Connection) -> None:
+        """Put it back, to wait for the rest of its time."""
+        self._waiting[conn] = None
+
+    def _call_again(self, conn: Connection) -> None:
+        """Have the system tell of it once more, behind all others, if there is anything to tell."""
+        with suppress(OSError):  # put back before, it may have been closed by now
+            self._clients.modify(conn.descriptor, _EVENTS)
+
+    def _receive(self, conn: Connection) -> None:
+        piece = conn.receive()
+        if piece is None:
+            self._wait_on(conn)
+            return
+        if not piece:
+            self._end(conn)
+            return
+        if len(piece) == RECEIVE_BYTES or conn.flags & select.EPOLLRDHUP:
+            self._call_again(conn)  # what is left has been told already
+        is_first = not conn.incoming.received
+        conn.incoming.add(piece)
+        if conn.incoming.stage is Stage.CONTINUE:
+            conn.allow_body()
+        if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
+            self._answer(conn)
+        elif is_first:
+            self._wait(conn, self.request_seconds, self._receive)
+        else:
+            self._wait_on(conn)
+
+    def _answer(self, conn: Connection) -> None:
+        conn.incoming.release()
+        is_kept = False
+        try:
+            is_kept = self.handle(conn)
+        finally:
+            if is_kept:
+                self._go_on(conn)
+            else:
+                self._linger(conn)
 
     def handle(self, conn: Connection) -> bool:
-        """Answer, in a thread, whatever gunicorn makes of the request; whether to keep ``conn``."""
+        """Answer whatever gunicorn makes of the request; whether to keep ``conn``."""
         is_kept = super().handle(conn)
         try:
             conn.sock.flush()
@@ -135,160 +205,112 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             return False
         return bool(is_kept)
 
-    def enqueue_req(self, conn: Connection) -> None:
-        """Have a thread answer."""
-        self.tpool.submit(partial(self._answer, conn))
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Answer; a connection on which more of this request may come ends with it."""
+        req._expected_100_continue = False  # noqa: SLF001 - told already, see `allow_body`
+        if conn.incoming.stage is not Stage.WHOLE:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
 
-    def _answer(self, conn: Connection) -> None:
-        """In a thread; the main loop is woken only where there is more to do than to wait."""
-        is_kept = False
-        try:
-            is_kept = self.handle(conn)
-        finally:
-            if is_kept:
-                conn.incoming.begin()
-            if is_kept and not conn.incoming.received:
-                self._wait(conn, self.cfg.keepalive, self._receive)
-            else:
-                self.method_queue.defer(self._go_on, conn, is_kept)
-
-    def _go_on(self, conn: Connection, is_kept: bool) -> None:  # noqa: FBT001 - deferred
-        """End the connection, or go on with a request of which some has come already."""
-        if not is_kept:
-            self._linger(conn)
+    def _go_on(self, conn: Connection) -> None:
+        """Wait for the next request, of which some may have come already."""
+        conn.incoming.begin()
+        if not conn.incoming.received:
+            self._wait(conn, self.cfg.keepalive, self._receive)
             return
         if conn.incoming.stage is Stage.CONTINUE:
             conn.allow_body()
         if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
             # Not at once: a client that sends on and on, and never reads, would hold a thread.
-            self._wait(conn, WRITE_SECONDS, self._hand_over, selectors.EVENT_WRITE)
+            self._answer_later(conn)
         else:
             self._wait(conn, self.request_seconds, self._receive)
 
-    def notify(self) -> None:
-        """Tell the master now and then, not at each turn of the loop, that this process lives."""
-        now = time.monotonic()
-        if now - self._notified_at >= NOTIFY_SECONDS:
-            self._notified_at = now
-            super().notify()
+    def _answer_later(self, conn: Connection) -> None:
+        """Have a thread answer once the client can take it."""
+        self._wait(conn, WRITE_SECONDS, self._answer_if_taken)
+        self._call_again(conn)
 
-    def murder_pending(self) -> None:
-        """After each turn of the loop: make room, and end what has waited too long."""
-        if self._waiting and self.nr_conns >= self.worker_connections:
-            self._drop(self._in_order()[0][0])
-        now = time.monotonic()
-        if now - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = now
-            self.worker_connections = self._allowed
-            for conn, until in self._in_order():
-                if until <= now:
-                    self._give_up(conn)
-
-    def _cap_keepalive(self, deadline: float) -> None:
-        """The worker stops: nobody waits longer than till then."""
-        with self._lock:
-            self._waiting = {conn: min(until, deadline) for conn, until in self._waiting.items()}
-
-    def _wait(
-        self,
-        conn: Connection,
-        seconds: float,
-        on_event: Callable[[Connection], None],
-        event: int = selectors.EVENT_READ,
-    ) -> None:
-        with self._lock:
-            self._set_deadline(conn, seconds)
-            self.poller.register(conn.sock, event, lambda _sock: on_event(conn))
-
-    def _set_deadline(self, conn: Connection, seconds: float) -> None:
-        longest = seconds if self.alive else min(seconds, STOP_KEEPALIVE_LINGER)
-        self._waiting.pop(conn, None)
-        self._waiting[conn] = time.monotonic() + longest
-
-    def _in_order(self) -> list[tuple[Connection, float]]:
-        """Who waits, and until when; who has waited longest comes first."""
-        with self._lock:
-            return list(self._waiting.items())
-
-    def _receive(self, conn: Connection) -> None:
-        piece = conn.receive()
-        if piece is None:
-            return
-        if not piece:
-            self._drop(conn)
-            return
-        is_first = not conn.incoming.received
-        conn.incoming.add(piece)
-        if conn.incoming.stage is Stage.CONTINUE:
-            conn.allow_body()
-        if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
-            self._hand_over(conn)
-        elif is_first:
-            with self._lock:
-                self._set_deadline(conn, self.request_seconds)
-
-    def _hand_over(self, conn: Connection) -> None:
-        self._leave(conn)
-        conn.incoming.release()
-        self.enqueue_req(conn)
-
-    def _give_up(self, conn: Connection) -> None:
-        if conn.incoming.stage is Stage.BODY and not conn.is_answered and self.alive:
-            self._hand_over(conn)
+    def _answer_if_taken(self, conn: Connection) -> None:
+        if conn.flags & select.EPOLLOUT:
+            self._call_again(conn)  # that it has sent more may have been told with this
+            self._answer(conn)
         else:
-            self._drop(conn)
+            self._wait_on(conn)
 
     def _linger(self, conn: Connection) -> None:
         conn.is_answered = True
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            self._close(conn)
+            self._end(conn)
         else:
             self._wait(conn, self.linger_seconds, self._discard)
+            self._call_again(conn)
 
     def _discard(self, conn: Connection) -> None:
-        if conn.receive() == b"":
-            self._drop(conn)
+        piece = conn.receive()
+        if piece == b"":
+            self._end(conn)
+            return
+        if piece:
+            self._call_again(conn)
+        self._wait_on(conn)
 
-    def _drop(self, conn: Connection) -> None:
-        self._leave(conn)
-        self._close(conn)
-
-    def _leave(self, conn: Connection) -> None:
-        with self._lock:
-            del self._waiting[conn]
-            self.poller.unregister(conn.sock)
+    def _end(self, conn: Connection) -> None:
+        """In a thread: have the main loop close it."""
+        self.method_queue.defer(self._close, conn)
 
     def _close(self, conn: Connection) -> None:
         self.nr_conns -= 1
+        del self._connections[conn.descriptor]
         conn.close()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Have a turn of the main loop at least as often as times are to be looked at."""
+        super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
+
+    def murder_pending(self) -> None:
+        """After each turn of the main loop: make room, and end what has waited too long."""
+        if self.nr_conns >= self.worker_connections:
+            for conn in list(self._waiting)[:1]:
+                if self._take(conn):
+                    self._close(conn)
+        now = time.monotonic()
+        if now - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = now
+            self.worker_connections = self._allowed
+            for conn in list(self._waiting):
+                if min(conn.until, self._stops_at) <= now and self._take(conn):
+                    self._give_up(conn)
+
+    def _give_up(self, conn: Connection) -> None:
+        if conn.incoming.stage is Stage.BODY and not conn.is_answered and self.alive:
+            self._answer_later(conn)
+        else:
+            self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """The worker stops: nobody waits longer than till then."""
+        self._stops_at = deadline
 
 
 class Threads:
-    """A pool of threads, without the future for each piece of work that nobody asks for."""
+    """A pool of threads, each of which does the same again and again."""
 
-    def __init__(self, count: int) -> None:
-        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._threads = [Thread(target=self._run, name=f"request-{n}") for n in range(count)]
-        for thread in self._threads:
-            thread.daemon = True  # gunicorn has waited for requests by the time it ends
-            thread.start()
+    def __init__(self, count: int, work: Callable[[], None]) -> None:
+        self._work = work
+        for number in range(count):
+            Thread(target=self._run, name=f"request-{number}", daemon=True).start()
 
-    def submit(self, work: Callable[[], None]) -> None:
-        """Have one of the threads do it."""
-        self._work.put(work)
-
-    def shutdown(self, *, wait: bool) -> None:  # noqa: ARG002 - gunicorn's
-        """Let each thread end when it has nothing more to do."""
-        for _ in self._threads:
-            self._work.put(None)
+    def shutdown(self, *, wait: bool) -> None:
+        """Let them end with the process: gunicorn has waited for requests by then."""
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
+        while True:
             try:
-                work()
-            except BaseException:  # it would be missed by everyone
+                self._work()
+            except BaseException:  # a thread that ended would be missed by everyone
                 log.exception("request_thread_failed")
 
 

@@ -59,6 +59,11 @@ class RawClient:
         self._sock.sendall(content)
         return self
 
+    def end(self) -> Self:
+        """Send nothing more; answers can still be read."""
+        self._sock.shutdown(socket.SHUT_WR)
+        return self
+
     def is_answered(self) -> bool:
         """Whether something has come, or the end."""
         poll = select.poll()
@@ -112,10 +117,9 @@ class Web:
 
     def open_connections(self) -> int:
         """How many clients' sockets gunicorn holds, in whatever state."""
-        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        held = [(row[1], row[3]) for row in rows if row[9] != "0"]
         return sum(
-            address.endswith(f":{self.port:04X}") and state != LISTENING for address, state in held
+            own.endswith(f":{self.port:04X}") and state != LISTENING
+            for own, _, state in _held_sockets()
         )
 
     def wait_until_alone(self) -> None:
@@ -134,6 +138,17 @@ class Web:
     def complaints(self) -> list[str]:
         """The lines of the log that tell of something wrong, or are none of ours."""
         return [line for line in self.log.read_text().splitlines() if _is_complaint(line)]
+
+
+def connections_to(port: int) -> int:
+    """How many sockets are connected to ``port``, by whomever."""
+    return sum(other.endswith(f":{port:04X}") for _, other, _ in _held_sockets())
+
+
+def _held_sockets() -> list[tuple[str, str, str]]:
+    """Own address, the other one's and state of each TCP socket that a process holds."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [(row[1], row[2], row[3]) for row in rows if row[9] != "0"]
 
 
 def _is_complaint(line: str) -> bool:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 import requests
 
+from app.web.reading import MAX_BODY_BYTES
 from app.web.server import OTHER_FILES
 from tests.stack.processes import stop_child, wait_until
 from tests.stack.valkey import Valkey
-from tests.web.raw import RELAY, SERVED_SECONDS, THREADS, TOKEN, Web, serve
+from tests.web.raw import RELAY, SERVED_SECONDS, THREADS, TOKEN, Web, connections_to, serve
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -128,10 +130,13 @@ def test_more_connections_than_there_may_be(redis_url: str, tmp_path: Path) -> N
         assert web.open_connections() < 120 - OTHER_FILES
 
 
-def test_no_file_is_left(redis_url: str, tmp_path: Path) -> None:
+def test_no_file_is_left(tmp_path: Path) -> None:
     """A worker that cannot open one more socket gives up an idle one, and lives."""
-    with serve(RELAY, redis_url, tmp_path) as web, ExitStack() as clients:
-        assert web.serves()
+    with ExitStack() as running:
+        redis = running.enter_context(Valkey(tmp_path))
+        web = running.enter_context(serve(RELAY, redis.url, tmp_path))
+        clients = running.enter_context(ExitStack())
+        let_all_threads_connect(redis, web)
         worker = web.worker()
         taken = len(list(Path(f"/proc/{worker}/fd").iterdir()))
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (taken + 5, taken + 5))
@@ -140,6 +145,19 @@ def test_no_file_is_left(redis_url: str, tmp_path: Path) -> None:
 
         assert web.serves()
         assert worker == web.worker()
+
+
+def let_all_threads_connect(redis: Valkey, web: Web) -> None:
+    """Have a request in each at once."""
+    redis.pause()
+    with ExitStack() as clients:
+        posting = [clients.enter_context(web.client()) for _ in range(THREADS)]
+        for client in posting:
+            client.send(POST + WITH_LENGTH + EVENT)
+        wait_until(lambda: connections_to(redis.port) == THREADS, SERVED_SECONDS, "all threads")
+        redis.resume()
+        assert {202} == {client.status() for client in posting}
+    web.wait_until_alone()
 
 
 def test_drips(hasty: Web, clients: ExitStack) -> None:
@@ -248,6 +266,46 @@ def test_requests_that_follow_at_once(web: Web) -> None:
         client.send(EVENT + LAST)
         assert [202, 200] == [client.status() for _ in range(2)]
         assert client.rest() == b""
+
+
+def test_requests_that_come_while_others_are_answered(web: Web, clients: ExitStack) -> None:
+    """Whatever comes, and whenever it does, is read and answered: nobody is forgotten."""
+    chance = Random(776)  # noqa: S311 - no secret
+    sent = (POST + WITH_LENGTH + EVENT + ALIVE) * 20
+    left = {clients.enter_context(web.client()): sent for _ in range(4 * THREADS)}
+
+    while unsent := [client for client, rest in left.items() if rest]:
+        client = chance.choice(unsent)
+        size = chance.choice([1, 60, 200, 700])
+        client.send(left[client][:size])
+        left[client] = left[client][size:]
+
+    for client in left:
+        assert [202, 200] * 20 == [client.status() for _ in range(40)]
+
+
+@pytest.mark.parametrize("number", [1, 3 * THREADS])
+def test_clients_that_end_their_side_with_the_request(
+    web: Web, clients: ExitStack, number: int
+) -> None:
+    """They are answered, and then the connection ends at once."""
+    ended = [clients.enter_context(web.client()) for _ in range(number)]
+    for client in ended:
+        client.send(POST + WITH_LENGTH + EVENT).end()
+
+    for client in ended:
+        assert client.status() == 202
+        assert client.rest() == b""
+    web.wait_until_alone()
+
+
+def test_a_body_that_fills_every_read(web: Web) -> None:
+    """What is left when a read is full is read too."""
+    posted = POST + b"Content-Length: %d\r\n\r\n" % MAX_BODY_BYTES
+    with web.client() as client:
+        for _ in range(20):
+            client.send(posted + EVENT + b" " * (MAX_BODY_BYTES - len(EVENT)))
+            assert client.status() == 202
 
 
 def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
