@@ -1,6 +1,7 @@
 """Runs the Lua scripts: by hash, with their text as the fallback, and acknowledged where asked."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -21,18 +22,9 @@ ANSWER_SECONDS = 2.2
 # A second try is for what was lost at once: the first one to time out is the last.
 MAX_SECONDS_BEFORE_RETRY = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
-# What a script uses besides relay.lua: a part that is not named here is not there when it runs, and
-# one that is named and not used costs time at each run.
-_USES = {
-    "list": ("transitions",),
-    "overview": ("transitions",),
-    "probed": ("gate",),
-    "redrive": ("transitions",),
-    "release": ("transitions", "gate"),
-    "resolve": ("transitions",),
-    "settle": ("transitions", "gate"),
-    "take": ("transitions", "gate"),
-}
+# Redis' scripts cannot import each other, so this is done here. What is included and not used costs
+# time at each run.
+_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
 class NotAcknowledged(StoreUnavailable):
@@ -124,6 +116,11 @@ class Scripts:
 
 @cache
 def _load(name: str) -> tuple[str, str]:
-    parts = ("relay", *_USES.get(name, ()), name)
-    text = "".join((_DIRECTORY / f"{part}.lua").read_text() for part in parts)
+    text = _read(name)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _read(name: str) -> str:
+    """The script's text, with what it includes where it does."""
+    text = (_DIRECTORY / f"{name}.lua").read_text()
+    return _INCLUDE.sub(lambda included: _read(included[1]), text)

@@ -15,8 +15,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path("app/store/scripts")
-FIRST = {"relay": "settle", "transitions": "settle", "probed": "gate"} | dict.fromkeys(
-    ("chats_of_user", "event_of_chat"), "lookups"
+FIRST = (
+    {"probed": "gate"}
+    | dict.fromkeys(("relay", "changes", "transitions"), "settle")
+    | dict.fromkeys(("chats_of_user", "event_of_chat"), "lookups")
 )
 
 CONDITION = re.compile(

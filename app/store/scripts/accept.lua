@@ -4,17 +4,23 @@
 --      occurred_ms, traceparent where the event has them
 -- → {'new', when it was accepted} | {'duplicate', record} | {'reused'} | {'too_old'} | {'full'}
 
-local id = arg.event_id
-local known, text = read(id)
+-- include relay
 
-if known then
+local id = arg.event_id
+local text = redis.call('GET', event_key(id))
+
+if text then
   -- Not compared is what a newer release wrote (its fingerprint may be of another kind), and what was read
   -- back from a log, which holds none.
-  local is_comparable = is_readable(known) and known.fingerprint
-  if is_comparable and known.fingerprint ~= arg.fingerprint then return {'reused'} end
+  local version, status, fingerprint = string.match(text, '^(.-)\n(.-)\n.-\n([^\n]*)')
+  local is_comparable = is_readable({v = version, status = status}) and fingerprint ~= ''
+  if is_comparable and fingerprint ~= arg.fingerprint then return {'reused'} end
   if arg.is_acknowledged then write_again(id, text) end
   return {'duplicate', text}
 end
+
+-- include changes
+
 if arg.occurred_ms and arg.occurred_ms < now - arg.ttl_ms then return {'too_old'} end
 if redis.call('ZCARD', DUE) + redis.call('ZCARD', CALLING) >= arg.max_backlog then return {'full'} end
 

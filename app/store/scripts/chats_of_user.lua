@@ -4,6 +4,8 @@
 -- arg: user_id, limit
 -- → {{event id, record}, …}
 
+-- include relay
+
 local found = {}
 for _, id in ipairs(redis.call('ZREVRANGE', key('user:' .. arg.user_id), 0, MAX_CHATS_OF_USER - 1)) do
   if #found >= arg.limit then break end

@@ -3,6 +3,9 @@
 -- arg: status; limit, if only so many are wanted
 -- → {event id, …}
 
+-- include relay
+-- include transitions
+
 local QUEUES = {accepted = DUE, calling = CALLING, unknown = HELD, failed = FAILED}
 
 forget_ended()

@@ -2,6 +2,9 @@
 --
 -- → {waiting, calling, held, failed, ms since the first in line began to wait (0: none), ms of pause left, gate}
 
+-- include relay
+-- include transitions
+
 local function waited_ms()
   local first = redis.call('ZRANGE', DUE, 0, 0)[1]
   if not first then return 0 end

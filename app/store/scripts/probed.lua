@@ -3,6 +3,10 @@
 -- arg: token, url (hash of the base URL), is_good, reason, cooldown_ms, random (0..1)
 -- → 'seen' (the base URL is good) | 'half_open' | 'shut' | 'ignored' (somebody else's lease)
 
+-- include relay
+-- include changes
+-- include gate
+
 local gate = as_table(redis.call('HGETALL', GATE))
 
 if gate['probe:' .. arg.url] == arg.token then

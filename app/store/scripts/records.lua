@@ -3,6 +3,8 @@
 -- arg: event_ids
 -- → {record, …}
 
+-- include relay
+
 local found = {}
 for place, id in ipairs(arg.event_ids) do found[place] = redis.call('GET', event_key(id)) or '' end
 return found

@@ -3,6 +3,9 @@
 -- arg: event_id, by, token (of the command); code, if only a failure with that code is to be tried again
 -- → {'redriven', record} | {'missing'} | {'not_failed', status} | {'other_code'} | {'uncertain'} | {'newer'}
 
+-- include relay
+-- include transitions
+
 local id = arg.event_id
 local record = read(id)
 if not record then return {'missing'} end

@@ -1,5 +1,4 @@
--- What every script shares: its text goes in front of each of them, and where a script needs them, those of
--- transitions.lua and gate.lua behind it (see scripts.py).
+-- What every script includes: where everything is, and how a record is read.
 --
 -- KEYS[1] is "{relay}", the hash tag that makes every key below one slot; ARGV[1] is one JSON object.
 --
@@ -44,39 +43,15 @@ local FIELDS = {
 }
 local VERSION = '1'
 local STATUSES = {accepted = true, calling = true, opened = true, failed = true, unknown = true}
-local MAX_CALL_MS = 305000      -- the longest CALL_DEADLINE_SECONDS, and 5 s
-local MAX_DELAY_MS = 120000     -- the longest not_before and the longest pause
-local RECHECK_MS = 5000         -- when to look again at a record of a newer release
-local MAX_RINGS = 100
 local MAX_CHATS_OF_USER = 100
 
 local arg = cjson.decode(ARGV[1])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function key(name) return KEYS[1] .. ':' .. name end
 local function event_key(id) return key('event:' .. id) end
-local function taken_key(token) return key('taken:' .. token) end
 
 local DUE, CALLING, HELD, FAILED = key('due'), key('calling'), key('held'), key('failed')
 local BELL, GATE, SETTLED = key('bell'), key('gate'), key('settled')
-
--- Stored instants are clamped when read: a failover may land on a host whose clock differs.
-local function instant(stored, max_ahead_ms)
-  return math.min(tonumber(stored or 0), now + max_ahead_ms)
-end
-
-local function as_text(record)
-  local lines, last = {}, 0
-  for place, name in ipairs(FIELDS) do
-    lines[place] = record[name] or ''
-    if record[name] then last = place end
-  end
-  for place = #FIELDS + 1, record.last_place or 0 do   -- a newer release's
-    lines[place], last = record[place], place
-  end
-  return table.concat(lines, '\n', 1, last)
-end
 
 local function as_record(text)
   local record, place = {}, 0
@@ -105,17 +80,4 @@ local function write_again(id, text) redis.call('SET', event_key(id), text, 'KEE
 -- A newer release may run beside this one; what it wrote is left alone.
 local function is_readable(record)
   return record.v == VERSION and STATUSES[record.status] == true
-end
-
--- Writes `changes` to the record, here and in Redis; `false` removes a field. → its text
-local function update(id, record, changes)
-  for name, value in pairs(changes) do record[name] = value and tostring(value) or nil end
-  local text = as_text(record)
-  redis.call('SET', event_key(id), text, 'KEEPTTL')
-  return text
-end
-
--- Workers that are idle listen; while nobody is, the rings stay, and are enough.
-local function ring()
-  if redis.call('LLEN', BELL) < MAX_RINGS then redis.call('LPUSH', BELL, 1) end
 end

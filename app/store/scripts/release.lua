@@ -3,6 +3,10 @@
 -- arg: token
 -- → 'released' | 'ignored'
 
+-- include relay
+-- include transitions
+-- include gate
+
 local taken = taken_key(arg.token)
 local id = redis.call('GET', taken)
 redis.call('DEL', taken)

@@ -5,6 +5,9 @@
 --      'give_up' (with failure (JSON))
 -- → {'resolved', record} | {'missing'} | {'not_held', status} | {'owned', event id} | {'newer'}
 
+-- include relay
+-- include transitions
+
 local id = arg.event_id
 local record = read(id)
 if not record then return {'missing'} end

@@ -7,6 +7,10 @@
 -- → {'opened' | 'duplicate' | 'failed' | 'accepted' | 'unknown' | 'ignored' | 'newer',
 --    'open' | 'closed' | '' (what the breaker changed to), ms since the event was accepted}
 
+-- include relay
+-- include transitions
+-- include gate
+
 local id, attempt = arg.event_id, arg.attempt
 
 -- A removal first (see `leave`), and then the tombstone: a `take` that is still under way gets nothing.

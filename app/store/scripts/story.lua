@@ -4,6 +4,8 @@
 -- → {record, when it may be called or its call must be over ('' for neither), how many are due before it}
 --   {} where it is not kept
 
+-- include relay
+
 local id = arg.event_id
 local text = redis.call('GET', event_key(id))
 if not text then return {} end

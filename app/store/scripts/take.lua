@@ -7,6 +7,10 @@
 --   {lost event ids, expired event ids, 'probe'}
 --   {lost event ids, expired event ids, 'idle' | 'shut', ms to wait}
 
+-- include relay
+-- include transitions
+-- include gate
+
 local MAX_STEPS = 50
 local MAX_WAIT_MS = 1000   -- of a sleep: an overdue call is looked for at least this often
 local POLL_MS = 200        -- how often to ask whether another worker's probe or trial is over

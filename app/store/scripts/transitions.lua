@@ -1,5 +1,7 @@
 -- How a record goes from one status to the next, its places in the queues with it.
 
+-- include changes
+
 local TOMBSTONE_MS = 400000     -- outlives every `take` that may still be under way
 local MAX_HISTORY = 64
 
