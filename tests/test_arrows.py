@@ -145,7 +145,7 @@ def _steps_of_collector(node: ast.AST) -> list[str]:
 
 
 def test_nothing_is_a_coroutine(trees: Trees) -> None:
-    """Flask is told so, see ``PlainFlask``."""
+    """Flask is told so, see ``Relay``."""
     assert not [
         module
         for module, tree in trees.items()

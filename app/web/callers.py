@@ -54,7 +54,7 @@ class Callers:
         A bearer token, when there is one, decides; who has signed instead may submit, and is
         ``CLAIMANT`` until ``prove``. Raises ``Refusal``: unauthorized.
         """
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._bearer(token.strip())
         if right is Right.SUBMIT and self._signatures.are_on(request):

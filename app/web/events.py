@@ -1,13 +1,12 @@
 """Posting an event, and looking records up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from flask import Request, Response, g
+from flask import Request, Response
 from pydantic_core import to_json
-from werkzeug.datastructures import Headers
 
 from app.chats.event import OpenChatEvent
 from app.chats.record import Record, as_json
@@ -47,9 +46,12 @@ class Answer(Response):
     time: docs/decisions/0013-what-made-it-fast.md
     """
 
-    def get_wsgi_headers(self, _environ: dict[str, Any]) -> Headers:
-        """Send the headers as they are."""
-        return self.headers
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., object]
+    ) -> Iterable[bytes]:
+        """Send it; without a body to who asked for the head alone."""
+        start_response(self.status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" else self.iter_encoded()
 
 
 class EventViews:
@@ -62,7 +64,8 @@ class EventViews:
 
     def post_event(self) -> Response:
         """Accept the event once, and answer with its record, new or known."""
-        request, visit = current_request(), g.visit
+        request = current_request()
+        visit = request.visit
         event = read_event(request, self._proof(request, visit))
         visit.event_id = event.event_id
         seconds = preferred_wait(request)
@@ -117,7 +120,7 @@ def _limit() -> int:
 def _answer_found(record: Record | None) -> Response:
     if record is None:
         raise Refusal("not-found")
-    g.visit.event_id = record.event_id
+    current_request().visit.event_id = record.event_id
     return _json(as_json(record))
 
 

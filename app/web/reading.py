@@ -66,7 +66,9 @@ def read_event(request: Request, prove: Callable[[bytes], None] | None = None) -
 
 
 def _check_media_type(request: Request) -> None:
-    if request.headers.get("Content-Type") == JSON and "Content-Encoding" not in request.headers:
+    # Looked for where the server put it: this way is that of nearly all requests, and shorter.
+    given = request.environ
+    if given.get("CONTENT_TYPE") == JSON and "HTTP_CONTENT_ENCODING" not in given:
         return
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     encoding = request.headers.get("Content-Encoding", "identity").lower()
@@ -124,7 +126,7 @@ _JSON = json.JSONDecoder(
 
 def _idempotency_key(request: Request) -> str | None:
     """The header's value, bare or as a quoted string; absent and empty are the same."""
-    value = request.headers.get(KEY_HEADER, "").strip()
+    value = request.environ.get("HTTP_IDEMPOTENCY_KEY", "").strip()
     quoted = value and re.fullmatch(r'"(.*)"', value)
     return (quoted.group(1) if quoted else value) or None
 

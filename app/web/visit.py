@@ -14,15 +14,9 @@ METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 SERVER_ERRORS = range(500, 600)
 
 
-def current_request() -> Request:
-    """Return the request itself: each look at it through its proxy would be a search."""
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - documented
-    return asked
-
-
 @dataclass(slots=True)
 class Visit:
-    """One request, from its arrival on: ``g.visit``. What is not known (yet) is None.
+    """One request, from its arrival on. What is not known (yet) is None.
 
     ``result``: what became of a posted event; ``problem``: the slug of what was answered instead.
     """
@@ -79,3 +73,17 @@ class Visit:
             },
             has_failed=response.status_code in SERVER_ERRORS,
         )
+
+
+class VisitingRequest(Request):
+    """A request, and what is known of it so far."""
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
+        super().__init__(environ, *args, **options)
+        self.visit = Visit(Trace.after(environ.get("HTTP_TRACEPARENT")))
+
+
+def current_request() -> VisitingRequest:
+    """Return the request itself: each look at it through its proxy would be a search."""
+    asked: VisitingRequest = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - documented
+    return asked

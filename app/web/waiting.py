@@ -92,7 +92,7 @@ def preferred_wait(request: Request) -> int:
 
     Of several ``wait`` preferences the first counts, as section 2 of the RFC has it.
     """
-    if "Prefer" not in request.headers:
+    if "HTTP_PREFER" not in request.environ:
         return 0
     for preference in parse_http_list(",".join(request.headers.getlist("Prefer"))):
         if _NAME_IS_WAIT.match(preference):

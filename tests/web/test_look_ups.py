@@ -6,7 +6,7 @@ import pytest
 
 from tests.stack.processes import wait_until
 from tests.store.outcomes import REFUSED, UNKNOWN, created
-from tests.web.service import EVENT, Service, errors, slug
+from tests.web.service import EVENT, READ_TOKEN, Service, errors, slug
 
 ODD_IDS = [
     "..",
@@ -47,6 +47,18 @@ def test_a_record_is_found_by_its_event(service: Service) -> None:
         "application/json",
         "no-store",
     )
+
+
+def test_the_head_of_a_record(service: Service) -> None:
+    """All that a look-up answers but the body."""
+    service.post()
+
+    head = service.caller.head(
+        "/v1/events/refund-7731", headers={"Authorization": f"Bearer {READ_TOKEN}"}
+    )
+
+    assert (200, b"") == (head.status_code, head.data)
+    assert head.headers == service.get("/v1/events/refund-7731").headers
 
 
 def test_every_valid_event_id_is_found(service: Service) -> None:
