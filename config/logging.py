@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -64,8 +63,10 @@ class _Handler(logging.Handler):
 def _write(line: str) -> None:
     # one write a line, so that lines of several processes do not mix; a log that cannot be written
     # (full disk, closed pipe) is dropped, since the request or answer it tells of matters more
-    with suppress(OSError):
+    try:
         os.write(STDOUT, line.encode() + b"\n")
+    except OSError:
+        return
 
 
 def _handler() -> logging.Handler:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from threading import local
 from typing import Any
 
+import hiredis
 from redis import Redis
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -32,7 +33,8 @@ class Client(Redis):
         Raises ``RedisError``: what Redis answered, or what broke the connection.
         """
         connection = self._connection_of_thread()
-        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type] # its stub knows one alone
+        connection.send_packed_command([packed], check_health=False)
         return connection.read_response()
 
     def ask_together(self, *commands: Sequence[str | int | bytes]) -> list[Any]:

@@ -43,11 +43,7 @@ class Scripts:
         self._client = client
         self._keys = keys
         self._min_replicas_acked = min_replicas_acked
-
-    @property
-    def is_acknowledged(self) -> bool:
-        """Whether replicas must confirm what is written."""
-        return self._min_replicas_acked > 0
+        self.is_acknowledged = min_replicas_acked > 0  # whether replicas confirm what is written
 
     def run(
         self, name: str, arg: dict[str, Any], *, acknowledge: bool = True, again: bool = True

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Request, Response
+from flask.sessions import NullSession, SessionInterface
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter
@@ -27,18 +28,29 @@ log = structlog.get_logger("relay.web")
 # nor a span.
 QUIET = {"/livez", "/readyz", "/metrics"}
 
+NO_SESSION = NullSession()
+
 # Method, rule, what the caller must have (nothing: open to all), view.
 Route = tuple[str, str, Right | None, Callable[..., Response]]
+
+
+class NoSessions(SessionInterface):
+    """Nobody has a session."""
+
+    def open_session(self, _app: Flask, _request: Request) -> NullSession:
+        """Give each request the same nothing."""
+        return NO_SESSION
 
 
 class Relay(Flask):
     """What every request has in common: who may make it, and what is told of it.
 
-    Flask's own way to hooks, signals, hosts and coroutines is left out, as nothing here uses them:
+    Flask's own way to hooks, sessions, hosts and coroutines is left out, as nothing here uses them:
     it took a tenth of the time (docs/decisions/0013-what-made-it-fast.md).
     """
 
     request_class = VisitingRequest
+    session_interface = NoSessions()
 
     def __init__(
         self,
