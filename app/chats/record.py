@@ -20,7 +20,7 @@ class Status(StrEnum):
     @property
     def is_open(self) -> bool:
         """Whether the relay itself still has something to do for the event."""
-        return self in {Status.ACCEPTED, Status.CALLING}
+        return self is Status.ACCEPTED or self is Status.CALLING
 
 
 class FailureCode(StrEnum):

@@ -102,7 +102,7 @@ def _status(fields: dict[str, str]) -> Status:
 def _created(status: Status, fields: dict[str, str]) -> bool | None:
     if status is Status.OPENED:
         return True
-    if status in {Status.CALLING, Status.UNKNOWN} or "unknowns" in fields:
+    if status is Status.CALLING or status is Status.UNKNOWN or "unknowns" in fields:
         return None
     return False
 

@@ -45,8 +45,8 @@ class NoSessions(SessionInterface):
 class Relay(Flask):
     """What every request has in common: who may make it, and what is told of it.
 
-    Flask's own way to hooks, sessions, hosts and coroutines is left out, as nothing here uses them:
-    it took a tenth of the time (docs/decisions/0013-what-made-it-fast.md).
+    Flask's own way to hooks, signals, sessions, hosts and coroutines is left out, as nothing here
+    uses them: it took a tenth of the time (docs/decisions/0013-what-made-it-fast.md).
     """
 
     request_class = VisitingRequest
@@ -67,6 +67,16 @@ class Relay(Flask):
         self._rights = rights
         self._metrics = metrics
         self._take_span = take_span
+        self._log = log.bind()  # made ready now, and not looked up for each line
+
+    def full_dispatch_request(self) -> Response:
+        """Answer a request, with a problem where something is wrong."""
+        try:
+            self.preprocess_request()
+            answered = self.dispatch_request()
+        except Exception as error:  # noqa: BLE001 - there is an answer to each
+            answered = self.handle_user_exception(error)
+        return self.process_response(self.make_response(answered))
 
     def preprocess_request(self) -> None:
         """Below ``/v1`` nothing is told to strangers, not even what is there."""
@@ -84,7 +94,7 @@ class Relay(Flask):
         response.headers["Cache-Control"] = "no-store"
         is_quiet = asked.path in QUIET
         told = visit.told(asked, response)
-        (log.debug if is_quiet else log.info)("request", **told)
+        (self._log.debug if is_quiet else self._log.info)("request", **told)
         self._metrics.count_request(told["route"], visit.seconds)
         if asked.endpoint == "post_event":
             self._metrics.count_event(visit.result, visit.problem)

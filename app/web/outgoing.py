@@ -20,6 +20,7 @@ class Outgoing:
         limit = struct.pack("ll", int(seconds), round(seconds % 1 * 1e6))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._sock = sock
+        self.recv = sock.recv
         self._seconds = seconds
         self._pieces: list[bytes] = []
 

@@ -29,7 +29,7 @@ def measures() -> Sequence[Measure]:
 def _processes(scene: Scene) -> list[Row]:
     rows: dict[str, list[tuple[float, float]]] = {"web": [], "worker": [], "bare Flask": []}
     with upstream() as channel, scene.valkey() as valkey, scene.client(valkey) as client:
-        for _ in range(scene.rounds):
+        for _ in range(scene.loads):
             rows["bare Flask"].append(_web(lambda: scene.gunicorn("echo", RUN_TIME)))
             fill.empty(client)
             rows["web"].append(_web(lambda: scene.web(valkey)))

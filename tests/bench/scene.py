@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def loads(self) -> int:
-        """How many short loads each contender gets, without the one that warms it up."""
+        """How many short turns each contender gets, without the one that warms it up."""
         return self.rounds if self.is_quick else LOADS_PER_ROUND * self.rounds
 
     @contextmanager
