@@ -49,7 +49,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.parser = RequestParser(cfg, (), client)
         self.parser.unreader = self.incoming
         self.initialized = True
-        self.is_answered = False
+        self.is_over = False  # answered for the last time, or about to be
         # What is waited for, until when, and what the system told last.
         self.on_event: Callable[[Connection], None]
         self.until = 0.0
@@ -214,6 +214,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
 
     def _go_on(self, conn: Connection) -> None:
         """Wait for the next request, of which some may have come already."""
+        conn.is_over = False
         conn.incoming.begin()
         if not conn.incoming.received:
             self._wait(conn, self.cfg.keepalive, self._receive)
@@ -222,14 +223,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             conn.allow_body()
         if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
             # Not at once: a client that sends on and on, and never reads, would hold a thread.
-            self._answer_later(conn)
+            self._wait(conn, self.request_seconds, self._answer_if_taken)
+            self._call_again(conn)
         else:
             self._wait(conn, self.request_seconds, self._receive)
-
-    def _answer_later(self, conn: Connection) -> None:
-        """Have a thread answer once the client can take it."""
-        self._wait(conn, WRITE_SECONDS, self._answer_if_taken)
-        self._call_again(conn)
 
     def _answer_if_taken(self, conn: Connection) -> None:
         if conn.flags & select.EPOLLOUT:
@@ -239,7 +236,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._wait_on(conn)
 
     def _linger(self, conn: Connection) -> None:
-        conn.is_answered = True
+        conn.is_over = True
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -285,10 +282,19 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
                     self._give_up(conn)
 
     def _give_up(self, conn: Connection) -> None:
-        if conn.incoming.stage is Stage.BODY and not conn.is_answered and self.alive:
-            self._answer_later(conn)
+        if conn.incoming.stage is Stage.BODY and not conn.is_over and self.alive:
+            conn.is_over = True
+            self._wait(conn, self.request_seconds, self._answer_late)
+            self._call_again(conn)
         else:
             self._close(conn)
+
+    def _answer_late(self, conn: Connection) -> None:
+        """Answer what has come by now: all of it, where no thread was there to read it in time."""
+        self._call_again(conn)  # more than this request may have come
+        while conn.incoming.stage is Stage.BODY and (piece := conn.receive()):
+            conn.incoming.add(piece)
+        self._answer(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """The worker stops: nobody waits longer than till then."""
