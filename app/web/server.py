@@ -77,8 +77,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's ``gthread``, whose threads wait for clients to send, and not for one of them.
 
     A connection belongs to whoever takes it out of ``_waiting``, until it is put back or closed;
-    that needs no lock. The system tells each change once. Whoever is told of a connection that is
-    not there leaves ``is_called`` behind, at which its owner looks after putting it back.
+    that needs no lock. The system tells each change once: whoever is told of a connection that is
+    not there leaves ``is_called`` behind, at which its owner looks after putting it back, and
+    whoever may have left something unread has the system tell again.
 
     A request has ``request_seconds`` from its first byte; one whose head has come is then answered
     408. A connection without a request is kept as long as a kept-alive one, a new one too: load
@@ -243,7 +244,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._end(conn)
         else:
             self._wait(conn, self.linger_seconds, self._discard)
-            self._call_again(conn)
 
     def _discard(self, conn: Connection) -> None:
         piece = conn.receive()
