@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 from gunicorn.http.parser import RequestParser
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from app.web.incoming import Incoming, Stage
 from app.web.outgoing import Outgoing
@@ -50,11 +50,14 @@ class Connection(TConn):  # type: ignore[misc]
         self.parser.unreader = self.incoming
         self.initialized = True
         self.is_over = False  # answered for the last time, or about to be
-        # What is waited for, until when, and what the system told last.
+        # What is waited for, and until when; and when the worker stops.
         self.on_event: Callable[[Connection], None]
         self.until = 0.0
-        self.flags = 0
-        self.is_called = False  # the system told of something that nobody has looked at yet
+        self.until_stopping = 0.0
+        # What the system told, and nobody has looked at yet. Other threads only ever set these.
+        self.is_called = False
+        self.is_writable = False
+        self.has_ended = False  # the client, its side
 
     def receive(self) -> bytes | None:
         """Read what is there: nothing from a client that has ended, None if there is nothing."""
@@ -65,6 +68,13 @@ class Connection(TConn):  # type: ignore[misc]
         except OSError:
             return b""
         return piece
+
+    def has_sent(self) -> bool:
+        """Whether something is there that nobody has read yet."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def allow_body(self) -> None:
         """Tell a client that waits for it to go on, https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1"""
@@ -81,9 +91,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     not there leaves ``is_called`` behind, at which its owner looks after putting it back, and
     whoever may have left something unread has the system tell again.
 
-    A request has ``request_seconds`` from its first byte; one whose head has come is then answered
-    408. A connection without a request is kept as long as a kept-alive one, a new one too: load
-    balancers open some ahead. Whoever waited longest goes when there is no room for a new client.
+    A request has ``request_seconds`` from when its first bytes are read; one whose head has come is
+    then answered 408. What came in time while no thread was free to read it is answered. A
+    connection without a request is kept as long as a kept-alive one, a new one too: load balancers
+    open some ahead. Whose last sign is oldest goes when there is no room for a new client.
     An ended connection is read for ``linger_seconds`` more, so that a client that is still sending
     gets its answer, and no reset: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
     """
@@ -97,10 +108,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connections: dict[int, Connection] = {}
-        self._waiting: dict[Connection, None] = {}  # who waits longest comes first
+        self._waiting: dict[Connection, None] = {}  # whose last sign is oldest comes first
         self._allowed = 0
         self._swept_at = 0.0
-        self._stops_at = math.inf  # by then nobody waits any longer
+        self._stops_at = math.inf  # who waits then has waited long enough
 
     def init_process(self) -> None:
         """Start, with as many connections as the system leaves room for."""
@@ -135,22 +146,37 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """In a thread: see to the next client of whom the system tells."""
         for descriptor, flags in self._clients.poll(maxevents=1):
             if conn := self._connections.get(descriptor):
-                conn.flags = flags
+                conn.has_ended |= bool(flags & select.EPOLLRDHUP)
+                conn.is_writable |= bool(flags & select.EPOLLOUT)
                 conn.is_called = True
                 while conn.is_called and self._take(conn):
                     conn.is_called = False
-                    conn.on_event(conn)
+                    self._see_to(conn)
+
+    def _see_to(self, conn: Connection) -> None:
+        try:
+            conn.on_event(conn)
+        except BaseException:
+            if conn not in self._waiting:  # else it would be kept for ever
+                self._end(conn)
+            raise
 
     def _take(self, conn: Connection) -> bool:
         """Make it one's own, if it is nobody's."""
         return self._waiting.pop(conn, conn) is None
 
     def _wait(
-        self, conn: Connection, seconds: float, on_event: Callable[[Connection], None]
+        self,
+        conn: Connection,
+        seconds: float,
+        on_event: Callable[[Connection], None],
+        if_stopping: float = STOP_KEEPALIVE_LINGER,
     ) -> None:
-        """Put it back, to wait for so many ``seconds``."""
+        """Put it back, to wait for so many ``seconds``, or fewer where the worker stops."""
+        now = time.monotonic()
         conn.on_event = on_event
-        conn.until = time.monotonic() + seconds
+        conn.until = now + seconds
+        conn.until_stopping = now + if_stopping
         self._waiting[conn] = None
 
     def _wait_on(self, conn: Connection) -> None:
@@ -170,7 +196,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         if not piece:
             self._end(conn)
             return
-        if len(piece) == RECEIVE_BYTES or conn.flags & select.EPOLLRDHUP:
+        if len(piece) == RECEIVE_BYTES or conn.has_ended:
             self._call_again(conn)  # what is left has been told already
         is_first = not conn.incoming.received
         conn.incoming.add(piece)
@@ -224,13 +250,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             conn.allow_body()
         if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
             # Not at once: a client that sends on and on, and never reads, would hold a thread.
+            conn.is_writable = False
             self._wait(conn, self.request_seconds, self._answer_if_taken)
             self._call_again(conn)
         else:
             self._wait(conn, self.request_seconds, self._receive)
 
     def _answer_if_taken(self, conn: Connection) -> None:
-        if conn.flags & select.EPOLLOUT:
+        if conn.is_writable:
             self._call_again(conn)  # that it has sent more may have been told with this
             self._answer(conn)
         else:
@@ -259,9 +286,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.defer(self._close, conn)
 
     def _close(self, conn: Connection) -> None:
-        self.nr_conns -= 1
-        del self._connections[conn.descriptor]
-        conn.close()
+        if self._connections.get(conn.descriptor) is conn:
+            del self._connections[conn.descriptor]
+            self.nr_conns -= 1
+            conn.close()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Have a turn of the main loop at least as often as times are to be looked at."""
@@ -270,21 +298,35 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """After each turn of the main loop: make room, and end what has waited too long."""
         if self.nr_conns >= self.worker_connections:
-            for conn in list(self._waiting)[:1]:
-                if self._take(conn):
-                    self._close(conn)
+            self._make_room()
         now = time.monotonic()
         if now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
             self.worker_connections = self._allowed
             for conn in list(self._waiting):
-                if min(conn.until, self._stops_at) <= now and self._take(conn):
+                if self._is_late(conn) and self._take(conn):
                     self._give_up(conn)
 
+    def _make_room(self) -> None:
+        for conn in list(self._waiting):
+            if not conn.has_sent() and self._take(conn):
+                self._close(conn)
+                return
+
+    def _is_late(self, conn: Connection) -> bool:
+        until = min(conn.until, max(conn.until_stopping, self._stops_at))
+        return until <= time.monotonic()
+
     def _give_up(self, conn: Connection) -> None:
-        if conn.incoming.stage is Stage.BODY and not conn.is_over and self.alive:
+        stage = conn.incoming.stage
+        is_read = stage in {Stage.WHOLE, Stage.REFUSED}
+        is_unanswered = conn.is_writable if is_read else conn.has_sent()
+        if not self._is_late(conn):  # a thread was quicker
+            self._wait_on(conn)
+            self._call_again(conn)
+        elif not conn.is_over and (is_unanswered or (stage is Stage.BODY and self.alive)):
             conn.is_over = True
-            self._wait(conn, self.request_seconds, self._answer_late)
+            self._wait(conn, self.request_seconds, self._answer_late, self.request_seconds)
             self._call_again(conn)
         else:
             self._close(conn)
@@ -292,12 +334,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
     def _answer_late(self, conn: Connection) -> None:
         """Answer what has come by now: all of it, where no thread was there to read it in time."""
         self._call_again(conn)  # more than this request may have come
-        while conn.incoming.stage is Stage.BODY and (piece := conn.receive()):
+        unfinished = {Stage.HEAD, Stage.CONTINUE, Stage.BODY}
+        while conn.incoming.stage in unfinished and (piece := conn.receive()):
             conn.incoming.add(piece)
-        self._answer(conn)
+        if conn.incoming.stage is Stage.HEAD:
+            self._end(conn)
+        else:
+            self._answer(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """The worker stops: nobody waits longer than till then."""
+        """The worker stops: nobody waits longer than till then, or as long from then on."""
         self._stops_at = deadline
 
 

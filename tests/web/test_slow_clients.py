@@ -212,6 +212,22 @@ def test_no_thread_was_there_to_read_in_time(tmp_path: Path) -> None:
         assert late.status() == 503
 
 
+def test_a_stop_answers_what_no_thread_has_read(tmp_path: Path) -> None:
+    """It has come before the stop, and is not the client's fault."""
+    with ExitStack() as running:
+        redis = running.enter_context(Valkey(tmp_path))
+        web = running.enter_context(serve(RELAY, redis.url, tmp_path, complains=True))
+        redis.pause()
+        posting = have_all_threads_wait(running, redis, web)
+        for _ in range(2 * THREADS):
+            posting.append(running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT))
+
+        web.child.send_signal(signal.SIGTERM)
+
+        assert {503} == {client.status() for client in posting}
+        assert web.child.wait(SERVED_SECONDS) == 0
+
+
 def test_half_a_head_ends(hasty: Web) -> None:
     """There is no request to answer, so the connection just ends."""
     with hasty.client() as client:
