@@ -46,7 +46,8 @@ class Relay(Flask):
     """What every request has in common: who may make it, and what is told of it.
 
     Flask's own way to hooks, signals, sessions, hosts and coroutines is left out, as nothing here
-    uses them: it took a tenth of the time (docs/decisions/0013-what-made-it-fast.md).
+    uses them: it took a tenth of the time (docs/decisions/0013-what-made-it-fast.md). What is
+    registered as such a hook is never called.
     """
 
     request_class = VisitingRequest
