@@ -1,5 +1,6 @@
 """The web process under gunicorn, and clients that send it bytes as they like."""
 
+import errno
 import json
 import select
 import socket
@@ -114,6 +115,11 @@ class Web:
             headers={"Authorization": f"Bearer {TOKEN}"},
             timeout=SERVED_SECONDS,
         ).ok
+
+    def refuses(self) -> bool:
+        """Whether no client can connect."""
+        with socket.socket() as sock:
+            return sock.connect_ex(("127.0.0.1", self.port)) == errno.ECONNREFUSED
 
     def open_connections(self) -> int:
         """How many clients' sockets gunicorn holds, in whatever state."""

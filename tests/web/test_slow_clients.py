@@ -1,6 +1,7 @@
 """Clients that misbehave cost sockets, and nobody else's time; with real processes and sockets."""
 
 import json
+import os
 import resource
 import signal
 import sys
@@ -213,16 +214,19 @@ def test_no_thread_was_there_to_read_in_time(tmp_path: Path) -> None:
 
 
 def test_a_stop_answers_what_no_thread_has_read(tmp_path: Path) -> None:
-    """It has come before the stop, and is not the client's fault."""
+    """It has come before the stop, let in by the system only, and is not the client's fault."""
     with ExitStack() as running:
         redis = running.enter_context(Valkey(tmp_path))
         web = running.enter_context(serve(RELAY, redis.url, tmp_path, complains=True))
         redis.pause()
         posting = have_all_threads_wait(running, redis, web)
+        os.kill(web.worker(), signal.SIGSTOP)
         for _ in range(2 * THREADS):
             posting.append(running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT))
 
         web.child.send_signal(signal.SIGTERM)
+        web.wait_for_event("Handling signal: term")
+        os.kill(web.worker(), signal.SIGCONT)
 
         assert {503} == {client.status() for client in posting}
         assert web.child.wait(SERVED_SECONDS) == 0
@@ -372,7 +376,10 @@ def test_a_body_that_fills_every_read(web: Web) -> None:
 
 
 def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
-    """A request in a view is answered, and its client not waited for, before the process ends."""
+    """A request in a view is answered, and its client not waited for, before the process ends.
+
+    Who comes after the stop is told so at once, and can turn to another replica.
+    """
     with ExitStack() as running:
         redis = running.enter_context(Valkey(tmp_path))
         web = running.enter_context(serve(RELAY, redis.url, tmp_path))
@@ -382,7 +389,7 @@ def test_a_stop_finishes_what_has_begun(tmp_path: Path) -> None:
         client.send(POST + WITH_LENGTH + EVENT)
 
         web.child.send_signal(signal.SIGTERM)
-        web.wait_for_event("Handling signal: term")
+        wait_until(web.refuses, SERVED_SECONDS, "the end of listening")
         redis.resume()
 
         assert client.status() == 202
