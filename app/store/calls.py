@@ -81,34 +81,20 @@ class CallStore:
         I1: a grant is returned only where ``calling(attempt)`` is stored and acknowledged. Raises
         ``StoreUnavailable`` where one may stand, or may yet come to stand: ``release`` ends that.
         """
-        lost, expired, kind, *rest = self._scripts.run(
-            "take",
-            self._common()
-            | {
-                "token": token,
-                "lease_ms": self._lease_ms,
-                "event_deadline_ms": self._event_deadline_ms,
-                "expired": write_failure(EXPIRED),
-                "lost": write_failure(LOST),
-            },
-            again=False,
-        )
-        return Reply(_read_taken(token, kind, rest), lost, expired)
+        told = self._scripts.run("take", self._common() | self._taking(token), again=False)
+        return _read_reply(token, told)
 
     def settle(self, grant: Grant, outcome: Outcome) -> Settled:
         """Store what the call came to. The same settle twice is one settle."""
-        argument = {
-            "event_id": grant.event_id,
-            "attempt": grant.attempt,
-            "token": grant.token,
-            "kind": outcome.kind,
-            "copy": grant.record,
-        }
-        arguments = self._common() | argument | _describe(outcome, grant.attempts)
-        result, breaker, age_ms = self._scripts.run("settle", arguments)
-        if result == "newer":
-            raise RecordFromNewerRelease("a newer release of the relay wrote the record")
-        return Settled(result, breaker or None, age_ms / 1000)
+        return _read_settled(
+            self._scripts.run("settle", self._common() | _settling(grant, outcome))
+        )
+
+    def settle_and_take(self, grant: Grant, outcome: Outcome, token: str) -> tuple[Settled, Reply]:
+        """Do both, in this order and one round trip; one that is not confirmed leaves both open."""
+        argument = self._common() | _settling(grant, outcome) | self._taking(token)
+        settled, taken = self._scripts.run("settle_and_take", argument, again=False)
+        return _read_settled(settled), _read_reply(token, taken)
 
     def release(self, token: str) -> str:
         """Give back whatever was or will be granted under ``token``: nothing was sent for it."""
@@ -135,6 +121,20 @@ class CallStore:
             "random": random.random(),  # noqa: S311 - jitter, not a secret
         }
 
+    def _taking(self, token: str) -> dict[str, Any]:
+        return {
+            "next_token": token,
+            "lease_ms": self._lease_ms,
+            "event_deadline_ms": self._event_deadline_ms,
+            "expired": write_failure(EXPIRED),
+            "lost": write_failure(LOST),
+        }
+
+
+def _read_reply(token: str, told: Sequence[Any]) -> Reply:
+    lost, expired, kind, *rest = told
+    return Reply(_read_taken(token, kind, rest), lost, expired)
+
 
 def _read_taken(token: str, kind: str, rest: Sequence[Any]) -> Taken:
     match kind:
@@ -146,6 +146,23 @@ def _read_taken(token: str, kind: str, rest: Sequence[Any]) -> Taken:
             return Probe(token)
         case _:
             return Wait(int(rest[0]), is_idle=kind == "idle")
+
+
+def _settling(grant: Grant, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "event_id": grant.event_id,
+        "attempt": grant.attempt,
+        "token": grant.token,
+        "kind": outcome.kind,
+        "copy": grant.record,
+    } | _describe(outcome, grant.attempts)
+
+
+def _read_settled(told: Sequence[Any]) -> Settled:
+    result, breaker, age_ms = told
+    if result == "newer":
+        raise RecordFromNewerRelease("a newer release of the relay wrote the record")
+    return Settled(result, breaker or None, age_ms / 1000)
 
 
 def _describe(outcome: Outcome, attempts: int) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """One worker thread: take, call, settle, and again."""
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import Protocol
 
 import structlog
 
 from app.chats.errors import StoreUnavailable
-from app.chats.grant import Grant, Probe, Reply, Settled, Wait, new_token
+from app.chats.grant import Grant, Probe, Reply, Settled, Taken, Wait, new_token
 from app.chats.outcome import Outcome
 from app.chats.steps import Step, after, before
 from app.chats.trace import Trace
@@ -19,6 +22,7 @@ log = structlog.get_logger("relay.worker")
 # A call that begins with less than this share of its deadline left would mostly end unknown.
 MIN_SHARE_LEFT = 0.5
 RETRY_SECONDS = 0.5
+NOTHING = Reply(Wait(0, is_idle=False), lost=(), expired=())
 
 
 class Calls(Protocol):
@@ -29,6 +33,9 @@ class Calls(Protocol):
 
     def settle(self, grant: Grant, outcome: Outcome) -> Settled:
         """Store what a call came to; twice is once."""
+
+    def settle_and_take(self, grant: Grant, outcome: Outcome, token: str) -> tuple[Settled, Reply]:
+        """Do both at once."""
 
     def release(self, token: str) -> str:
         """Give back what was granted under a token: nothing was sent."""
@@ -48,6 +55,14 @@ class Channel(Protocol):
 
     def probe(self, *, deadline: float) -> str | None:
         """Ask whether Channel.io serves us: what is wrong, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What was taken; and by when, on ``time.monotonic``, the call that it may allow is over."""
+
+    taken: Taken
+    deadline: float
 
 
 class WorkLoop:
@@ -106,32 +121,35 @@ class WorkLoop:
             log.warning("spool_not_settled", reason=str(error))
 
     def _work(self) -> None:
-        # Noted before the take: however late its reply comes, the call ends before its lease.
-        deadline = time.monotonic() + self._deadline_seconds
-        match self._take():
-            case Grant() as grant if self._is_late(deadline):
-                self._give_back(grant.token)
-            case Grant() as grant:
-                self._call(grant, deadline)
+        turn = self._begin(self._take)
+        while isinstance(turn.taken, Grant):
+            turn = self._call(turn.taken, turn.deadline)
+        match turn.taken:
             case Probe(token):
-                self._probe(token, deadline)
+                self._probe(token, turn.deadline)
             case Wait(ms, is_idle):
                 self._wait(ms / 1000, is_idle=is_idle)
 
-    def _take(self) -> Grant | Probe | Wait:
+    def _begin(self, take: Callable[[str], Reply]) -> Turn:
+        """``take`` under a new token."""
+        # Noted before the take: however late its reply comes, the call ends before its lease.
+        deadline = time.monotonic() + self._deadline_seconds
         token = new_token()
-        before(Step.GRANTED)
         try:
-            reply = self._calls.take(token)
+            reply = take(token)
         except StoreUnavailable as error:
             # A grant may stand under this token, and nothing was sent for it.
             log.warning("redis_unavailable", reason=str(error))
             self._give_back(token)
             self._catch_up()
             # Redis answers, and to a take perhaps with the same error for long: ask now and then.
-            return Wait(round(RETRY_SECONDS * 1000), is_idle=False)
+            return Turn(Wait(round(RETRY_SECONDS * 1000), is_idle=False), deadline)
         self._journal.took(reply)
-        return reply.taken
+        return Turn(reply.taken, deadline)
+
+    def _take(self, token: str) -> Reply:
+        before(Step.GRANTED)
+        return self._calls.take(token)
 
     def _give_back(self, token: str) -> None:
         while True:
@@ -146,7 +164,11 @@ class WorkLoop:
     def _is_late(self, deadline: float) -> bool:
         return deadline - time.monotonic() < self._deadline_seconds * MIN_SHARE_LEFT
 
-    def _call(self, grant: Grant, deadline: float) -> None:
+    def _call(self, grant: Grant, deadline: float) -> Turn:
+        """Call, settle what came of it, and take the next."""
+        if self._is_late(deadline):
+            self._give_back(grant.token)
+            return self._begin(self._take)
         after(Step.GRANTED)
         began = time.monotonic()
         trace = Trace.after(grant.traceparent)
@@ -154,12 +176,26 @@ class WorkLoop:
             grant.user_id, deadline=deadline, traceparent=trace.traceparent
         )
         after(Step.ANSWERED)
-        answer = Answer(grant, outcome)
+        took_seconds = time.monotonic() - began
+        return self._begin(partial(self._end, Answer(grant, outcome), trace, took_seconds))
+
+    def _end(self, answer: Answer, trace: Trace, seconds: float, token: str) -> Reply:
         with self._spool.holding(answer):
             before(Step.LOGGED)
-            self._journal.called(answer, trace, time.monotonic() - began)
+            self._journal.called(answer, trace, seconds)
             after(Step.LOGGED)
-            self.settle(answer)
+            if self._stopping.is_set():
+                self.settle(answer)
+                return NOTHING
+            return self._settle_and_take(answer, token)
+
+    def _settle_and_take(self, answer: Answer, token: str) -> Reply:
+        before(Step.SETTLED)
+        before(Step.GRANTED)
+        settled, reply = self._calls.settle_and_take(answer.grant, answer.outcome, token)
+        after(Step.SETTLED)
+        self._journal.settled(answer, settled)
+        return reply
 
     def _probe(self, token: str, deadline: float) -> None:
         problem = self._channel.probe(deadline=deadline)

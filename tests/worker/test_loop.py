@@ -176,19 +176,47 @@ def test_the_ids_are_logged_before_the_settle(bench: Workbench, lines: Lines) ->
     )
 
 
-def test_an_answer_whose_settle_was_lost_is_settled_again(bench: Workbench) -> None:
-    """It is in the spool at once; settling it twice is settling it once."""
-    bench.calls.after["settle"] = [lose_reply]
-    bench.store.accept("e1", user_id="spooled")
+def test_a_settle_takes_the_next_event_along(bench: Workbench) -> None:
+    """One round trip for both."""
+    bench.store.accept("e1", user_id="first")
+    bench.store.accept("e2", user_id="second")
 
     bench.start()
-    wait_until(lambda: [*bench.directory.glob("*.jsonl")], 20, "the spool")
-    before = bench.store.fields()
-    bench.spool.drain(bench.loop.settle)
 
-    assert 2 == bench.calls.said.count("settle")
-    assert before == bench.store.fields()
-    assert ("opened", 1) == (before["status"], creates_of(bench, "spooled"))
+    bench.wait_for("e2", "opened")
+    begun = bench.calls.said.index("grant")
+    assert ["grant", "settle", "grant", "settle"] == bench.calls.said[begun : begun + 4]
+
+
+def test_a_settle_while_stopping_takes_nothing_along(bench: Workbench) -> None:
+    """What is left is for others."""
+    bench.calls.after["grant"] = [lambda _: bench.stopping.set()]
+    bench.store.accept("e1", user_id="last")
+    bench.store.accept("e2")
+
+    bench.start()
+
+    bench.wait_for("e1", "opened")
+    bench.stop()
+    assert ("accepted", 0) == (bench.store.record("e2").status, bench.store.record("e2").attempts)
+
+
+def test_when_the_reply_to_a_settle_was_lost(bench: Workbench) -> None:
+    """The answer is kept, and settled again, which is once; the grant behind it is given back."""
+    spooled: list[Path] = []
+    bench.calls.after["settle"] = [lose_reply]
+    bench.calls.after["release"] = [lambda _: spooled.extend(bench.directory.glob("*.jsonl"))]
+    bench.store.accept("e1", user_id="settled")
+    bench.store.accept("e2", user_id="granted")
+
+    bench.start()
+
+    records = [bench.wait_for(event_id, "opened") for event_id in ("e1", "e2")]
+    begun = bench.calls.said.index("settle")
+    assert ["settle", "release", "settle", "grant"] == bench.calls.said[begun : begun + 4]
+    assert spooled
+    assert [1, 1] == [record.attempts for record in records]
+    assert [1, 1] == [creates_of(bench, user_id) for user_id in ("settled", "granted")]
 
 
 def test_a_fault_of_our_own_ends_no_loop(bench: Workbench, lines: Lines) -> None:

@@ -56,12 +56,16 @@ class Calls(CallStore):
 
     def take(self, token: str) -> Reply:
         """Take."""
-        reply = super().take(token)
-        return self._do_after("grant" if isinstance(reply.taken, Grant) else "wait", reply)
+        return self._took(super().take(token))
 
     def settle(self, grant: Grant, outcome: Outcome) -> Settled:
         """Settle."""
         return self._do_after("settle", super().settle(grant, outcome))
+
+    def settle_and_take(self, grant: Grant, outcome: Outcome, token: str) -> tuple[Settled, Reply]:
+        """Settle, and take."""
+        settled, reply = super().settle_and_take(grant, outcome, token)
+        return self._do_after("settle", settled), self._took(reply)
 
     def release(self, token: str) -> str:
         """Release."""
@@ -71,6 +75,9 @@ class Calls(CallStore):
         """Listen."""
         super().listen(seconds)
         self._do_after("listen", None)
+
+    def _took(self, reply: Reply) -> Reply:
+        return self._do_after("grant" if isinstance(reply.taken, Grant) else "wait", reply)
 
     def _do_after(self, name: str, result: T) -> T:
         self.said.append(name)
