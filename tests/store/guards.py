@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path("app/store/scripts")
 FIRST = (
-    {"probed": "gate"}
+    {"probed": "gate", "settling": "settle", "taking": "take"}
     | dict.fromkeys(("relay", "changes", "transitions"), "settle")
     | dict.fromkeys(("chats_of_user", "event_of_chat"), "lookups")
 )

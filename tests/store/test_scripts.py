@@ -44,6 +44,9 @@ STEPS: dict[str, Callable[[Bench, Grant], object]] = {
     "event_of_chat": lambda bench, _: bench.intake().event_of_chat("chat-1"),
     "take": lambda bench, _: bench.worker().take(new_token()),
     "settle": lambda bench, grant: bench.worker().settle(grant, CREATED),
+    "settle_and_take": lambda bench, grant: bench.worker().settle_and_take(
+        grant, CREATED, new_token()
+    ),
     "release": lambda bench, grant: bench.worker().release(grant.token),
     "probed": lambda bench, _: bench.worker().probed(new_token(), problem=None),
     "listen": lambda bench, _: bench.worker().listen(0.1),
@@ -121,7 +124,7 @@ def lossy(line: RedisLine) -> Iterator[Bench]:
         yield Bench(client, Keys("relay"))
 
 
-@pytest.mark.parametrize("name", sorted(STEPS.keys() - {"take", "listen"}))
+@pytest.mark.parametrize("name", sorted(STEPS.keys() - {"take", "settle_and_take", "listen"}))
 def test_a_lost_command_is_said_again(
     bench: Bench, line: RedisLine, name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -133,15 +136,19 @@ def test_a_lost_command_is_said_again(
     assert 1 == line.losses
 
 
-def test_a_lost_take_is_not_said_again(bench: Bench, line: RedisLine, lossy: Bench) -> None:
+@pytest.mark.parametrize("name", ["take", "settle_and_take"])
+def test_a_lost_take_is_not_said_again(
+    bench: Bench, line: RedisLine, lossy: Bench, name: str
+) -> None:
     """The lost one may still arrive, and grant what the second one was refused, to nobody."""
-    bench.accept()
+    grant = bench.granted()
+    bench.accept("e2")
 
     with pytest.raises(StoreUnavailable):
-        lossy.take()
+        STEPS[name](lossy, grant)
 
     assert 1 == line.losses
-    assert "accepted" == bench.record().status
+    assert "accepted" == bench.record("e2").status
 
 
 def test_two_relays_do_not_see_each_other(bench: Bench) -> None:
@@ -219,13 +226,13 @@ def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: Bench) -> N
     assert results == ["opened", "ignored"]
 
 
-@pytest.mark.parametrize("name", ["accept", "take", "settle"])
+@pytest.mark.parametrize("name", ["accept", "take", "settle", "settle_and_take"])
 def test_a_repeat_on_another_connection_is_confirmed_no_sooner(
     own_valkey: Valkey, replica: Valkey, own_bench: Bench, name: str
 ) -> None:
     """WAIT waits for its own connection's writes: with none, all would be confirmed."""
     grant = own_bench.granted("e2")
-    if name == "settle":
+    if name.startswith("settle"):
         own_bench.worker().settle(grant, CREATED)
     elif name == "accept":
         own_bench.accept("e1")
@@ -245,3 +252,5 @@ def repeat(bench: Bench, grant: Grant, name: str) -> None:
             bench.worker(min_replicas_acked=1).take(grant.token)
         case "settle":
             bench.worker(min_replicas_acked=1).settle(grant, CREATED)
+        case "settle_and_take":
+            bench.worker(min_replicas_acked=1).settle_and_take(grant, CREATED, new_token())

@@ -40,7 +40,11 @@ KINDS = st.sampled_from([*["created"] * 3, *["unknown"] * 2, *OUTCOMES])
 # settled, the worker lost before that, or all done.
 ENDS = st.sampled_from(["under way", "unheard", "unused", "late", "lost", "lost", *["settled"] * 4])
 MOVES = st.sampled_from(
-    [*["work"] * 6, *["settle"] * 3, *["resume", "take again"] * 2, "be late", "age"]
+    [
+        *["work"] * 6,
+        *["settle", "settle and take", "resume", "take again"] * 2,
+        *["settle", "be late", "age"],
+    ]
 )
 PICKS = st.sampled_from([0, 0, 1, 2, -1])  # mostly what has waited longest
 
@@ -101,6 +105,8 @@ class Workers(RuleBasedStateMachine):
             self.work(end, kind, pick)
         elif move == "settle" and self.answers:
             self.settle(pick)
+        elif move == "settle and take" and self.answers:
+            self.settle_and_take(pick)
         elif move == "resume" and self.grants:
             self.resume(pick, kind, is_given_back=is_given_up)
         elif move == "take again" and self.tokens:
@@ -143,11 +149,25 @@ class Workers(RuleBasedStateMachine):
 
     def settle(self, pick: int) -> None:
         """Settle a call: at once, late, out of order, or again after a lost reply."""
-        grant, outcome = self.answers.pop(pick % len(self.answers))
-        self.answers.append((grant, outcome))
-        self.worker.settle(grant, outcome)
+        self.worker.settle(*self.any_answer(pick))
+
+    def settle_and_take(self, pick: int) -> None:
+        """Settle a call, and take the next, whose grant is used later."""
+        self.let_time_pass()
+        _, reply = self.worker.settle_and_take(*self.any_answer(pick), token := new_token())
+        if isinstance(reply.taken, Probe):
+            self.worker.probed(token, problem=None)
+        if isinstance(reply.taken, Grant):
+            self.check_grant(reply.taken)
+            self.grants.append(reply.taken)
+
+    def any_answer(self, pick: int) -> tuple[Grant, Outcome]:
+        """What is settled now, and perhaps again."""
+        grant, outcome = answer = self.answers.pop(pick % len(self.answers))
+        self.answers.append(answer)
         if isinstance(outcome, Created):
             self.settled[grant.event_id].add(outcome.chat.id)
+        return answer
 
     def lose_worker(self, event_id: str) -> None:
         """Let the call's deadline pass: from now on nothing is sent for it."""
