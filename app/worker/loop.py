@@ -168,7 +168,7 @@ class WorkLoop:
         """Call, settle what came of it, and take the next."""
         if self._is_late(deadline):
             self._give_back(grant.token)
-            return self._begin(self._take)
+            return Turn(NOTHING.taken, deadline)
         after(Step.GRANTED)
         began = time.monotonic()
         trace = Trace.after(grant.traceparent)

@@ -93,7 +93,9 @@ def _open(scene: Scene, stack: ExitStack, size: Size) -> Place:
     else:
         known = ("known", KNOWN)
         fill.settle(client, "known", range(KNOWN))
-    return Place(size, valkey, client, stack.enter_context(scene.web(valkey)).port, known)
+    # How connections happen to divide over two processes would tell more than the size does.
+    web = scene.web(valkey, WEB_CONCURRENCY="1")
+    return Place(size, valkey, client, stack.enter_context(web).port, known)
 
 
 def _intake(_scene: Scene, _channel: Upstream, place: Place) -> float:

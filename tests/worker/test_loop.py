@@ -117,6 +117,17 @@ def test_a_grant_that_came_too_late_is_given_back(bench: Workbench) -> None:
     assert (1, 1) == (record.attempts, creates_of(bench, "late"))
 
 
+@pytest.mark.parametrize("bench", [0.2], indirect=True)
+def test_a_stop_comes_between_grants_that_all_come_too_late(bench: Workbench) -> None:
+    """However slow Redis is, a worker that is told to stop takes nothing more."""
+    bench.calls.after["grant"] = [lambda _: time.sleep(0.15)] * 1000
+    bench.store.accept("e1")
+    bench.start()
+    bench.wait_until_said("release", times=2)
+
+    bench.stop()
+
+
 @pytest.mark.parametrize("lost", [1, 2])
 def test_a_grant_whose_reply_was_lost_is_given_back(bench: Workbench, lost: int) -> None:
     """The worker does not know what it was granted; it gives it back until Redis confirms it."""
