@@ -1,8 +1,9 @@
 """Redis stops, crashes or freezes under load: callers are told to repeat, and nothing is lost.
 
 The server here writes its file before it answers (``appendfsync always``). With ``everysec``, as in
-the local stack, a crash of its whole machine may take the last second with it: an accepted event,
-or the note that a call was made. Nothing over Redis can be more durable than that Redis.
+the local stack, a crash may take the last two seconds with it, of its machine or, where its disk is
+slow, of the server alone: an accepted event, or the note that a call was made. Nothing over Redis
+can be more durable than that Redis.
 """
 
 from collections import Counter
