@@ -22,7 +22,7 @@ from tests.stack.oracle import Run, lost_answers, lost_events, unasked
 from tests.system.deployment import Deployment
 
 LANES = 3
-# With `everysec`, what Redis confirms while a sync is under way is in no file yet, and ends with it.
+# With `everysec`, what Redis confirms during a sync is in no file yet, and ends with it.
 WRITTEN_FIRST = ("--appendfsync", "always")
 NAMES: dict[tuple[Way, ...], str] = {
     PROCESS_ENDS: "kill -9 or SIGTERM",
