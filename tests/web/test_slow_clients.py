@@ -141,6 +141,22 @@ def test_more_connections_than_there_may_be(redis_url: str, tmp_path: Path) -> N
         assert web.open_connections() < 120 - OTHER_FILES
 
 
+def test_who_has_sent_makes_no_room(tmp_path: Path) -> None:
+    """A request that no thread was free to read is answered, however many come behind it."""
+    with ExitStack() as running:
+        redis = running.enter_context(Valkey(tmp_path))
+        web = running.enter_context(
+            serve(RELAY, redis.url, tmp_path, limit="-n 120", complains=True)
+        )
+        redis.pause()
+        have_all_threads_wait(running, redis, web)
+        unread = running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT)
+
+        enter(running, web, 60, b"")
+
+        assert unread.status() == 503
+
+
 def test_no_file_is_left(tmp_path: Path) -> None:
     """A worker that cannot open one more socket gives up an idle one, and lives."""
     with ExitStack() as running:
