@@ -35,8 +35,8 @@ class Scripts:
     """The scripts over one client and prefix.
 
     Every script may be run again with the same arguments: the second run finds what the first did.
-    But a first run may also come late, after the second one was answered. ``take`` alone minds: it
-    would then grant what was not granted before, to nobody.
+    But a first run may also come late, after the second one was answered. Who takes minds: what was
+    not granted before would then be granted to nobody.
     """
 
     def __init__(self, client: Client, keys: Keys, *, min_replicas_acked: int = 0) -> None:

@@ -126,8 +126,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Build what answers requests."""
         return Threads(self.cfg.threads, self._serve)
 
-    def accept(self, listener: socket.socket) -> bool:
-        """Let a client in, if one is there, and wait for its request."""
+    def accept(self, listener: socket.socket) -> None:
+        """Let a client in, and wait for its request."""
         try:
             sock, client = listener.accept()
         except OSError as error:
@@ -135,13 +135,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
                 self.worker_connections = self.nr_conns  # until the next sweep
             elif error.errno not in _NOBODY_THERE:
                 raise
-            return False
-        self.nr_conns += 1
-        conn = Connection(self.cfg, sock, client, listener.getsockname())
-        self._connections[conn.descriptor] = conn
-        self._wait(conn, self.cfg.keepalive, self._receive)
-        self._clients.register(conn.descriptor, _EVENTS)
-        return True
+        else:
+            self.nr_conns += 1
+            conn = Connection(self.cfg, sock, client, listener.getsockname())
+            self._connections[conn.descriptor] = conn
+            self._wait(conn, self.cfg.keepalive, self._receive)
+            self._clients.register(conn.descriptor, _EVENTS)
 
     def _serve(self) -> None:
         """In a thread: see to the next client of whom the system tells."""
@@ -344,16 +343,18 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             self._answer(conn)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """The worker stops: let in who has come before, and nobody after.
+        """The worker stops: let in who has come before, as far as there is room, and nobody else.
 
-        Nobody waits longer than till ``deadline``, or as long from then on. A closed listener
-        refuses: a client that is let in by the system, and never by us, would be reset in the end,
-        with its request sent.
+        Nobody waits longer than till ``deadline``, or as long from then on. Once no process listens
+        any more the system refuses: a client that it lets in, and we never do, would be reset in
+        the end, with its request sent.
         """
         self._stops_at = deadline
         for listener in self.sockets:
-            while self.nr_conns < self.worker_connections and self.accept(listener):
-                pass
+            with suppress(OSError):  # of this client's network: others are still to be answered
+                for _ in range(listener.get_backlog()):
+                    if self.nr_conns < self.worker_connections:
+                        self.accept(listener)
             listener.close()
 
 

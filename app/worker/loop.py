@@ -121,7 +121,7 @@ class WorkLoop:
             log.warning("spool_not_settled", reason=str(error))
 
     def _work(self) -> None:
-        turn = self._begin(self._take)
+        turn = self._next_turn(self._take)
         while isinstance(turn.taken, Grant):
             turn = self._call(turn.taken, turn.deadline)
         match turn.taken:
@@ -130,7 +130,7 @@ class WorkLoop:
             case Wait(ms, is_idle):
                 self._wait(ms / 1000, is_idle=is_idle)
 
-    def _begin(self, take: Callable[[str], Reply]) -> Turn:
+    def _next_turn(self, take: Callable[[str], Reply]) -> Turn:
         """``take`` under a new token."""
         # Noted before the take: however late its reply comes, the call ends before its lease.
         deadline = time.monotonic() + self._deadline_seconds
@@ -177,7 +177,7 @@ class WorkLoop:
         )
         after(Step.ANSWERED)
         took_seconds = time.monotonic() - began
-        return self._begin(partial(self._end, Answer(grant, outcome), trace, took_seconds))
+        return self._next_turn(partial(self._end, Answer(grant, outcome), trace, took_seconds))
 
     def _end(self, answer: Answer, trace: Trace, seconds: float, token: str) -> Reply:
         with self._spool.holding(answer):

@@ -163,9 +163,12 @@ class Spool:
                 self._held.remove(answer)
 
     def keep(self, answer: Answer) -> None:
-        """Write ``answer`` to this process's file, and remember to settle it."""
+        """Write ``answer`` to this process's file, and remember to settle it.
+
+        It comes before those that were refused, perhaps for good: its lease may end soon.
+        """
         with self._lock:
-            self._kept.append(_Kept(answer, self._write(answer)))
+            self._kept.insert(0, _Kept(answer, self._write(answer)))
 
     def keep_held(self) -> None:
         """Write down what is being settled right now: the process ends before that does.

@@ -27,7 +27,7 @@ CONDITION = re.compile(
 )
 PART = re.compile(r"(?:(?! and | or ).)+")
 WRITING = "ZADD|ZREM|ZREMRANGEBY[A-Z]+|SET|DEL|HSET|HDEL|LPUSH|LTRIM|PEXPIRE|PUBLISH"
-STEP = "leave|ring|index|update|write_again|clamp|find_lost|feed_back"
+STEP = "leave|ring|bury_token|update|write_again|clamp|find_lost|feed_back"
 WRITE = re.compile(
     rf"(?:^|\bthen\b|\bdo\b) *(?P<write>(?:redis\.call\('(?:{WRITING})'|(?:{STEP})\().*\))"
 )

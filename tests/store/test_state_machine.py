@@ -106,7 +106,7 @@ class Workers(RuleBasedStateMachine):
         elif move == "settle" and self.answers:
             self.settle(pick)
         elif move == "settle and take" and self.answers:
-            self.settle_and_take(pick)
+            self.settle_and_take(pick, is_heard=not is_given_up)
         elif move == "resume" and self.grants:
             self.resume(pick, kind, is_given_back=is_given_up)
         elif move == "take again" and self.tokens:
@@ -151,13 +151,15 @@ class Workers(RuleBasedStateMachine):
         """Settle a call: at once, late, out of order, or again after a lost reply."""
         self.worker.settle(*self.any_answer(pick))
 
-    def settle_and_take(self, pick: int) -> None:
-        """Settle a call, and take the next, whose grant is used later."""
+    def settle_and_take(self, pick: int, *, is_heard: bool) -> None:
+        """Settle a call, and take the next, whose grant is used later, or whose reply is lost."""
         self.let_time_pass()
         _, reply = self.worker.settle_and_take(*self.any_answer(pick), token := new_token())
         if isinstance(reply.taken, Probe):
             self.worker.probed(token, problem=None)
-        if isinstance(reply.taken, Grant):
+        if not is_heard:
+            self.tokens.append(token)
+        elif isinstance(reply.taken, Grant):
             self.check_grant(reply.taken)
             self.grants.append(reply.taken)
 

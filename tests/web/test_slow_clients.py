@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -241,11 +242,19 @@ def test_a_stop_answers_what_no_thread_has_read(tmp_path: Path) -> None:
             posting.append(running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT))
 
         web.child.send_signal(signal.SIGTERM)
-        web.wait_for_event("Handling signal: term")
+        wait_until(lambda: has_pending(web.worker(), signal.SIGTERM), SERVED_SECONDS, "the stop")
         os.kill(web.worker(), signal.SIGCONT)
 
         assert {503} == {client.status() for client in posting}
         assert web.child.wait(SERVED_SECONDS) == 0
+
+
+def has_pending(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has still to see that signal, https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    (mask,) = re.findall(
+        r"^ShdPnd:\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
+    )
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_half_a_head_ends(hasty: Web) -> None:

@@ -117,10 +117,10 @@ def test_a_grant_that_came_too_late_is_given_back(bench: Workbench) -> None:
     assert (1, 1) == (record.attempts, creates_of(bench, "late"))
 
 
-@pytest.mark.parametrize("bench", [0.2], indirect=True)
+@pytest.mark.parametrize("bench", [1.0], indirect=True)
 def test_a_stop_comes_between_grants_that_all_come_too_late(bench: Workbench) -> None:
     """However slow Redis is, a worker that is told to stop takes nothing more."""
-    bench.calls.after["grant"] = [lambda _: time.sleep(0.15)] * 1000
+    bench.calls.after["grant"] = [lambda _: time.sleep(0.6)] * 1000
     bench.store.accept("e1")
     bench.start()
     bench.wait_until_said("release", times=2)
@@ -169,12 +169,13 @@ def test_an_idle_loop_wakes_at_the_bell(bench: Workbench) -> None:
 def test_the_ids_are_logged_before_the_settle(bench: Workbench, lines: Lines) -> None:
     """I4: whatever happens to the settle, the log has what Channel.io returned."""
     logged: Lines = []
-    bench.calls.after["settle"] = [lambda _: logged.extend(lines)]
+    bench.calls.after["settle_and_take"] = [lambda _: logged.extend(lines)]
     bench.store.accept("e1", user_id="logged")
 
     bench.start()
 
-    chat = bench.wait_for("e1", "opened").chat
+    bench.wait_until_said("settle_and_take")
+    chat = bench.store.record("e1").chat
     (call,) = [line for line in logged if line["event"] == "call"]
     assert chat is not None
     assert chat.session is not None
@@ -194,9 +195,9 @@ def test_a_settle_takes_the_next_event_along(bench: Workbench) -> None:
 
     bench.start()
 
-    bench.wait_for("e2", "opened")
+    bench.wait_until_said("settle_and_take", times=2)
     begun = bench.calls.said.index("grant")
-    assert ["grant", "settle", "grant", "settle"] == bench.calls.said[begun : begun + 4]
+    assert ["settle_and_take"] * 2 == bench.calls.said[begun + 1 : begun + 3]
 
 
 def test_a_settle_while_stopping_takes_nothing_along(bench: Workbench) -> None:
@@ -215,7 +216,7 @@ def test_a_settle_while_stopping_takes_nothing_along(bench: Workbench) -> None:
 def test_when_the_reply_to_a_settle_was_lost(bench: Workbench) -> None:
     """The answer is kept, and settled again, which is once; the grant behind it is given back."""
     spooled: list[Path] = []
-    bench.calls.after["settle"] = [lose_reply]
+    bench.calls.after["settle_and_take"] = [lose_reply]
     bench.calls.after["release"] = [lambda _: spooled.extend(bench.directory.glob("*.jsonl"))]
     bench.store.accept("e1", user_id="settled")
     bench.store.accept("e2", user_id="granted")
@@ -223,8 +224,8 @@ def test_when_the_reply_to_a_settle_was_lost(bench: Workbench) -> None:
     bench.start()
 
     records = [bench.wait_for(event_id, "opened") for event_id in ("e1", "e2")]
-    begun = bench.calls.said.index("settle")
-    assert ["settle", "release", "settle", "grant"] == bench.calls.said[begun : begun + 4]
+    begun = bench.calls.said.index("settle_and_take") + 1
+    assert ["release", "settle", "grant"] == bench.calls.said[begun : begun + 3]
     assert spooled
     assert [1, 1] == [record.attempts for record in records]
     assert [1, 1] == [creates_of(bench, user_id) for user_id in ("settled", "granted")]
@@ -264,7 +265,7 @@ def of(line: dict[str, Any]) -> tuple[str, str | None]:
 def test_nothing_of_a_person_is_logged_or_stored(bench: Workbench, lines: Lines) -> None:
     """Channel.io's answers name people; neither log, nor Redis, nor spool does."""
     behaviours = [Behaviour.REJECTED_422, Behaviour.CREATE, Behaviour.BROKEN_JSON_200]
-    bench.calls.after["settle"] = [lose_reply] * 1000
+    bench.calls.after |= {"settle": [lose_reply] * 1000, "settle_and_take": [lose_reply] * 1000}
     for behaviour in behaviours:
         bench.store.accept(behaviour, user_id=behaviour.user_id)
 

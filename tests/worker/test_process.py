@@ -51,9 +51,9 @@ def test_an_answer_whose_settle_hangs_is_spooled_at_the_end(
 ) -> None:
     """The process does not see it through, and does not forget it either."""
     over = Event()
-    bench.calls.after["settle"] = [lambda _: over.wait(30)]
+    bench.calls.after["settle_and_take"] = [lambda _: over.wait(30)]
     bench.store.accept("e1", user_id="hanging")
-    bench.wait_until_said("settle")
+    bench.wait_for("e1", "opened")
 
     stop(process)
 
@@ -64,9 +64,9 @@ def test_an_answer_whose_settle_hangs_is_spooled_at_the_end(
 
 def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench, process: Thread) -> None:
     """A drain that fails is followed by another."""
-    bench.calls.after["settle"] = [lose_reply] * 2
+    bench.calls.after |= {"settle_and_take": [lose_reply], "settle": [lose_reply]}
     bench.store.accept("e1", user_id="drained")
 
-    bench.wait_until_said("settle", times=3)
+    bench.wait_until_said("settle", times=2)
 
     wait_until(lambda: not [*bench.directory.iterdir()], 20, "the spool to be empty")

@@ -99,16 +99,20 @@ def test_a_new_file_is_begun_after_one_has_gone(spool: Spool, directory: Path) -
 
 
 def test_an_answer_that_is_refused_again_and_again_holds_up_no_other(spool: Spool) -> None:
-    """It goes to the end of the line."""
+    """It goes to the end of the line, and what comes later is settled before it."""
     settled: list[Answer] = []
-    spool.keep(answer_of("e1"))
     spool.keep(answer_of("e2"))
+    spool.keep(answer_of("e1"))
 
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
             spool.drain(refuse("e1", settled))
-
     assert [answer_of("e2")] == settled
+
+    spool.keep(answer_of("e3"))
+    with pytest.raises(StoreUnavailable):
+        spool.drain(refuse("e1", settled))
+    assert [answer_of("e2"), answer_of("e3")] == settled
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())

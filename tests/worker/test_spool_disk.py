@@ -90,7 +90,7 @@ def test_a_directory_may_come_later(tmp_path: Path, open_spool: OpenSpool) -> No
 
     assert [] == said_of(spool, "e2")
 
-    assert [answer_of("e1"), answer_of("e2")] == drained(spool)
+    assert [answer_of("e2"), answer_of("e1")] == drained(spool)
 
 
 def test_what_only_memory_has_is_tried_once_more_at_the_end(

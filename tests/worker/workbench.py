@@ -56,7 +56,8 @@ class Calls(CallStore):
 
     def take(self, token: str) -> Reply:
         """Take."""
-        return self._took(super().take(token))
+        reply = super().take(token)
+        return self._do_after("grant" if isinstance(reply.taken, Grant) else "wait", reply)
 
     def settle(self, grant: Grant, outcome: Outcome) -> Settled:
         """Settle."""
@@ -64,8 +65,8 @@ class Calls(CallStore):
 
     def settle_and_take(self, grant: Grant, outcome: Outcome, token: str) -> tuple[Settled, Reply]:
         """Settle, and take."""
-        settled, reply = super().settle_and_take(grant, outcome, token)
-        return self._do_after("settle", settled), self._took(reply)
+        both = super().settle_and_take(grant, outcome, token)
+        return self._do_after("settle_and_take", both)
 
     def release(self, token: str) -> str:
         """Release."""
@@ -76,13 +77,12 @@ class Calls(CallStore):
         super().listen(seconds)
         self._do_after("listen", None)
 
-    def _took(self, reply: Reply) -> Reply:
-        return self._do_after("grant" if isinstance(reply.taken, Grant) else "wait", reply)
-
     def _do_after(self, name: str, result: T) -> T:
-        self.said.append(name)
-        if self.after.get(name):
-            self.after[name].pop(0)(result)
+        try:
+            if self.after.get(name):
+                self.after[name].pop(0)(result)
+        finally:
+            self.said.append(name)
         return result
 
 

@@ -10,4 +10,6 @@
 -- include taking
 
 local settled = settle()
+-- Whoever keeps this answer hears nothing of a grant.
+if settled[1] == 'newer' then return {settled, wait('shut', 0)} end
 return {settled, take()}
