@@ -351,8 +351,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """
         self._stops_at = deadline
         for listener in self.sockets:
-            with suppress(OSError):  # of this client's network: others are still to be answered
-                for _ in range(listener.get_backlog()):
+            for _ in range(listener.get_backlog()):
+                with suppress(OSError):  # one client's network is no reason to leave the others
                     if self.nr_conns < self.worker_connections:
                         self.accept(listener)
             listener.close()

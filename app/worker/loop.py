@@ -165,7 +165,7 @@ class WorkLoop:
         return deadline - time.monotonic() < self._deadline_seconds * MIN_SHARE_LEFT
 
     def _call(self, grant: Grant, deadline: float) -> Turn:
-        """Call, settle what came of it, and take the next."""
+        """Call, if there is time for it; whatever comes of it is settled with the next take."""
         if self._is_late(deadline):
             self._give_back(grant.token)
             return Turn(NOTHING.taken, deadline)
@@ -180,6 +180,7 @@ class WorkLoop:
         return self._next_turn(partial(self._end, Answer(grant, outcome), trace, took_seconds))
 
     def _end(self, answer: Answer, trace: Trace, seconds: float, token: str) -> Reply:
+        """Log and settle what a call came to, and take the next under ``token``."""
         with self._spool.holding(answer):
             before(Step.LOGGED)
             self._journal.called(answer, trace, seconds)
