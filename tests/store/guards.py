@@ -84,7 +84,7 @@ def main(scripts: list[str]) -> int:
     with tempfile.TemporaryDirectory() as directory:
         project = Path(directory)
         shutil.copy(ROOT / "pyproject.toml", project)
-        for part in ("app", "tests"):
+        for part in ("app", "config", "tests"):
             shutil.copytree(ROOT / part, project / part)
         if red := red_test(project, "accept"):
             sys.exit(f"{red} is red before anything is taken out")
