@@ -69,9 +69,9 @@ def _own(part: re.Match[str]) -> tuple[int, int]:
 
 
 def red_test(project: Path, script: str) -> str:
-    """The first test that fails in ``project``, the script's own first; none: an empty string."""
-    for tests in (f"tests/store/test_{FIRST.get(script, script)}.py", "tests/store"):
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", tests]
+    """The first test that fails in ``project``, likely ones first; none: an empty string."""
+    for name in (f"test_{FIRST.get(script, script)}.py", "test_gate.py", ""):
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", f"tests/store/{name}"]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
         if found := re.search(r"^(?:FAILED|ERROR) \S+/(\S+)", done.stdout, re.MULTILINE):
             return found[1]
