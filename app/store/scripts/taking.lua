@@ -23,8 +23,7 @@ end
 local function repeated()
   local id = redis.call('GET', taken_key(arg.next_token))
   if not id then return nil end
-  local record, text
-  if id ~= '' then record, text = read(id) end
+  local record, text = read(id)   -- of an empty id there is none: settled or released
   if not record or record.status ~= 'calling' or record.token ~= arg.next_token then return wait('shut', 0) end
   write_again(id, text)
   return reply('go', id, text)
