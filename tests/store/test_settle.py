@@ -176,6 +176,19 @@ def test_whoever_waits_is_told(bench: Bench, outcome: Outcome) -> None:
     assert notice["data"] == "e1"
 
 
+@pytest.mark.parametrize(("ago_ms", "seconds"), [(5_000, 5), (-5_000, 0)])
+def test_the_worker_is_told_for_how_long_the_event_was_there(
+    bench: Bench, ago_ms: int, seconds: int
+) -> None:
+    """Never less than nothing, whatever a clock said that was ahead."""
+    grant = bench.granted()
+    bench.set_fields(accepted=bench.now_ms() - ago_ms)
+
+    settled = bench.worker().settle(grant, CREATED)
+
+    assert seconds <= settled.age_seconds < seconds + 2
+
+
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
 def test_with_memory_full_every_outcome_is_settled(
     bench: Bench, outcome: Outcome, request: pytest.FixtureRequest
