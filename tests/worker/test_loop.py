@@ -200,6 +200,17 @@ def test_a_settle_takes_the_next_event_along(bench: Workbench) -> None:
     assert ["settle_and_take"] * 2 == bench.calls.said[begun + 1 : begun + 3]
 
 
+def test_what_a_settle_came_to_is_said(bench: Workbench, lines: Lines) -> None:
+    """Nobody knows whether there is a chat: a person may want to look."""
+    bench.channel_io.plan(Behaviour.CREATE_THEN_CLOSE, user_id="doubtful")
+    bench.store.accept("e1", user_id="doubtful")
+
+    bench.start()
+
+    bench.wait_until_said("settle_and_take")
+    wait_until(lambda: ("settled", "e1") in [of(line) for line in lines], 20, "the line")
+
+
 def test_a_settle_while_stopping_takes_nothing_along(bench: Workbench) -> None:
     """What is left is for others."""
     bench.calls.after["grant"] = [lambda _: bench.stopping.set()]
