@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -237,16 +237,41 @@ def test_a_stop_answers_what_no_thread_has_read(tmp_path: Path) -> None:
         web = running.enter_context(serve(RELAY, redis.url, tmp_path, complains=True))
         redis.pause()
         posting = have_all_threads_wait(running, redis, web)
-        os.kill(web.worker(), signal.SIGSTOP)
-        for _ in range(2 * THREADS):
-            posting.append(running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT))
-
-        web.child.send_signal(signal.SIGTERM)
-        wait_until(lambda: has_pending(web.worker(), signal.SIGTERM), SERVED_SECONDS, "the stop")
-        os.kill(web.worker(), signal.SIGCONT)
+        with stopped_meanwhile(web):
+            for _ in range(2 * THREADS):
+                posting.append(running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT))
 
         assert {503} == {client.status() for client in posting}
         assert web.child.wait(SERVED_SECONDS) == 0
+
+
+def test_a_stop_lets_in_no_more_than_there_may_be(redis_url: str, tmp_path: Path) -> None:
+    """Enough files are left for what serving takes."""
+    with serve(RELAY, redis_url, tmp_path, limit="-n 120") as web, ExitStack() as clients:
+        with stopped_meanwhile(web):
+            coming = [clients.enter_context(web.client()).send(LAST) for _ in range(60)]
+
+        assert web.child.wait(SERVED_SECONDS) == 0
+        assert 0 < sum(map(has_an_answer, coming)) < 120 - OTHER_FILES
+
+
+def has_an_answer(client: RawClient) -> bool:
+    """Whether it got one, and not just the end."""
+    try:
+        return client.status() == 200
+    except ConnectionResetError:
+        return False
+
+
+@contextmanager
+def stopped_meanwhile(web: Web) -> Iterator[None]:
+    """The system alone lets clients in here; the worker finds them, and that it is to stop."""
+    worker = web.worker()
+    os.kill(worker, signal.SIGSTOP)
+    yield
+    web.child.send_signal(signal.SIGTERM)
+    wait_until(lambda: has_pending(worker, signal.SIGTERM), SERVED_SECONDS, "the stop")
+    os.kill(worker, signal.SIGCONT)
 
 
 def has_pending(pid: int, number: signal.Signals) -> bool:
