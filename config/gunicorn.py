@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sys
 from typing import Any
 
@@ -37,6 +38,21 @@ def when_ready(_arbiter: Any) -> None:
 def on_reload(_arbiter: Any) -> None:
     """Go on with it: a reload runs this file again, and so switches it off."""
     gc.enable()
+
+
+def post_fork(arbiter: Any, worker: Any) -> None:
+    """Keep what the process hears before it has begun to listen to signals itself."""
+    worker.heard_early = arbiter.SIG_QUEUE
+
+
+def post_worker_init(worker: Any) -> None:
+    """Stop where that has been asked for by then: gunicorn would forget it, and kill in the end.
+
+    https://github.com/benoitc/gunicorn/issues/1910
+    """
+    while not worker.heard_early.empty():
+        if worker.heard_early.get() in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}:
+            worker.alive = False
 
 
 # per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go

@@ -117,6 +117,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Start, with as many connections as the system leaves room for."""
         spare = OTHER_FILES + 2 * self.cfg.threads
         self._allowed = _allow_files(self.worker_connections + spare) - spare
+        self.worker_connections = self._allowed
         # gunicorn looks each setting up anew, two dozen times a request; nothing changes them now.
         self.cfg.__dict__.update({name: it.get() for name, it in self.cfg.settings.items()})
         self._clients = select.epoll()

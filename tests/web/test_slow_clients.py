@@ -255,6 +255,19 @@ def test_a_stop_lets_in_no_more_than_there_may_be(redis_url: str, tmp_path: Path
         assert 0 < sum(map(has_an_answer, coming)) < 120 - OTHER_FILES
 
 
+def test_a_stop_while_it_starts(redis_url: str, tmp_path: Path) -> None:
+    """It ends as any other, and does not go on to serve until it is killed."""
+    late = ("--worker-class", "tests.web.hasty.LateWorker")
+    with serve(RELAY, redis_url, tmp_path, *late, limit="-n 120") as web, ExitStack() as clients:
+        web.wait_for_event("Starting late")
+        coming = [clients.enter_context(web.client()).send(LAST) for _ in range(60)]
+
+        web.child.send_signal(signal.SIGTERM)
+
+        assert web.child.wait(SERVED_SECONDS) == 0
+        assert 0 < sum(map(has_an_answer, coming)) < 120 - OTHER_FILES
+
+
 def has_an_answer(client: RawClient) -> bool:
     """Whether it got one, and not just the end."""
     try:
