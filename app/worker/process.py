@@ -61,8 +61,8 @@ class WorkerProcess:
         threads.append(self._start(self._drain))
         log.info("worker_started", concurrency=self._concurrency)
         signal.sigwait(STOP_SIGNALS)
-        log.info("worker_stopping")
         self._stopping.set()
+        log.info("worker_stopping")  # so it takes nothing more from here on
         self._join(threads)
         self._spool.keep_held()
         log.info("worker_stopped")
