@@ -55,15 +55,24 @@ Ctrl-C stops everything.
 """
 
 
+# The signals that told us to stop. A handler that raised would do so anywhere: inside what swallows
+# it, or before a lock is given back.
+_told: list[int] = []
+
+
 class StackError(RuntimeError):
     """The stack cannot run; the message says why, and what to do."""
+
+
+class Stopped(Exception):
+    """We were told to stop."""
 
 
 def main(data: Path) -> None:
     """Run the stack until Ctrl-C or SIGTERM, or until one of its processes ends by itself."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # SIGINT as well: a shell that starts us in the background has that ignored.
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, lambda number, _: _told.append(number))
     data.mkdir(parents=True, exist_ok=True)
     environ = _environ(data)
     port = _free_port(environ)
@@ -112,8 +121,6 @@ def _drained(processes: list[Process]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
         _say("\nStopping: the calls under way are finished first.")
         for process in processes:
             process.child.terminate()
@@ -127,7 +134,7 @@ def _greet(
     """Wait until the relay is ready, open a sample chat at the stand-in, and say how to go on."""
     submit, read = (environ[name].split(",")[0].partition(":")[2] for name in TOKENS)
     caller = Caller(url, submit_token=submit, read_token=read)
-    wait_until(lambda: _alive(processes) and caller.is_ready(), READY_TIMEOUT_SECONDS, "the relay")
+    wait_until(lambda: _go_on(processes) and caller.is_ready(), READY_TIMEOUT_SECONDS, "the relay")
     ids = {"event_id": "EVENT_ID", "user_id": "USER_ID", "chat_id": "CHAT_ID"}
     if is_stand_in:
         ids = _open_sample(caller)
@@ -162,12 +169,14 @@ def _open_sample(caller: Caller) -> dict[str, str]:
 
 
 def _watch(processes: list[Process]) -> None:
-    while _alive(processes):
+    while _go_on(processes):
         time.sleep(WATCH_SECONDS)
 
 
-def _alive(processes: list[Process]) -> bool:
-    """Always true; raises StackError, with the end of its log, where a process has ended."""
+def _go_on(processes: list[Process]) -> bool:
+    """Always true; raises Stopped where we are to stop, StackError where a process has ended."""
+    if _told:
+        raise Stopped
     for process in processes:
         if process.child.poll() is not None:
             lines = process.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
@@ -190,7 +199,7 @@ def _arguments() -> argparse.ArgumentParser:
 if __name__ == "__main__":
     try:
         main(_arguments().parse_args().data.absolute())
-    except KeyboardInterrupt:
+    except Stopped:
         _say("Stopped.")
     except (StackError, ValkeyError, TimeoutError) as error:
         sys.exit(str(error))
