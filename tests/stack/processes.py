@@ -25,6 +25,7 @@ PORTS = range(20_000, 32_768)
 
 # Not the shared generator: hypothesis seeds that alike in every process of the tests.
 _random = SystemRandom()
+_signs: list[socket.socket] = []
 _TIED = Path(__file__).with_name("tied.py")
 
 # The kernel kills a tied child when the *thread* that forked it ends: this one lasts to the end.
@@ -32,11 +33,21 @@ _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on at this moment."""
+    """A loopback TCP port that nobody listens on at this moment, and that is given to nobody else.
+
+    Until this process ends it holds the UDP port of the same number, which tells all others.
+    """
     while True:
         port = _random.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        sign = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            sign.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            sign.close()
+        else:
+            _signs.append(sign)
             return port
 
 

@@ -1,7 +1,8 @@
-"""What a child process begins with."""
+"""What a child process begins with, and the ports that are given away."""
 
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack.processes import start_child
+from tests.stack.relay import ROOT
 
 # What a shell may have us ignore, and what Python ignores.
 NUMBERS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
@@ -32,3 +34,12 @@ def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None
 
     (ignored,) = re.findall(r"^SigIgn:\s+([0-9a-f]+)$", status.read_text(), re.MULTILINE)
     assert not [number for number in NUMBERS if int(ignored, 16) >> (number - 1) & 1]
+
+
+def test_a_port_is_given_once() -> None:
+    """Whoever got it may begin to listen on it much later, or again and again."""
+    pick = "from tests.stack.processes import free_port; print(*(free_port() for _ in range(500)))"
+
+    ports = subprocess.check_output([sys.executable, "-c", pick], cwd=ROOT).split()
+
+    assert len(ports) == len(set(ports))
