@@ -55,9 +55,7 @@ Ctrl-C stops everything.
 """
 
 
-# The signals that told us to stop. A handler that raised would do so anywhere: inside what swallows
-# it, or before a lock is given back.
-_told: list[int] = []
+_told: list[int] = []  # the signals that told us to stop
 
 
 class StackError(RuntimeError):
@@ -70,9 +68,7 @@ class Stopped(Exception):
 
 def main(data: Path) -> None:
     """Run the stack until Ctrl-C or SIGTERM, or until one of its processes ends by itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # SIGINT as well: a shell that starts us in the background has that ignored.
-        signal.signal(number, lambda number, _: _told.append(number))
+    _heed_signals()
     data.mkdir(parents=True, exist_ok=True)
     environ = _environ(data)
     port = _free_port(environ)
@@ -85,6 +81,16 @@ def main(data: Path) -> None:
         stack.enter_context(_drained(processes))
         _greet(f"http://{LOOPBACK}:{port}", environ, processes, is_stand_in=is_stand_in)
         _watch(processes)
+
+
+def _heed_signals() -> None:
+    """Take note of them. A handler that raised would do so anywhere.
+
+    That may be inside of what swallows it, or before a lock is given back.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT as well: a shell that starts us in the background has that ignored.
+        signal.signal(number, lambda number, _: _told.append(number))
 
 
 def _environ(data: Path) -> dict[str, str]:

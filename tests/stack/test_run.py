@@ -172,6 +172,24 @@ def test_a_supervisor_may_stop_it_while_it_starts(tmp_path: Path) -> None:
         wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
 
 
+def test_a_stop_is_heeded_wherever_it_comes() -> None:
+    """Libraries swallow what is raised in a few places."""
+    told = """
+import signal
+from contextlib import suppress
+from tests.stack import __main__ as stack
+stack._heed_signals()
+with suppress(BaseException):
+    signal.raise_signal(signal.SIGTERM)
+stack._watch([])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, timeout=60, check=False
+    )
+
+    assert b"Stopped" in done.stderr
+
+
 @only_linux
 def test_once_it_runs_both_signals_are_taken(stack: Stack) -> None:
     """SIGINT too, although whoever started it had that ignored."""
