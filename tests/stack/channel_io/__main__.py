@@ -3,17 +3,16 @@
 import argparse
 import signal
 import sys
-from threading import Event
 
 from tests.stack.channel_io.stand_in import ChannelIo
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
     told = _arguments().parse_args()
-    is_over = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: is_over.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # in the threads to come as well
     with ChannelIo(
         told.key,
         told.secret,
@@ -23,7 +22,7 @@ def main() -> None:
     ) as stand_in:
         sys.stdout.write(f"the stand-in of Channel.io serves {stand_in.url}\n")
         sys.stdout.flush()
-        is_over.wait()
+        signal.sigwait(STOP_SIGNALS)
 
 
 def _arguments() -> argparse.ArgumentParser:
