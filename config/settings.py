@@ -244,7 +244,8 @@ def preview(
 def _value(field: FieldInfo, text: str | None, others: dict[str, Any]) -> Any:
     """One setting by itself. Raises LookupError where it is not set, and has no default."""
     if text is not None:
-        kind = Annotated[(field.annotation, *field.metadata)]  # type: ignore[name-defined]
+        limits = field.metadata  # without any, Annotated is an error
+        kind: Any = Annotated[(field.annotation, *limits)] if limits else field.annotation
         return TypeAdapter(kind).validate_python(text)
     if field.is_required():
         raise LookupError

@@ -72,3 +72,27 @@ def test_settings_of_an_empty_environment_are_the_defaults() -> None:
     for name in ("REDIS_URL", "SUBMIT_TOKENS", "READ_TOKENS", "CHANNEL_ACCESS_KEY"):
         assert f"! {name}: is not set" in done.stdout
     assert "RECORD_TTL_SECONDS" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SPOOL_DIR", "/var/spool/relay"),
+        ("ON_UNKNOWN", "recreate"),
+        ("REDIS_ALLOW_UNSAFE", "1"),
+        ("CHANNEL_API_VERSION", "v5"),
+        ("METRICS_PORT", "9090"),
+        ("LOG_LEVEL", "debug"),
+    ],
+)
+def test_settings_shows_each_beside_a_problem(name: str, text: str) -> None:
+    """Whatever its type; what it must be is looked at there too."""
+    environ = {given: value for given, value in ALL.items() if given != "CHANNEL_ACCESS_KEY"}
+
+    (shown, refused) = (
+        json.loads(show(environ | {name: given}, "--json").stdout)["worker"]
+        for given in (text, "\x7f")
+    )
+
+    assert {"1": True, "9090": 9090, "debug": "DEBUG"}.get(text, text) == shown["settings"][name]
+    assert refused["settings"].get(name) in {None, "\x7f" if name == "SPOOL_DIR" else None}
