@@ -1,5 +1,6 @@
 """How the command line shows things to people."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -18,9 +19,9 @@ RECOVERED = {
 }
 UNKNOWN_ADVICE = """\
 Nobody can know whether a chat was made. Look at the user's chats at Channel.io, then:
-  resolve {event_id} --chat-id ID   if you found it
-  resolve {event_id} --recreate     to call once more; an empty orphan may remain
-  resolve {event_id} --give-up      to let it fail"""
+  resolve --chat-id ID {event_id}   if you found it
+  resolve --recreate {event_id}     to call once more; an empty orphan may remain
+  resolve --give-up {event_id}      to let it fail"""
 
 
 def overview(now: Overview) -> str:
@@ -122,14 +123,19 @@ def _advice(told: Story, now: Overview) -> str:
         case Status.OPENED:
             return "Its chat is published and will not change. Nothing is to be done."
         case Status.UNKNOWN:
-            return UNKNOWN_ADVICE.format(event_id=record.event_id)
+            return UNKNOWN_ADVICE.format(event_id=_argument(record.event_id))
         case _ if record.created is None:
             return (
                 "An attempt may have made a chat, so it is not tried again. If the chat is found,"
                 " tell whoever posted the event."
             )
         case _:
-            return f"Surely no chat was made:\n  redrive {record.event_id}   to try it again"
+            return f"Surely no chat was made:\n  redrive {_argument(record.event_id)}   to try it again"
+
+
+def _argument(event_id: str) -> str:
+    """An id as it can be pasted: callers choose it, and ``--all-held`` is one too."""
+    return f"{'-- ' if event_id.startswith('-') else ''}{shlex.quote(event_id)}"
 
 
 def _advice_waiting(told: Story, now: Overview) -> str:

@@ -1,5 +1,7 @@
 """What an operator sees: how the relay stands, which events are where, and why."""
 
+import shlex
+
 import pytest
 
 from app.store.connect import connect
@@ -178,6 +180,35 @@ def test_explain_tells_of_a_held_event(operator: Operator) -> None:
         assert told in shown
     assert operator.document() == operator.json("explain", "e1")["record"]
     assert [{"what": "no_answer", "attempt": 1, "times": 1}] == operator.history()
+
+
+@pytest.mark.parametrize("event_id", ["--all-held", "-x1", "--help", "~root", "e1"])
+@pytest.mark.parametrize("decision", ["--recreate", "--give-up"])
+def test_what_explain_advises_can_be_pasted(
+    operator: Operator, event_id: str, decision: str
+) -> None:
+    """Callers choose the ids, and none of them decides about another event."""
+    operator.hold(event_id)
+    operator.hold("another")
+
+    done = operator.run(*advised(operator, event_id, f"resolve {decision}"))
+
+    assert (0, "unknown") == (done.exit_code, operator.document("another")["status"])
+    assert "unknown" != operator.document(event_id)["status"]
+
+
+def test_to_try_again_can_be_pasted_too(operator: Operator) -> None:
+    """Whatever the id."""
+    operator.fail("--all-failed")
+
+    assert 0 == operator.run(*advised(operator, "--all-failed", "redrive")).exit_code
+
+
+def advised(operator: Operator, event_id: str, command: str) -> list[str]:
+    """The words of the advice that starts with ``command``, as a shell has them."""
+    shown = operator.run("explain", "--", event_id).stdout.splitlines()
+    (line,) = (line for line in shown if line.startswith(f"  {command}"))
+    return shlex.split(line.strip().partition("   ")[0])
 
 
 def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> None:
