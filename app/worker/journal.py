@@ -55,7 +55,8 @@ class Journal:
         """Tell what is out of the ordinary, and count."""
         grant = answer.grant
         if settled.breaker:
-            log.warning("breaker", state=settled.breaker, outcome=answer.outcome.kind)
+            # Not as `outcome`: a log is searched for the calls that created a chat.
+            log.warning("breaker", state=settled.breaker, after=answer.outcome.kind)
         if settled.result in {"duplicate", "ignored", "unknown"}:
             log.warning(
                 "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result

@@ -320,8 +320,8 @@ def test_a_failed_event_is_tried_again(operator: Operator) -> None:
     assert ("opened", 2, False) == tuple(
         operator.document()[name] for name in ("status", "attempts", "possible_orphan")
     )
-    assert ["redriven"] == [moment["what"] for moment in operator.history()]
-    assert NAME == operator.history()[0]["by"]
+    assert ["user_not_found", "redriven"] == [moment["what"] for moment in operator.history()]
+    assert NAME == operator.history()[-1]["by"]
 
 
 def test_while_it_waits_a_redriven_record_does_not_end(operator: Operator) -> None:

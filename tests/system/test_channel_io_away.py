@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.operate.log_lines import read_created_lines
 from tests.stack.channel_io import Behaviour
 from tests.stack.relay import Process
 from tests.system.deployment import Deployment
@@ -33,18 +34,25 @@ def opened(relay: Deployment) -> list[str]:
     return [relay.caller.wait_for(event_id, "opened")["event_id"] for event_id in EVENTS]
 
 
+def created_in(worker: Process) -> set[str | None]:
+    """The events of the chats that `recover` finds in its log, None for a line it cannot read."""
+    with worker.log.open() as log:
+        return {getattr(line, "event_id", None) for line in read_created_lines(log)}
+
+
 def test_an_outage_costs_no_event(relay: Deployment, worker: Process) -> None:
     """While Channel.io refuses connections the breaker is open; then all go through."""
     worker.wait_for_line("probe_succeeded")
     relay.channel_io.stop()
     post_all(relay)
-    worker.wait_for_line("breaker", state="open", outcome="not_sent")
+    worker.wait_for_line("breaker", state="open", after="not_sent")
     assert ([], True) == (burnt(relay), relay.caller.is_ready())
 
     relay.channel_io.start()
 
     assert EVENTS == opened(relay)
-    worker.wait_for_line("breaker", state="closed", outcome="created")
+    worker.wait_for_line("breaker", state="closed", after="created")
+    assert set(EVENTS) == created_in(worker)
 
 
 @pytest.mark.parametrize(

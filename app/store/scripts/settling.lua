@@ -78,7 +78,8 @@ end
 
 local function refused(record)
   if not stands_at_grant(record) then return 'ignored' end
-  fail(id, record, arg.failure, {unknowns = unknowns_without(record)})
+  local code = cjson.decode(arg.failure)[1]
+  fail(id, record, arg.failure, {unknowns = unknowns_without(record), history = remember(record, code)})
   return 'failed'
 end
 
