@@ -11,6 +11,11 @@ from typing import Any
 
 gc.disable()  # hardly anything of a start is garbage: docs/decisions/0013-what-made-it-fast.md
 
+# Until gunicorn listens to them: the first process of a container never hears of those before that.
+# https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
+_STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
 from config.logging import WithoutRequests, configure  # noqa: E402
 from config.scratch import metrics_directory, scratch  # noqa: E402
 from config.settings import WebSettings, load_or_exit  # noqa: E402
@@ -32,12 +37,18 @@ preload_app = True
 def when_ready(_arbiter: Any) -> None:
     """Look for garbage in what comes from now on; the processes are forked after that."""
     gc.freeze()
-    gc.enable()
+    _go_on()
 
 
 def on_reload(_arbiter: Any) -> None:
-    """Go on with it: a reload runs this file again, and so switches it off."""
+    """Do as before: a reload runs this file again."""
+    _go_on()
+
+
+def _go_on() -> None:
+    """End what is so for a start only."""
     gc.enable()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:
@@ -51,7 +62,7 @@ def post_worker_init(worker: Any) -> None:
     https://github.com/benoitc/gunicorn/issues/1910
     """
     while not worker.heard_early.empty():
-        if worker.heard_early.get() in {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}:
+        if worker.heard_early.get() in _STOPS:
             worker.alive = False
 
 

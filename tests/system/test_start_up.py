@@ -1,5 +1,6 @@
 """A process that cannot do its work says why, in one line for each reason, and ends."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +78,19 @@ def test_an_evicting_redis_can_be_allowed(evicting: Deployment) -> None:
         assert process.lines("redis_unsafe", level="error", allowed=True)
     worker.kill()
     evicting.callers.remove(caller)
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_a_stop_while_it_starts(relay: Deployment, name: str) -> None:
+    """It is heeded as soon as it can be, also where only what is listened for is ever heard of."""
+    relay.valkey.pause()  # whoever starts looks at its settings
+    process = relay.start(name)
+    process.wait_for_line("settings")
+
+    process.child.send_signal(signal.SIGTERM)
+    relay.valkey.resume()
+
+    assert 0 == process.child.wait(30)
 
 
 def test_without_redis_both_start_and_wait_for_it(relay: Deployment) -> None:
