@@ -23,6 +23,10 @@ Nobody can know whether a chat was made. Look at the user's chats at Channel.io,
   resolve --recreate {event_id}     to call once more; an empty orphan may remain
   resolve --give-up {event_id}      to let it fail"""
 
+REDRIVE_ADVICE = """\
+Surely no chat was made:
+  redrive {event_id}   to try it again"""
+
 
 def overview(now: Overview) -> str:
     """How the relay stands."""
@@ -130,7 +134,7 @@ def _advice(told: Story, now: Overview) -> str:
                 " tell whoever posted the event."
             )
         case _:
-            return f"Surely no chat was made:\n  redrive {_argument(record.event_id)}   to try it again"
+            return REDRIVE_ADVICE.format(event_id=_argument(record.event_id))
 
 
 def _argument(event_id: str) -> str:
