@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from pydantic_core import to_json
@@ -21,6 +22,8 @@ ACKNOWLEDGE_TIMEOUT_MS = 700
 ANSWER_SECONDS = 2.2
 # A second try is for what was lost at once: the first one to time out is the last.
 MAX_SECONDS_BEFORE_RETRY = 0.5
+# Whoever waited for so long in vain has found Redis silent, and not gone or of another mind.
+SILENT_SECONDS = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
 # Redis' scripts cannot import each other, so this is done here. What is included and not used costs
 # time at each run.
@@ -44,6 +47,8 @@ class Scripts:
         self._keys = keys
         self._min_replicas_acked = min_replicas_acked
         self.is_acknowledged = min_replicas_acked > 0  # whether replicas confirm what is written
+        self._is_silent = False
+        self._asking_the_silent = Lock()
 
     def run(
         self, name: str, arg: dict[str, Any], *, acknowledge: bool = True, again: bool = True
@@ -64,11 +69,25 @@ class Scripts:
         return text
 
     def _ask(self, what: str, send: Callable[[], Any], *, again: bool) -> Any:
+        """Ask; while Redis is silent, one thread at a time.
+
+        The others would wait in vain as well, until none is left for what needs no Redis.
+        """
+        is_alone = self._is_silent
+        if is_alone and not self._asking_the_silent.acquire(blocking=False):
+            raise StoreUnavailable(f"{what}: Redis does not answer, and is being asked already")
+        began = time.monotonic()
         try:
             with answering_within(ANSWER_SECONDS):
-                return self._send_twice(send) if again else self._send_once(send)
+                reply = self._send_twice(send) if again else self._send_once(send)
         except RedisError as error:
+            self._is_silent = time.monotonic() - began > SILENT_SECONDS
             raise StoreUnavailable(f"{what}: {error}") from error
+        finally:
+            if is_alone:
+                self._asking_the_silent.release()
+        self._is_silent = False
+        return reply
 
     def _send_twice(self, send: Callable[[], Any]) -> Any:
         began = time.monotonic()

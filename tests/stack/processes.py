@@ -1,5 +1,6 @@
 """Child processes that never outlive their parent, and waiting without sleeping for luck."""
 
+import atexit
 import os
 import signal
 import socket
@@ -25,7 +26,6 @@ PORTS = range(20_000, 32_768)
 
 # Not the shared generator: hypothesis seeds that alike in every process of the tests.
 _random = SystemRandom()
-_signs: list[socket.socket] = []
 _TIED = Path(__file__).with_name("tied.py")
 
 # The kernel kills a tied child when the *thread* that forked it ends: this one lasts to the end.
@@ -47,7 +47,7 @@ def free_port() -> int:
         except OSError:
             sign.close()
         else:
-            _signs.append(sign)
+            atexit.register(sign.close)
             return port
 
 

@@ -194,6 +194,26 @@ def have_all_threads_wait(clients: ExitStack, redis: Valkey, web: Web) -> list[R
     return posting
 
 
+def test_a_silent_redis_takes_no_more_than_one_thread(tmp_path: Path) -> None:
+    """Once that is known, those who need none are answered, and the others told at once."""
+    with ExitStack() as running:
+        redis = running.enter_context(Valkey(tmp_path))
+        web = running.enter_context(serve(RELAY, redis.url, tmp_path, complains=True))
+        redis.pause()
+        first = have_all_threads_wait(running, redis, web)
+        assert {503} == {client.status() for client in first}
+
+        posting = [
+            running.enter_context(web.client()).send(POST + WITH_LENGTH + EVENT)
+            for _ in range(20 * THREADS)
+        ]
+
+        assert running.enter_context(web.client()).send(ALIVE).status() == 200
+        assert {503} == {client.status() for client in posting}
+        redis.resume()
+        wait_until(web.serves, SERVED_SECONDS, "Redis to be asked by all again")
+
+
 def test_drips(hasty: Web, clients: ExitStack) -> None:
     """A byte now and then neither holds a thread nor gains time: each gets 408, and the end."""
     drips = [clients.enter_context(hasty.client()) for _ in range(3 * THREADS)]
