@@ -40,7 +40,7 @@ help:
 
 # exec: a signal to make's child is then a signal to the program itself
 run: $(INSTALLED)
-	@exec $(BIN)/python -m tests.stack
+	@exec $(BIN)/python -m tests.stack $(ARGS)
 
 # compiled once, and not by each of the processes that find nothing compiled
 test: $(INSTALLED) $(RUNTIME_INSTALLED)

@@ -70,7 +70,7 @@ PROBLEMS = {
             "The body is not declared as plain JSON",
             "An event is posted as `Content-Type: application/json` in UTF-8, without a"
             " `Content-Encoding`.",
-            "Set that header, and send the body unencoded.",
+            "Send `Content-Type: application/json`, and the body unencoded.",
         ),
         Problem(
             "too-large",

@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 64 * 1024
 JSON = "application/json"
 KEY_HEADER = "Idempotency-Key"
 SIGNED_ID_HEADER = "webhook-id"
-CUT_OFF = "The body ended early, or its chunks are broken."
+CUT_OFF = "The body ended early, or its chunks are broken, or too many and small."
 CLOSE = {"Connection": "close"}
 
 # What the caller is told of pydantic's faults, by their type; the others have words of ours.

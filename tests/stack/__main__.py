@@ -33,6 +33,8 @@ TAIL_LINES = 15
 # listens on loopback only.
 TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
 
+ANOTHER = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
+
 GUIDE = """\
 The relay is at {url}. Try:
 
@@ -105,7 +107,7 @@ def _free_port(environ: dict[str, str]) -> int:
         raise StackError("PORT: must be a whole number from 1 to 65535")
     with socket.socket() as probe:
         if probe.connect_ex((LOOPBACK, int(port))) == 0:
-            raise StackError(f"port {port} is in use; choose another: make run PORT=8010")
+            raise StackError(f"port {port} is in use; {ANOTHER}")
     return int(port)
 
 

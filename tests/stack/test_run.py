@@ -136,7 +136,8 @@ def test_a_taken_port_is_told(stack: Stack, tmp_path: Path) -> None:
     """And what to do about it."""
     refused = Stack(tmp_path / "data", stack.port)
 
-    sentence = f"port {stack.port} is in use; choose another: make run PORT=8010\n"
+    beside = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
+    sentence = f"port {stack.port} is in use; {beside}\n"
     assert (1, sentence) == refused.refusal()
 
 
