@@ -61,6 +61,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	@$(BIN)/ruff format .
 
+docs: $(INSTALLED)
+	@$(BIN)/python -m tests.documents
+
 lock:
 	$(check-python)
 	@$(PYTHON) -m venv $(VENV)-lock

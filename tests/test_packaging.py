@@ -140,3 +140,16 @@ def test_healthcheck_of_nothing_is_unhealthy() -> None:
 
     assert not is_live(port)
     assert (1, b"") == (ran.returncode, ran.stderr)
+
+
+def test_make_does_what_it_lists() -> None:
+    """There is something to run for each name."""
+    listed = re.findall(r"^make (\w+)", make(), re.MULTILINE)
+
+    assert {"run", "test", "docs"} <= {*listed}
+    assert [] == [name for name in listed if "Nothing to be done" in make("--dry-run", name)]
+
+
+def make(*arguments: str) -> str:
+    """What it prints."""
+    return subprocess.check_output(["/usr/bin/env", "make", *arguments], cwd=ROOT, text=True)
