@@ -53,6 +53,8 @@ class WorkerProcess:
         # before must have blocked them itself: the signal would end the process there. A handler
         # could deadlock in the event that it sets.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        if signal.sigpending() & STOP_SIGNALS:
+            self._stopping.set()  # told while it started, it takes nothing at all
         self._spool.check()
         for target in self._beside:
             self._start(target)
