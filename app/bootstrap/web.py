@@ -12,6 +12,7 @@ from app.store.keys import Keys
 from app.store.notices import Notices
 from app.store.overview import Overviews
 from app.store.scripts import Scripts
+from app.store.silence import Silence
 from app.web.application import create_app
 from app.web.callers import Callers, Right
 from app.web.metrics import Metrics
@@ -26,7 +27,8 @@ def web(settings: WebSettings) -> Flask:
     log.info("settings", **effective(settings))
     url, keys = settings.redis_url.get_secret_value(), Keys(settings.key_prefix)
     client = connect(url, slot_key=keys.tag)
-    auditor = Auditor(client)
+    silence = Silence()
+    auditor = Auditor(client, silence)
     refuse_unsafe(auditor, settings)
     client.close()  # nothing that is open is shared with the processes that are forked later
     events = EventStore(
@@ -35,6 +37,7 @@ def web(settings: WebSettings) -> Flask:
         record_ttl_seconds=settings.record_ttl_seconds,
         max_backlog=settings.max_backlog,
         min_replicas_acked=settings.min_replicas_acked,
+        silence=silence,
     )
     notices = Notices(connect_blocking(url, slot_key=keys.tag), keys)
     # At most half of the threads wait, so that the others are there for whoever posts.
@@ -44,7 +47,7 @@ def web(settings: WebSettings) -> Flask:
         _callers(settings),
         auditor,
         waiting_room,
-        Metrics(Overviews(Scripts(client, keys))),
+        Metrics(Overviews(Scripts(client, keys, silence=silence))),
         allow_unsafe=settings.redis_allow_unsafe,
         take_span=span_taker(settings.otel_exporter_otlp_endpoint, "web"),
     )

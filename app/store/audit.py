@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from app.chats.errors import StoreUnavailable
 from app.store.connections import answering_within
 from app.store.scripts import ANSWER_SECONDS
+from app.store.silence import Silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,15 @@ class Audit:
 class Auditor:
     """Asks Redis for its settings."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, silence: Silence | None = None) -> None:
         self._client = client
+        self._silence = silence
 
     def audit(self) -> Audit:
         """Judge the settings of Redis. Raises ``StoreUnavailable`` where it does not answer."""
         try:
             with answering_within(ANSWER_SECONDS):
-                return self._audit()
+                return self._silence.ask(self._audit) if self._silence else self._audit()
         except RedisError as error:
             raise StoreUnavailable(f"INFO: {error}") from error
 

@@ -10,6 +10,7 @@ from app.store.client import Client
 from app.store.keys import Keys
 from app.store.records import as_fields, new_record, read_record, write_metadata
 from app.store.scripts import Scripts
+from app.store.silence import Silence
 
 
 class EventStore:
@@ -23,9 +24,12 @@ class EventStore:
         record_ttl_seconds: int,
         max_backlog: int,
         min_replicas_acked: int = 0,
+        silence: Silence | None = None,
     ) -> None:
         self._keys = keys
-        self._scripts = Scripts(client, keys, min_replicas_acked=min_replicas_acked)
+        self._scripts = Scripts(
+            client, keys, min_replicas_acked=min_replicas_acked, silence=silence
+        )
         self._record_ttl_ms = record_ttl_seconds * 1000
         self._max_backlog = max_backlog
 

@@ -4,9 +4,8 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from pydantic_core import to_json
@@ -16,14 +15,13 @@ from app.chats.errors import StoreUnavailable
 from app.store.client import Client
 from app.store.connections import answering_within, leads_elsewhere
 from app.store.keys import Keys
+from app.store.silence import Silence
 
 ACKNOWLEDGE_TIMEOUT_MS = 700
 # Whoever waits for an answer gets one within three seconds.
 ANSWER_SECONDS = 2.2
 # A second try is for what was lost at once: the first one to time out is the last.
 MAX_SECONDS_BEFORE_RETRY = 0.5
-# Whoever waited for so long in vain has found Redis silent, and not gone or of another mind.
-SILENT_SECONDS = 0.5
 _DIRECTORY = Path(__file__).parent / "scripts"
 # Redis' scripts cannot import each other, so this is done here. What is included and not used costs
 # time at each run.
@@ -42,13 +40,19 @@ class Scripts:
     not granted before would then be granted to nobody.
     """
 
-    def __init__(self, client: Client, keys: Keys, *, min_replicas_acked: int = 0) -> None:
+    def __init__(
+        self,
+        client: Client,
+        keys: Keys,
+        *,
+        min_replicas_acked: int = 0,
+        silence: Silence | None = None,
+    ) -> None:
         self._client = client
         self._keys = keys
         self._min_replicas_acked = min_replicas_acked
         self.is_acknowledged = min_replicas_acked > 0  # whether replicas confirm what is written
-        self._is_silent = False
-        self._asking_the_silent = Lock()
+        self._silence = silence
 
     def run(
         self, name: str, arg: dict[str, Any], *, acknowledge: bool = True, again: bool = True
@@ -69,25 +73,12 @@ class Scripts:
         return text
 
     def _ask(self, what: str, send: Callable[[], Any], *, again: bool) -> Any:
-        """Ask; while Redis is silent, one thread at a time.
-
-        The others would wait in vain as well, until none is left for what needs no Redis.
-        """
-        is_alone = self._is_silent
-        if is_alone and not self._asking_the_silent.acquire(blocking=False):
-            raise StoreUnavailable(f"{what}: Redis does not answer, and is being asked already")
-        began = time.monotonic()
+        send_now = partial(self._send_twice if again else self._send_once, send)
         try:
             with answering_within(ANSWER_SECONDS):
-                reply = self._send_twice(send) if again else self._send_once(send)
+                return self._silence.ask(send_now) if self._silence else send_now()
         except RedisError as error:
-            self._is_silent = time.monotonic() - began > SILENT_SECONDS
             raise StoreUnavailable(f"{what}: {error}") from error
-        finally:
-            if is_alone:
-                self._asking_the_silent.release()
-        self._is_silent = False
-        return reply
 
     def _send_twice(self, send: Callable[[], Any]) -> Any:
         began = time.monotonic()

@@ -63,8 +63,8 @@ class WorkerProcess:
         threads.append(self._start(self._drain))
         log.info("worker_started", concurrency=self._concurrency)
         signal.sigwait(STOP_SIGNALS)
-        self._stopping.set()
-        log.info("worker_stopping")  # so it takes nothing more from here on
+        self._stopping.set()  # first: what is posted after the line is not for us
+        log.info("worker_stopping")
         self._join(threads)
         self._spool.keep_held()
         log.info("worker_stopped")

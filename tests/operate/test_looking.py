@@ -1,6 +1,6 @@
 """What an operator sees: how the relay stands, which events are where, and why."""
 
-import shlex
+import subprocess
 
 import pytest
 
@@ -205,10 +205,12 @@ def test_to_try_again_can_be_pasted_too(operator: Operator) -> None:
 
 
 def advised(operator: Operator, event_id: str, command: str) -> list[str]:
-    """The words of the advice that starts with ``command``, as a shell has them."""
+    """The words of the advice that starts with ``command``, as a shell makes them of it."""
     shown = operator.run("explain", "--", event_id).stdout.splitlines()
     (line,) = (line for line in shown if line.startswith(f"  {command}"))
-    return shlex.split(line.strip().partition("   ")[0])
+    advice = line.strip().partition("   ")[0]
+    printed = subprocess.check_output(["/bin/sh", "-c", f"printf '%s\\n' {advice}"], text=True)
+    return printed.splitlines()
 
 
 def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.stack.channel_io import ChannelIo
 from tests.stack.processes import stop_child, wait_until
-from tests.stack.relay import ROOT, Caller, Process, start_process
+from tests.stack.relay import ROOT, Caller, Json, Process, start_process
 from tests.stack.valkey import Valkey, ValkeyError
 
 DATA = ROOT / ".data"
@@ -145,7 +145,7 @@ def _greet(
     wait_until(lambda: _go_on(processes) and caller.is_ready(), READY_TIMEOUT_SECONDS, "the relay")
     ids = {"event_id": "EVENT_ID", "user_id": "USER_ID", "chat_id": "CHAT_ID"}
     if is_stand_in:
-        ids = _open_sample(caller)
+        ids = _open_sample(caller, processes)
     if any(environ[name] != tokens for name, tokens in TOKENS.items()):
         submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
     logs = " ".join(_short(process.log) for process in processes)
@@ -163,17 +163,22 @@ def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _open_sample(caller: Caller) -> dict[str, str]:
+def _open_sample(caller: Caller, processes: list[Process]) -> dict[str, str]:
     """Have a chat opened as any internal system would, and show its record."""
     event_id = f"sample-{secrets.token_hex(4)}"
     caller.post({"event_id": event_id, "user_id": "sample-user"}).raise_for_status()
-    record = caller.wait_for(event_id, "opened", "failed", "unknown")
+    wait_until(lambda: _go_on(processes) and _is_over(caller.record(event_id)), 20, event_id)
+    record = caller.record(event_id)
     _say(f"A sample event was posted, and this is its record:\n\n{json.dumps(record, indent=2)}\n")
     return {
         "event_id": event_id,
         "user_id": record["user_id"],
         "chat_id": (record["chat"] or {}).get("id", "CHAT_ID"),
     }
+
+
+def _is_over(record: Json) -> bool:
+    return record["status"] not in {"accepted", "calling"}
 
 
 def _watch(processes: list[Process]) -> None:

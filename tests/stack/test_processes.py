@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,21 @@ def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None
 
 def test_a_port_is_given_once() -> None:
     """Whoever got it may begin to listen on it much later, or again and again."""
-    pick = "from tests.stack.processes import free_port; print(*(free_port() for _ in range(500)))"
+    pick = """
+from tests.stack.processes import free_port
+print(*(free_port() for _ in range(400)), flush=True)
+input()
+"""
+    command = [sys.executable, "-c", pick]
+    ports: list[bytes] = []
 
-    ports = subprocess.check_output([sys.executable, "-c", pick], cwd=ROOT).split()
+    with ExitStack() as living:
+        for _ in range(2):
+            picking = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            living.enter_context(picking)
+            assert picking.stdout is not None
+            ports += picking.stdout.readline().split()
 
-    assert len(ports) == len(set(ports))
+    assert 800 == len(ports) == len(set(ports))

@@ -18,6 +18,7 @@ from tests.stack.relay import PYTHON, ROOT
 
 START_TIMEOUT_SECONDS = 30
 SERVED_SECONDS = 5  # what "served" means, whatever other clients do
+STOPPED_SECONDS = 20  # well before gunicorn kills who has not stopped
 
 THREADS = 4
 TOKEN = "submit-0123456789abcdef"

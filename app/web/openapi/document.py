@@ -22,7 +22,7 @@ Channel.io makes a new chat at every call. So the relay calls a second time only
 Every GET is answered to HEAD as well, without the body. Below `/v1` the caller is asked for\
  first: to strangers everything is 401, whatever is there. Errors are problems as in RFC 9457;\
  their `type` is an address of this service. Only what is no HTTP, or more of it than is read, is\
- answered otherwise, with a bare 400, 414, 417 or 431."""
+ answered otherwise, with a bare 400, 414, 417, 431 or 501."""
 
 WEBHOOKS = "https://www.standardwebhooks.com"
 SECURITY_SCHEMES = {
