@@ -93,17 +93,6 @@ def test_a_stop_while_it_starts(relay: Deployment, name: str) -> None:
     assert 0 == process.child.wait(30)
 
 
-def test_a_worker_that_is_stopped_while_it_starts_takes_nothing(relay: Deployment) -> None:
-    """Else it would try to give back what it took, here for as long as a call may last."""
-    nobody = f"redis://127.0.0.1:{free_port()}/0"
-    worker = relay.start("worker", REDIS_URL=nobody, CALL_DEADLINE_SECONDS="60")
-    worker.wait_for_line("settings")
-
-    worker.child.send_signal(signal.SIGTERM)
-
-    assert 0 == worker.child.wait(30)
-
-
 def test_without_redis_both_start_and_wait_for_it(relay: Deployment) -> None:
     """Redis may come later than we do: web says so at ``/readyz``, and the worker lives."""
     nobody = f"redis://127.0.0.1:{free_port()}/0"

@@ -46,6 +46,25 @@ def stop(process: Thread) -> None:
     assert not process.is_alive()
 
 
+def test_told_to_stop_before_it_works_it_takes_nothing(bench: Workbench) -> None:
+    """With Redis away it would else try to give back what it took, as long as a call may last."""
+    process = WorkerProcess(
+        bench.loop, bench.spool, concurrency=50, deadline_seconds=20, stopping=bench.stopping
+    )
+
+    def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.raise_signal(signal.SIGTERM)
+        process.run()
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join(30)
+
+    assert not thread.is_alive()
+    assert [] == bench.calls.said
+
+
 def test_an_answer_whose_settle_hangs_is_spooled_at_the_end(
     bench: Workbench, process: Thread
 ) -> None:
