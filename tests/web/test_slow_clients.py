@@ -309,10 +309,18 @@ def stopped_meanwhile(web: Web) -> Iterator[None]:
     """The system alone lets clients in here; the worker finds them, and that it is to stop."""
     worker = web.worker()
     os.kill(worker, signal.SIGSTOP)
+    # One of its threads that is still on its way would take the next signal.
+    wait_until(lambda: states_of(worker) == {"T"}, SERVED_SECONDS, "all of its threads to stand")
     yield
     web.child.send_signal(signal.SIGTERM)
     wait_until(lambda: has_pending(worker, signal.SIGTERM), SERVED_SECONDS, "the stop")
     os.kill(worker, signal.SIGCONT)
+
+
+def states_of(pid: int) -> set[str]:
+    """The states of its threads, https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html"""
+    stats = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {stat.read_text().rpartition(")")[2].split()[0] for stat in stats}
 
 
 def has_pending(pid: int, number: signal.Signals) -> bool:
