@@ -1,1 +1,1 @@
-"""Everything that is read from outside, and nothing that acts."""
+"""Settings, logs and gunicorn's configuration: a leaf, which imports nothing of ``app``."""

@@ -1,22 +1,22 @@
 """gunicorn's settings, from ours; each name is one of gunicorn's, https://docs.gunicorn.org."""
 
-import atexit
-import gc
-import logging
-import os
-import shutil
-import signal
-import sys
-from typing import Any
+from gevent import monkey
 
-gc.disable()  # hardly anything of a start is garbage: docs/decisions/0013-what-made-it-fast.md
+monkey.patch_all()
 
-# Until gunicorn listens to them: the first process of a container never hears of those before that.
-# https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
+import atexit  # noqa: E402
+import logging  # noqa: E402
+import os  # noqa: E402
+import shutil  # noqa: E402
+import signal  # noqa: E402
+from typing import Any  # noqa: E402
+
+# Blocked until their handlers exist: the kernel drops unhandled signals to a container's first
+# process. https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
 _STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
-from config.logging import WithoutRequests, configure  # noqa: E402
+from config.logging import WithoutRequests, configure, guard_hub_errors  # noqa: E402
 from config.scratch import metrics_directory, scratch  # noqa: E402
 from config.settings import WebSettings, load_or_exit  # noqa: E402
 
@@ -25,9 +25,7 @@ configure(_settings.log_level)
 
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency
-# without a thread for a stalled client, where the system is Linux; elsewhere for development alone
-worker_class = "app.web.server.BufferingWorker" if sys.platform == "linux" else "gthread"
-threads = _settings.web_threads
+worker_class = "app.web.server.RelayWorker"
 
 # imported once, and shared by the processes that are forked: sooner ready, and less memory. A
 # reload (SIGHUP) takes no new code, tokens or secrets: these come with a new container
@@ -35,38 +33,32 @@ preload_app = True
 
 
 def when_ready(_arbiter: Any) -> None:
-    """Look for garbage in what comes from now on; the processes are forked after that."""
-    gc.freeze()
-    _go_on()
+    """Unblock stop signals: their handlers exist, and processes are forked after this."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 def on_reload(_arbiter: Any) -> None:
-    """Do as before: a reload runs this file again."""
-    _go_on()
-
-
-def _go_on() -> None:
-    """End what is so for a start only."""
-    gc.enable()
+    """Unblock stop signals again: a reload runs this file, which blocks them."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:
-    """Keep what the process hears before it has begun to listen to signals itself."""
-    worker.heard_early = arbiter.SIG_QUEUE
+    """Keep the queue of signals that arrive before the process has handlers of its own."""
+    worker.early_signals = arbiter.SIG_QUEUE
 
 
 def post_worker_init(worker: Any) -> None:
-    """Stop where that has been asked for by then: gunicorn would forget it, and kill in the end.
+    """Stop where a stop signal arrived early: gunicorn would forget it, and kill in the end.
 
     https://github.com/benoitc/gunicorn/issues/1910
     """
-    while not worker.heard_early.empty():
-        if worker.heard_early.get() in _STOPS:
+    guard_hub_errors()
+    while not worker.early_signals.empty():
+        if worker.early_signals.get() in _STOPS:
             worker.alive = False
 
 
-# per process; an idle one is a socket and 3 KB. One more, and whoever was idle longest must go
+# per process; an idle one takes 13 KB. For one more, the one that is idle longest is ended
 worker_connections = 4096
 
 # above the idle time of load balancers (60 s as a rule): else they send on a closing connection
@@ -75,7 +67,7 @@ keepalive = 75
 # above the longest Prefer: wait, so that a stop lets it end
 graceful_timeout = 35
 
-# a process whose main loop is silent for so long is replaced; requests run in other threads
+# a process whose loop stands still for so long is replaced
 timeout = 60
 
 # on by default at one path per user, where a second gunicorn clashes with the first

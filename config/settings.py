@@ -25,27 +25,26 @@ from pydantic_core import ErrorDetails
 
 from config.cores import usable_cores
 from config.environment import read
+from config.redis_url import SCHEMES_SENTENCE, RedisUrl
 from config.values import (
     AnyCase,
     ApiUrl,
     HeaderSecret,
     HeaderText,
-    RedisUrl,
+    Ignored,
+    RedisUrlSetting,
     Tokens,
     WebhookSecrets,
     name_of_two,
     refuse,
 )
 
-# Else it looks for plugins in all that is installed before it builds a model: 1/25 of a start.
-# https://docs.pydantic.dev/latest/concepts/plugins/
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
-
 EXIT_SETTINGS_INVALID = 2
 # Only looked for here; app/tracing.py imports it.
 EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 TOKENS_SENTENCE = "name:token,name:token with a name for each caller"
 PLAIN_URL_SENTENCE = "an absolute http or https URL without user, query or fragment"
+MASK = "**********"  # as pydantic shows a secret
 HEADER_SENTENCE = "1 to 512 printable ASCII characters without spaces"
 
 
@@ -69,17 +68,9 @@ def _number(default: float, low: float, high: float) -> Any:
 class Settings(BaseModel):
     """What web and worker both read, and must agree on."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        validate_default=True,
-        hide_input_in_errors=True,
-        defer_build=True,  # each process uses one of the models
-    )
+    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
 
-    redis_url: RedisUrl = Field(
-        description="a URL that starts with redis://, rediss://, unix://, redis+sentinel:// or "
-        "redis+cluster://"
-    )
+    redis_url: RedisUrlSetting = Field(description=SCHEMES_SENTENCE)
     redis_allow_unsafe: bool = Field(default=False, description="1 or 0")
     key_prefix: str = Field(
         "relay", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="1 to 64 of A-Z a-z 0-9 . _ -"
@@ -135,7 +126,7 @@ class WebSettings(ProcessSettings):
     web_concurrency: int = Field(
         default_factory=usable_cores, ge=1, le=64, description="a whole number from 1 to 64"
     )
-    web_threads: int = _whole(8, 1, 1000)
+    web_threads: Ignored = None
     max_backlog: int = _whole(100_000, 1, 100_000_000)
     submit_tokens: Tokens = Field(description=TOKENS_SENTENCE)
     read_tokens: Tokens = Field(description=TOKENS_SENTENCE)
@@ -260,6 +251,8 @@ def _is_installed(module: str) -> bool:
 
 
 def _shown(value: Any) -> str | int | float | None:
+    if isinstance(value, RedisUrl):
+        return MASK
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return value if value is None or isinstance(value, int | float) else str(value)

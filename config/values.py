@@ -9,15 +9,15 @@ from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-MAX_PORT = 65_535
-# Of these, the URL names several servers.
-SERVERS = frozenset({"redis+sentinel", "redis+cluster"})
-REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"}) | SERVERS
+from config.redis_url import RedisUrl, parse_redis_url
+
+# The value of a variable that is accepted, whatever it holds, and does nothing.
+IGNORED = "ignored: it has no effect any more, unset it"
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TOKEN = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,512}")
@@ -27,31 +27,6 @@ _HTTP_URL = re.compile(
     rf"https?://(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])(?::\d+)?"
     r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
 )
-_REDIS_URL = re.compile(
-    r"(?P<scheme>[a-z+]+)://(?:[^@/?#]*@)?(?P<hosts>[^@/?#]*)(?P<path>/[^@?#]*)?(?:\?(?P<query>[^#]*))?"
-)
-_REDIS_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
-_REDIS_PATHS = {
-    "redis": (
-        r"(/[0-9]{0,5})?",
-        "must have nothing but a database's number behind the host: redis://host:6379/0",
-    ),
-    "unix": (r"/.+", "must name the socket's file: unix:///run/redis.sock?db=0"),
-    "redis+sentinel": (
-        r"/[A-Za-z0-9._-]+(/[0-9]{0,5})?",
-        "must name the service, as in redis+sentinel://host:26379,host:26379/service/0",
-    ),
-    "redis+cluster": (r"(/0?)?", "must name no database of a cluster: redis+cluster://host:6379"),
-}
-_REDIS_OPTIONS = {
-    "db": r"[0-9]{1,5}",
-    "ssl": "true|false",
-    "ssl_cert_reqs": "none|optional|required",
-    "ssl_check_hostname": "true|false",
-    "ssl_ca_certs": "/.+",
-    "ssl_certfile": "/.+",
-    "ssl_keyfile": "/.+",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,43 +114,11 @@ def _is_webhook_secret(text: str) -> bool:
         return False
 
 
-def _check_redis_url(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    scheme, _, rest = text.partition("://")
-    if scheme not in REDIS_SCHEMES or not rest:
-        raise ValueError
-    parts = _REDIS_URL.fullmatch(text)
-    if not parts:
-        raise refuse("must have @ / ? # of a user name or password written as %40 %2F %3F %23")
-    _check_redis_hosts(scheme, parts["hosts"])
-    path, sentence = _REDIS_PATHS["redis" if scheme == "rediss" else scheme]
-    if not re.fullmatch(path, parts["path"] or ""):
-        raise refuse(sentence)
-    _check_redis_options(scheme, parts["query"] or "")
-    return url
-
-
-def _check_redis_hosts(scheme: str, text: str) -> None:
-    if scheme == "unix":
-        return
-    hosts = text.split(",") if scheme in SERVERS else [text]
-    for host in hosts:
-        matched = _REDIS_HOST.fullmatch(host)
-        if not matched:
-            raise refuse(
-                f"must be like {scheme}://host:6379, with each server as host or host:port"
-            )
-        if not 1 <= int(matched["port"] or 1) <= MAX_PORT:
-            raise refuse(f"must have ports from 1 to {MAX_PORT}")
-
-
-def _check_redis_options(scheme: str, query: str) -> None:
-    names = {*_REDIS_OPTIONS} - ({"db"} if scheme in SERVERS else {"ssl"})
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in names:
-            raise refuse(f"must have no options but {', '.join(sorted(names))}")
-        if not re.fullmatch(_REDIS_OPTIONS[name], text):
-            raise refuse(f"must have {name} as {_REDIS_OPTIONS[name]}")
+def _parse_redis_url(text: str) -> RedisUrl:
+    try:
+        return parse_redis_url(text)
+    except ValueError as error:
+        raise refuse(str(error)) from None
 
 
 def _check_api_url(url: str) -> str:
@@ -196,14 +139,19 @@ def _check_secret_header_safe(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _ignore(text: str | None) -> str | None:
+    return text and IGNORED
+
+
 def _upper(text: Any) -> Any:
     return text.upper() if isinstance(text, str) else text
 
 
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_parse_tokens)]
 WebhookSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parse_webhook_secrets)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
+RedisUrlSetting = Annotated[RedisUrl, BeforeValidator(_parse_redis_url)]
 ApiUrl = Annotated[str, AfterValidator(_check_api_url)]
 HeaderText = Annotated[str, AfterValidator(_check_header_safe)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(_check_secret_header_safe)]
 AnyCase = BeforeValidator(_upper)
+Ignored = Annotated[str | None, BeforeValidator(_ignore)]

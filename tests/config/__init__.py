@@ -1,1 +1,1 @@
-"""What is read from outside: settings, logs, gunicorn's configuration."""
+"""Settings, logs and gunicorn's configuration."""

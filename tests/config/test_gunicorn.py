@@ -56,13 +56,17 @@ def test_bad_settings_end_the_start() -> None:
 
 def test_settings_become_gunicorns() -> None:
     """What gunicorn will use is what was set, and what the relay needs of it."""
-    mine = environ(PORT="8123", WEB_CONCURRENCY="3", WEB_THREADS="5")
+    mine = environ(PORT="8123", WEB_CONCURRENCY="3", WEB_THREADS="many")
 
     shown = subprocess.check_output([*COMMAND, "--print-config"], env=mine, cwd=ROOT, text=True)
 
     used = dict(re.findall(r"^(\w+) += (.*)$", shown, re.MULTILINE))
-    assert ("['0.0.0.0:8123']", "3", "5") == (used["bind"], used["workers"], used["threads"])
-    assert ("app.web.server.BufferingWorker", "75", "True") == (
+    assert ("['0.0.0.0:8123']", "3", "4096") == (
+        used["bind"],
+        used["workers"],
+        used["worker_connections"],
+    )
+    assert ("app.web.server.RelayWorker", "75", "True") == (
         used["worker_class"],
         used["keepalive"],
         used["control_socket_disable"],
@@ -87,22 +91,21 @@ def fetch(address: str) -> bytes:
         return bytes(answer.read())
 
 
-def test_garbage_is_collected_after_a_start_and_after_a_reload(
-    served: subprocess.Popen[str],
-) -> None:
-    """What the start has made is left alone; a reload runs our settings again."""
+def test_stop_signals_are_heeded_after_a_reload(served: subprocess.Popen[str]) -> None:
+    """A reload runs our settings again, which block these signals for a start."""
     lines = read_until(served, "Booting worker")
     (address,) = re.findall(r"Listening at: (http://[\d.:]+)", "".join(lines))
-    assert fetch(address) == b"ok"
 
     served.send_signal(signal.SIGHUP)
     read_until(served, "Worker exiting")
+    assert b"ok" == fetch(address)
+    served.send_signal(signal.SIGTERM)
 
-    assert fetch(address) == b"ok"
+    assert 0 == served.wait(10)
 
 
 def test_gunicorns_messages_are_json_lines(served: subprocess.Popen[str]) -> None:
-    """gunicorn logs as we do: each message once, tracebacks in it, and nothing of requests."""
+    """And so are the worker's own: each once, tracebacks in it, and nothing of requests."""
     lines = read_until(served, "Booting worker")
     assert len(lines) == 4
     (address,) = re.findall(r"Listening at: (http://[\d.:]+)", "".join(lines))
@@ -115,8 +118,9 @@ def test_gunicorns_messages_are_json_lines(served: subprocess.Popen[str]) -> Non
     lines += served.stdout.readlines()
 
     entries = [json.loads(line) for line in lines]
-    assert {"gunicorn.error"} == {entry["logger"] for entry in entries}
-    (error,) = [entry for entry in entries if entry["level"] == "error"]
+    assert {"gunicorn.error", "relay.web"} == {entry["logger"] for entry in entries}
+    (error,) = [entry for entry in entries if entry["logger"] == "relay.web"]
+    assert ("request_failed", "error") == (error["event"], error["level"])
     assert "RuntimeError: broken view" in error["exception"]
     assert len(lines) == len({(entry["event"], entry["timestamp"]) for entry in entries})
     assert served.wait(10) == 0

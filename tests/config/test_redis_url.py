@@ -1,8 +1,66 @@
-"""``REDIS_URL``: what cannot be used is refused in one line that quotes nothing of it."""
+"""``REDIS_URL``: its forms, and the refusals, each one line that quotes nothing of the text."""
+
+import dataclasses
+from typing import Any
 
 import pytest
 
+from config.redis_url import RedisUrl, parse_redis_url
 from config.settings import OperatorSettings, SettingsInvalid, load
+
+FORMS: dict[str, dict[str, Any]] = {
+    "redis://redis": {"hosts": (("redis", 6379),), "db": 0, "login": {}},
+    "redis://redis_1:7000/3": {"hosts": (("redis_1", 7000),), "db": 3},
+    "redis://redis:7000/": {"db": 0},
+    "redis://redis?db=4": {"db": 4},
+    "redis://redis.svc.cluster.local.:1": {"hosts": (("redis.svc.cluster.local.", 1),)},
+    "redis://[::1]:7000/1": {"hosts": (("::1", 7000),), "db": 1},
+    "redis://[fd00::1]": {"hosts": (("fd00::1", 6379),)},
+    "redis://:p%40ss%2Fw%3Ard%25@redis": {"login": {"password": "p@ss/w:rd%"}},
+    "redis://us%3Aer:a:b@redis": {"login": {"username": "us:er", "password": "a:b"}},
+    "redis://user@redis": {"login": {"username": "user"}},
+    "rediss://redis": {"is_tls": True, "tls": {}},
+    "rediss://redis/2?ssl_cert_reqs=none&ssl_ca_certs=/ca%20s.pem&ssl_check_hostname=false": {
+        "db": 2,
+        "tls": {
+            "ssl_cert_reqs": "none",
+            "ssl_ca_certs": "/ca s.pem",
+            "ssl_check_hostname": False,
+        },
+    },
+    "unix:///run/a%20b.sock": {"path": "/run/a b.sock", "db": 0},
+    "unix://user:secret@/run/redis.sock?db=2": {
+        "path": "/run/redis.sock",
+        "db": 2,
+        "login": {"username": "user", "password": "secret"},
+    },
+    "redis+sentinel://a,b:2/main": {
+        "hosts": (("a", 26379), ("b", 2)),
+        "service": "main",
+        "db": 0,
+        "is_tls": False,
+    },
+    "redis+sentinel://u:p%2C@a:1,[::1]:2,[::2]/main.1/5?ssl=true": {
+        "hosts": (("a", 1), ("::1", 2), ("::2", 26379)),
+        "service": "main.1",
+        "db": 5,
+        "is_tls": True,
+        "login": {"username": "u", "password": "p,"},
+    },
+    "redis+cluster://a,b:7000": {"hosts": (("a", 6379), ("b", 7000)), "db": 0, "is_tls": False},
+    "redis+cluster://:secret@a:7000/0?ssl=true&ssl_cert_reqs=required": {
+        "is_tls": True,
+        "login": {"password": "secret"},
+        "tls": {"ssl_cert_reqs": "required"},
+    },
+}
+SHOWN = {
+    "redis://user:geheim@redis/3": "redis://redis:6379/3",
+    "rediss://:geheim@[::1]:7000?ssl_ca_certs=/ca.pem": "rediss://[::1]:7000/0",
+    "unix://user:geheim@/run/redis.sock?db=2": "unix:///run/redis.sock?db=2",
+    "redis+sentinel://:geheim@a,b:2/main/1": "redis+sentinel://a:26379,b:2/main/1",
+    "redis+cluster://geheim@a,b:7000": "redis+cluster://a:6379,b:7000/0",
+}
 
 SCHEMES = (
     "be a URL that starts with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
@@ -23,6 +81,8 @@ UNUSABLE = {
     "unix://geheim": "name the socket's file: unix:///run/redis.sock?db=0",
     "redis://host:geheim": HOSTS.format("redis"),
     "redis://host:": HOSTS.format("redis"),
+    "redis://a..b": HOSTS.format("redis"),
+    f"redis://{'a' * 64}.example": HOSTS.format("redis"),
     "redis://host:１": HOSTS.format("redis"),  # noqa: RUF001 - a digit, for Python
     "redis://a:1,b:2/0": HOSTS.format("redis"),
     "redis://[::1/0": HOSTS.format("redis"),
@@ -51,10 +111,39 @@ UNUSABLE = {
 }
 
 
+def parse_setting(url: str) -> RedisUrl:
+    """Return ``REDIS_URL`` as the settings hold it."""
+    return load(OperatorSettings, {"REDIS_URL": url}).redis_url
+
+
+@pytest.mark.parametrize(("url", "meaning"), FORMS.items(), ids=FORMS)
+def test_url_names_hosts_database_login_and_tls(url: str, meaning: dict[str, Any]) -> None:
+    """Each form is taken, and escapes in it are resolved."""
+    parsed = parse_setting(url)
+
+    assert meaning == {name: getattr(parsed, name) for name in meaning}
+    assert parsed == parse_redis_url(url)
+
+
+@pytest.mark.parametrize(("url", "shown"), SHOWN.items(), ids=SHOWN)
+def test_url_is_shown_without_credentials(url: str, shown: str) -> None:
+    """A parsed URL may end up in a log or a traceback: it shows hosts and database alone."""
+    parsed = parse_setting(url)
+
+    assert shown == str(parsed)
+    for text in (repr(parsed), str(parsed), repr(dataclasses.asdict(parsed))):
+        assert "geheim" not in text
+    assert "user" not in str(parsed)
+    assert "user" not in repr(parsed)
+
+
 @pytest.mark.parametrize(("url", "must"), UNUSABLE.items(), ids=UNUSABLE)
-def test_what_cannot_be_used_is_refused(url: str, must: str) -> None:
-    """Which URLs can, and what they mean, is in tests/store/test_connect.py."""
+def test_unusable_url_is_refused(url: str, must: str) -> None:
+    """The refusal is the same from the settings and from the parser."""
     with pytest.raises(SettingsInvalid) as refused:
-        load(OperatorSettings, {"REDIS_URL": url})
+        parse_setting(url)
+    with pytest.raises(ValueError, match="must") as error:
+        parse_redis_url(url)
 
     assert [f"REDIS_URL: must {must}"] == refused.value.problems
+    assert f"must {must}" == str(error.value)

@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_design() -> None:
         "LOG_LEVEL": "INFO",
         "OTEL_EXPORTER_OTLP_ENDPOINT": None,
         "PORT": 8000,
-        "WEB_THREADS": 8,
+        "WEB_THREADS": None,
         "MAX_BACKLOG": 100000,
         "WEBHOOK_SECRETS": "",
     }.items() <= web.items()
@@ -66,7 +66,7 @@ def test_defaults_are_those_of_the_design() -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     """One start tells all that is wrong, one line for each variable."""
-    environ = {"PORT": "http", "WEB_THREADS": "0", "LOG_LEVEL": "loud", "SUBMIT_TOKENS": "secret"}
+    environ = {"PORT": "http", "MAX_BACKLOG": "0", "LOG_LEVEL": "loud", "SUBMIT_TOKENS": "secret"}
 
     problems = problems_of(WebSettings, environ)
 
@@ -77,7 +77,7 @@ def test_all_problems_are_told_at_once() -> None:
         ),
         "LOG_LEVEL: must be DEBUG, INFO, WARNING, ERROR or CRITICAL",
         "PORT: must be a whole number from 1 to 65535",
-        "WEB_THREADS: must be a whole number from 1 to 1000",
+        "MAX_BACKLOG: must be a whole number from 1 to 100000000",
         "SUBMIT_TOKENS: entry 1 must be name:token",
         "READ_TOKENS: is not set, and must be name:token,name:token with a name for each caller",
     ] == problems
@@ -128,7 +128,6 @@ def test_shared_limits(name: str, good: str, bad: str) -> None:
         ("PORT", "65535", "65536"),
         ("PORT", "1", "0"),
         ("WEB_CONCURRENCY", "64", "0"),
-        ("WEB_THREADS", "1000", "1001"),
         ("MAX_BACKLOG", "1", "0"),
     ],
 )
@@ -139,6 +138,14 @@ def test_limits_of_web(name: str, good: str, bad: str) -> None:
     (problem,) = problems_of(WebSettings, WEB | {name: bad})
 
     assert problem.startswith(f"{name}: must be a whole number from ")
+
+
+@pytest.mark.parametrize("text", ["8", "0", "many", SECRET])
+def test_web_threads_is_ignored(text: str) -> None:
+    """Whatever it holds is no problem, is not shown, and is said to do nothing."""
+    shown = effective(load(WebSettings, WEB | {"WEB_THREADS": text}))
+
+    assert "ignored: it has no effect any more, unset it" == shown["WEB_THREADS"]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +265,7 @@ def test_effective_is_ready_for_a_log_line() -> None:
     shown = json.dumps(effective(load(WebSettings, WEB | {"READ_TOKENS": f"crm:{SECRET}-2,b:x"})))
 
     assert SECRET not in shown
+    assert '"REDIS_URL": "**********"' in shown
     assert '"READ_TOKENS": "crm:**********,b:**********"' in shown
 
 
