@@ -1,6 +1,6 @@
-"""Pages for people: the API's, and each problem's, which is what its ``type`` address answers.
+"""HTML pages: the API's, and each problem's, at the address that is its ``type``.
 
-They need nothing else, neither scripts nor files nor a network, and tell the browser so.
+A page loads and runs nothing, and its content security policy forbids it.
 """
 
 import base64
@@ -14,10 +14,9 @@ from flask import Response, request
 from jinja2 import Environment
 from markupsafe import Markup
 
-from app.web.openapi.answers import ALWAYS
-from app.web.openapi.document import document
-from app.web.openapi.words import Words, line, paragraphs
+from app.web.openapi import DOCUMENT, resolve
 from app.web.problems import PROBLEMS, Refusal
+from app.web.schema_html import SchemaHtml, render_line, render_paragraphs
 
 HERE = Path(__file__).parent
 STYLE = (HERE / "pages.css").read_text()
@@ -42,40 +41,46 @@ PROBLEM_PAGE = """<!doctype html>
 
 def _render(template: str, **content: Any) -> bytes:
     environment = Environment(autoescape=True)
-    environment.filters["pretty"] = _pretty
+    environment.filters |= {"pretty": _pretty, "resolve": resolve}
+    environment.filters |= {"line": render_line, "paragraphs": render_paragraphs}
     # The style has no end tag in it, and its bytes are what the policy's digest is of.
     return environment.from_string(template).render(style=Markup(STYLE), **content).encode()  # noqa: S704
 
 
 def _pretty(content: Any) -> str:
-    return json.dumps(content, indent=2)
+    return content if isinstance(content, str) else json.dumps(content, indent=2)
 
 
-def _who(operation: dict[str, Any]) -> str:
+def _describe_access(operation: dict[str, Any]) -> str:
     rights = [name for scheme in operation["security"] for name in scheme]
     return {"submitToken": "Submit token, or signature", "readToken": "Read token"}.get(
         next(iter(rights), ""), "Open to all"
     )
 
 
-def _is_always(response: dict[str, Any]) -> bool:
-    """Whether it is said once for all operations."""
-    examples = response["content"].get("application/problem+json", {}).get("examples")
-    return bool(examples) and set(examples) <= set(ALWAYS)
+def _slugs(*responses: dict[str, Any]) -> set[str]:
+    """Return the problems that ``responses`` name."""
+    contents = [resolve(response)["content"] for response in responses]
+    problems = [content.get("application/problem+json", {}) for content in contents]
+    return {slug for problem in problems for slug in problem.get("examples", ())}
+
+
+def _common_slugs() -> set[str]:
+    """Return the problems that every operation names, which the page shows once."""
+    operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
+    return set.intersection(*(_slugs(*one["responses"].values()) for one in operations))
 
 
 @cache
 def _api_page() -> bytes:
     return _render(
         (HERE / "api_page.html").read_text(),
-        api=document(),
+        api=DOCUMENT,
         problems=PROBLEMS.values(),
-        words=Words(document()),
-        paragraphs=paragraphs,
-        line=line,
-        who=_who,
-        always=ALWAYS,
-        is_always=_is_always,
+        schemas=SchemaHtml(DOCUMENT["components"]["schemas"]),
+        describe_access=_describe_access,
+        slugs=_slugs,
+        common_slugs=_common_slugs(),
     )
 
 

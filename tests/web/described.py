@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of an answer, and whether the answer is so."""
+"""The OpenAPI document as tests read it, and the comparison of an answer with it."""
 
 import json
 import re
@@ -8,17 +8,35 @@ from typing import Any
 import jsonschema_rs
 from werkzeug.test import TestResponse
 
-from app.web.openapi.document import document
+from app.web.openapi import DOCUMENT
 
 Json = dict[str, Any]
 
-DOCUMENT: Json = document()
+
+def _inline(part: Any) -> Any:
+    """Return ``part`` with the responses and examples that it refers to in their places."""
+    if isinstance(part, list):
+        return [_inline(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    kind, _, name = part.get("$ref", "").removeprefix("#/components/").partition("/")
+    if kind in {"responses", "examples"}:
+        return _inline(DOCUMENT["components"][kind][name])
+    return {key: _inline(value) for key, value in part.items()}
+
 
 OPERATIONS: dict[tuple[str, str], Json] = {
-    (method.upper(), path): operation
+    (method.upper(), path): _inline(operation)
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 }
+
+
+def problems_of(response: Json) -> Json:
+    """Return the examples of problems that a described response has, by their slugs."""
+    content: Json = response["content"].get("application/problem+json", {})
+    examples: Json = content.get("examples", {})
+    return examples
 
 
 def validator(schema: Json, components: Json = DOCUMENT["components"]) -> jsonschema_rs.Validator:
@@ -47,25 +65,22 @@ def assert_described(response: TestResponse) -> None:
     except KeyError:
         operation = operation_of("GET", request.path)
     described = operation["responses"][str(response.status_code)]
-    for name, header in _headers(described).items():
-        assert name in response.headers or not header["required"], name
+    for name, header in DOCUMENT["components"]["headers"].items():
+        is_described = name in described["headers"]
+        assert name in response.headers or not (is_described and header["required"]), name
         if name in response.headers:
+            assert is_described, name
             assert validator(header["schema"]).is_valid(_read(header, response.headers[name]))
     media_type = described["content"][response.mimetype]
     if response.is_json:
-        _assert_is(media_type["schema"], json.loads(response.data))
+        assert_is(media_type["schema"], json.loads(response.data))
 
 
-def _assert_is(schema: Json, content: Any) -> None:
-    """``content`` is so, and has no field that the schema does not name."""
+def assert_is(schema: Json, content: Any) -> None:
+    """``content`` is as the schema has it, without a field that the schema does not name."""
     strict = validator(schema, _closed(deepcopy(DOCUMENT["components"])))
     errors = [f"{error.instance_path}: {error.message}" for error in strict.iter_errors(content)]
     assert not errors
-
-
-def _headers(described: Json) -> Json:
-    known = DOCUMENT["components"]["headers"]
-    return {name: known[name] for name in described["headers"]}
 
 
 def _read(header: Json, value: str) -> Any:

@@ -5,12 +5,14 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.web.openapi import DOCUMENT
 from tests.web.browser import Browser
-from tests.web.described import DOCUMENT, OPERATIONS
+from tests.web.described import OPERATIONS, problems_of
 from tests.web.raw import RELAY, Web, serve
 from tests.web.service import Service
 
@@ -30,6 +32,31 @@ def test_it_shows_what_the_document_has(service: Service) -> None:
         assert all(f"<code>{field}</code>" in page for field in schema.get("properties", ()))
     for slug in DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]:
         assert f'href="{slug}"' in page
+
+
+def test_it_names_the_problems_of_each_operation(service: Service) -> None:
+    """With those of any request once, at the list of all."""
+    page = html.unescape(service.caller.get("/docs").text)
+
+    named = {name: set(re.findall('href="#([a-z-]+)"', part)) for name, part in sections(page)}
+    slugs = {
+        operation["operationId"]: {
+            slug for response in operation["responses"].values() for slug in problems_of(response)
+        }
+        for operation in OPERATIONS.values()
+    }
+    common = set.intersection(*slugs.values())
+    assert common == named["problems"]
+    for name, described in slugs.items():
+        # A status is shown whole: bad-request is named beside malformed-json.
+        assert described - common == named[name] - common
+        assert (named[name] & common) == ({"bad-request"} if name == "postEvent" else set())
+
+
+def sections(page: str) -> Iterator[tuple[str, str]]:
+    """Return the sections of a page with their ids."""
+    for section in page.split("<section ")[1:]:
+        yield section.split('"')[1], section
 
 
 def test_its_links_lead_somewhere(service: Service) -> None:

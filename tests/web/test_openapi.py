@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, and says how things are."""
+"""The OpenAPI document agrees with the routes, their rights and the answers of the service."""
 
 import json
 import shlex
@@ -8,22 +8,25 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from openapi_spec_validator import validate
+from werkzeug.test import TestResponse
 
 from app.chats.outcome import Outcome
-from app.store.client import Client
-from app.web.openapi.examples import EVENT as EVENT_EXAMPLE
-from app.web.openapi.meanings import MEANINGS
-from app.web.problems import PROBLEMS
+from app.chats.trace import Trace
+from app.web.openapi import DOCUMENT
+from app.web.signatures import HEADERS as SIGNATURE_HEADERS
 from tests.chats.test_any_event import FIELDS, JSON
+from tests.stack.redis_client import Client
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.beyond_schemas import BEYOND
-from tests.web.described import DOCUMENT, OPERATIONS, Json, assert_described, validator
+from tests.web.described import OPERATIONS, Json, assert_described, problems_of, validator
 from tests.web.service import BOTH_TOKEN, EVENT, READ_TOKEN, SUBMIT_TOKEN, Service, serve
+from tests.web.test_signatures import signed
 
 EVENT_SCHEMA = validator({"$ref": "#/components/schemas/OpenChatEvent"})
 POST = OPERATIONS["POST", "/v1/events"]
 KEY = next(part for part in POST["parameters"] if part["name"] == "Idempotency-Key")
+EVENT_EXAMPLE = POST["requestBody"]["content"]["application/json"]["example"]
+METRICS = OPERATIONS["GET", "/metrics"]["responses"]["200"]["content"]["text/plain"]
 OLD = "2001-01-01T00:00:00Z"
 BEARER = {"Authorization": f"Bearer {BOTH_TOKEN}"}
 LOOK_UPS = ["/v1/events/e1", "/v1/chats/chat-1", "/v1/users/u1/chats"]
@@ -33,11 +36,6 @@ OPEN = ["/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/no
 ALMOST = {name: st.just(EVENT_EXAMPLE[name]) | FIELDS[name] for name in FIELDS}
 
 every_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
-
-
-def test_the_document_is_valid() -> None:
-    """As OpenAPI 3.1 and the JSON Schema of 2020-12 have it."""
-    validate(json.loads(json.dumps(DOCUMENT)))
 
 
 def test_it_is_served_to_all(service: Service) -> None:
@@ -63,51 +61,22 @@ def test_every_route_is_described(service: Service) -> None:
 
 @every_operation
 def test_its_security_is_who_may_use_it(service: Service, method: str, path: str) -> None:
-    """Each token opens what it is listed for, and nothing else."""
-    listed = {name for scheme in OPERATIONS[method, path]["security"] for name in scheme}
+    """Each token, and a signature, opens what it is listed for, and nothing else."""
     tokens = {"submitToken": SUBMIT_TOKEN, "readToken": READ_TOKEN}
+    schemes = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
 
-    for name, token in tokens.items():
-        headers = {"Authorization": f"Bearer {token}"}
-        status = service.caller.open(path, method=method, headers=headers).status_code
-        assert (status == 403) == bool(listed and name not in listed)
-    assert (service.caller.open(path, method=method).status_code == 401) == bool(listed)
+    def admits(headers: dict[str, str]) -> bool:
+        response = service.caller.open(path, method=method, headers=headers, data=json.dumps(EVENT))
+        return response.status_code not in {401, 403}
 
-
-def test_every_problem_is_described() -> None:
-    """Somewhere; and wherever one is, so are those that any request can meet."""
-    described = {
-        slug
-        for operation in OPERATIONS.values()
-        for response in operation["responses"].values()
-        for slug in response["content"].get("application/problem+json", {}).get("examples", {})
-    }
-
-    assert described == PROBLEMS.keys()
+    opens: list[Json] = [{name: []} for name, headers in schemes.items() if admits(headers)]
+    opens += [{header: [] for header in SIGNATURE_HEADERS}] if admits(signed()) else []
+    assert ([] if admits({}) else opens) == OPERATIONS[method, path]["security"]
 
 
-def test_every_field_is_explained() -> None:
-    """Of events and records, and no field that is not there."""
-    for name, meanings in MEANINGS.items():
-        fields = DOCUMENT["components"]["schemas"][name].get("properties", {})
-        assert {"", *fields} == meanings.keys()
-
-
-@every_operation
-def test_examples_are_as_their_schemas_say(method: str, path: str) -> None:
-    """Of parameters, bodies and answers."""
-    operation = OPERATIONS[method, path]
-    bodies = [*operation.get("requestBody", {}).get("content", {}).values()]
-    for response in operation["responses"].values():
-        bodies += response["content"].values()
-    shown = [(part["schema"], part["example"]) for part in operation.get("parameters", ())]
-    for body in bodies:
-        examples = [example["value"] for example in body.get("examples", {}).values()]
-        examples += [body["example"]] if "example" in body else []
-        shown += [(body["schema"], json.loads(json.dumps(example))) for example in examples]
-
-    for schema, example in shown:
-        assert validator(schema).is_valid(example), example
+def test_the_example_of_metrics_is_one(service: Service) -> None:
+    """Its metric is there, and of that type."""
+    assert METRICS["example"].splitlines()[0] in service.get("/metrics").text.splitlines()
 
 
 @settings(
@@ -127,10 +96,46 @@ def test_the_schema_of_events_agrees_with_the_service(service: Service, content:
     if response.status_code == 202:
         assert EVENT_SCHEMA.is_valid(content)
     elif EVENT_SCHEMA.is_valid(content):
-        problem = response.get_json()
-        faults = {error["detail"] for error in problem.get("errors", ())}
-        assert faults <= BEYOND
-        assert faults or problem["type"] in BEYOND
+        assert is_refused_beyond_schemas(response)
+
+
+def is_refused_beyond_schemas(response: TestResponse) -> bool:
+    """Whether an event was refused for nothing but what a schema cannot say."""
+    problem = response.get_json()
+    faults = {error["detail"] for error in problem.get("errors", ())}
+    return problem["type"] in BEYOND or (bool(faults) and faults <= BEYOND)
+
+
+EDGES: dict[str, list[Any]] = {
+    "event_id": ["a", "a" * 128, "a" * 129, "", ".", "..", "a/b", "a\n", 7],
+    "user_id": ["a", "a" * 64, "a" * 65, "", "a.b", "a\n", None, 7],
+    "occurred_at": [
+        *("2026-01-01T00:00:00Z", "2026-01-01t00:00:00z", "2026-01-01T00:00:00.123456789+23:59"),
+        *("2026-01-01", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00+00:60"),
+        *("2026-01-01T00:00:00.1234567890Z", None, "", 7),
+    ],
+    "on_unknown": ["hold", "recreate", "other", "", None, True],
+    "metadata": [
+        *({}, {"": "a" * 1017}, {"a" * 1017: ""}, {"a": 1}, [], None),
+        *({f"{key}": "" for key in range(size)} for size in (10, 11)),
+    ],
+    "other": [None],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in EDGES.items() for value in values]
+)
+def test_the_schema_of_events_has_the_limits_of_the_service(
+    service: Service, field: str, value: Any
+) -> None:
+    """At each limit, and one step beyond it."""
+    content = {**EVENT, field: value}
+
+    response = service.post(content)
+
+    is_taken = response.status_code == 202 or is_refused_beyond_schemas(response)
+    assert is_taken == EVENT_SCHEMA.is_valid(content)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_curl_lines_work(service: Service, example: Json) -> None:
 
 
 def test_every_kind_of_record_is_as_described(service: Service) -> None:
-    """Posted and looked up: under way, opened, failed, held; no field is left unsaid."""
+    """Posted and looked up: under way, opened, failed, held; and so are the examples."""
     bench = service.bench
     bench.open_gate()
     outcomes: dict[str, Outcome] = {"e1": CREATED, "e2": REFUSED, "e3": UNKNOWN}
@@ -179,10 +184,32 @@ def test_every_kind_of_record_is_as_described(service: Service) -> None:
         metadata = found.get_json()["metadata"]
         posted = service.post({"event_id": event_id, "user_id": "u1", "metadata": metadata})
         assert found.get_json() == posted.get_json()
+        example = DOCUMENT["components"]["examples"][found.get_json()["status"]]["value"]
+        assert outline(example) == outline(found.get_json())
         assert_described(found)
         assert_described(posted)
     for path in LOOK_UPS:
         assert_described(service.get(path))
+
+
+def outline(record: Json) -> list[Any]:
+    """Return of a record what depends on its status alone."""
+    same = [record[name] for name in ("created", "attempts", "possible_orphan")]
+    return same + [value is None or value == [] for value in record.values()]
+
+
+def test_examples_of_headers_are_followed(service: Service) -> None:
+    """All at once, of an event that is settled already."""
+    headers = {part["name"]: part["example"] for part in POST["parameters"]}
+    service.bench.open_gate()
+    grant = service.bench.granted(headers["Idempotency-Key"])
+    service.bench.worker().settle(grant, CREATED)
+
+    response = service.post({"user_id": grant.user_id}, **headers)
+
+    assert 200 == response.status_code
+    assert headers["Prefer"] == response.headers["Preference-Applied"]
+    assert Trace.after(headers["traceparent"]).trace_id in headers["traceparent"]
 
 
 def test_answers_while_it_waits_are_as_described(service: Service) -> None:
@@ -197,6 +224,7 @@ REFUSED_POSTS: list[tuple[int, dict[str, Any]]] = [
     (413, {"body": b"{" * 65_537}),
     (400, {"body": b"{"}),
     (422, {"body": {"user_id": 7, "metadata": {"a": 1}, "other": 1}}),
+    (422, {"Idempotency_Key": "other"}),
     (422, {"body": {**EVENT, "user_id": "other"}}),
     (422, {"body": {"event_id": "e", "user_id": "u", "occurred_at": OLD}}),
     (429, {"body": {"event_id": "e", "user_id": "u"}}),
@@ -231,6 +259,31 @@ def test_other_answers_are_as_described(service: Service, status: int, path: str
 
     assert status == response.status_code
     assert_described(response)
+
+
+def test_null_is_no_event_id(service: Service) -> None:
+    """Where the header has one."""
+    content = {**EVENT, "event_id": None}
+
+    assert 202 == service.post(content, Idempotency_Key="e").status_code
+    assert EVENT_SCHEMA.is_valid(content)
+
+
+def test_examples_of_faults_are_answered(service: Service, cut_off: Service) -> None:
+    """Word by word: of an event, of a parameter, of a check."""
+    answered = {
+        ("POST", "/v1/events", "invalid-event"): service.post(
+            {"event_id": "e", "on_unknwon": "hold"}
+        ),
+        ("GET", "/v1/users/{user_id}/chats", "invalid-parameter"): service.get(
+            "/v1/users/u/chats?limit=0"
+        ),
+        ("GET", "/readyz", "not-ready"): cut_off.get("/readyz"),
+    }
+
+    for (method, path, slug), response in answered.items():
+        described = OPERATIONS[method, path]["responses"][str(response.status_code)]
+        assert response.get_json()["errors"] == problems_of(described)[slug]["value"]["errors"]
 
 
 @pytest.mark.parametrize("path", [*LOOK_UPS, *OPEN])

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from app.store.client import Client
 from app.web.problems import OF_ERROR, OF_STATUS, PROBLEMS, Problem
+from tests.stack.redis_client import Client
 from tests.web.service import Service, serve, slug
 
 ALL = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -83,7 +83,7 @@ def test_a_fault_of_ours_is_answered_and_logged(
     """500 as a problem that tells nothing; where it was is in the log, and the next is served."""
     service = serve(client)
     service.post()
-    service.bench.set_fields("refund-7731", attempts="not a number")
+    service.bench.set_fields("refund-7731", accepted_ms="not a number")
 
     response = service.get("/v1/events/refund-7731")
 

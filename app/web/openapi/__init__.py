@@ -1,1 +1,0 @@
-"""The API described for programs: one OpenAPI 3.1 document, which ``/docs`` shows to people."""
