@@ -25,7 +25,11 @@ class StoreUnavailable(RelayError):
     """Redis did not confirm the command; it may or may not have been carried out."""
 
 
-class RecordFromNewerRelease(StoreUnavailable):
+class CommandRefused(StoreUnavailable):
+    """Redis is there, and refused this command: another one may well be carried out."""
+
+
+class RecordFromNewerRelease(CommandRefused):
     """The record carries a version or status that this release does not know."""
 
 

@@ -103,8 +103,7 @@ class OpenChatEvent(BaseModel):
     where the caller left it to the relay's setting; ``metadata`` is kept and returned, never used.
     """
 
-    # The worker, which never reads one, starts without building what reads it.
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     event_id: EventId
     user_id: UserId

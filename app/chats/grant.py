@@ -1,8 +1,9 @@
-"""What a worker that wants work is told."""
+"""Results of ``take``: a grant, a probe, or no work; and the result of settling a grant."""
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,66 +11,68 @@ class Grant:
     """The right to one call for one event.
 
     ``attempt`` is the fence: it only grows, and tells one grant's outcome from another's.
-    ``token`` names the grant, so that a repeated ``take`` finds it again. ``record`` is the stored
-    record as it was granted, field by field, from which it is rebuilt if Redis loses it.
+    ``token`` names the grant, so that a repeated ``take`` finds it again. ``stored_fields``
+    are those of the record as it was granted, from which it is rebuilt if Redis loses it.
     """
 
     event_id: str
     user_id: str
     attempt: int
     token: str
-    record: dict[str, str]
+    stored_fields: dict[str, Any]
 
     @property
     def attempts(self) -> int:
-        """How many grants there have been, this one included, less those given back."""
-        return int(self.record["attempts"])
+        """The number of grants, this one included, less those given back."""
+        attempts: int = self.stored_fields["attempts"]
+        return attempts
 
     @property
     def traceparent(self) -> str | None:
-        """What names the request that brought the event, if it is known."""
-        return self.record.get("traceparent")
+        """The trace context of the request that brought the event, if it is known."""
+        return self.stored_fields.get("traceparent")
 
     @property
     def is_possible_orphan(self) -> bool:
-        """Whether an earlier attempt may have made a chat, and somebody consented to this one."""
-        return "orphan" in self.record
+        """Whether an earlier attempt may have made a chat, and this one is by consent."""
+        return "possible_orphan" in self.stored_fields
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The right to one read-only request that tells whether Channel.io serves us."""
+    """The right to one read-only request that shows whether Channel.io serves us."""
 
     token: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing may be called for ``ms`` milliseconds.
+class NoWork:
+    """Nothing may be called for ``wait_ms`` milliseconds.
 
-    ``is_idle``: nothing is due, so an accepted event ends the wait; otherwise the gate is shut.
+    ``is_idle``: nothing is due, so an accepted event ends the wait. Otherwise events are due, and
+    the gate, or the lack of a free slot, blocks them.
     """
 
-    ms: int
+    wait_ms: int
     is_idle: bool
 
 
-Taken = Grant | Probe | Wait
+Decision = Grant | Probe | NoWork
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a ``take`` came to, and the ids of the events that it cleaned up on its way."""
+class TakeResult:
+    """A take's decision, and the ids of the events that it cleaned up on its way."""
 
-    taken: Taken
-    lost: Sequence[str]
-    expired: Sequence[str]
+    decision: Decision
+    lost_event_ids: Sequence[str]
+    expired_event_ids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of the event: ``opened``, ``duplicate``, ``failed``, ``accepted``, ``unknown`` or
-    ``ignored``; and of the breaker, ``open`` or ``closed``, where this outcome changed it.
+    """The effect of a settle on the event: ``opened``, ``duplicate``, ``failed``, ``accepted``,
+    ``unknown`` or ``ignored``; and on the breaker, ``open`` or ``closed``, where it changed.
 
     ``age_seconds``: for how long the event has been accepted.
     """
@@ -80,5 +83,5 @@ class Settled:
 
 
 def new_token() -> str:
-    """128 random bits for one ``take``, however often that take is repeated."""
+    """Return 128 random bits, for one ``take`` however often it is repeated."""
     return secrets.token_urlsafe(16)

@@ -1,7 +1,7 @@
-"""What a call to Channel.io came to, and what that means for the event.
+"""Outcomes of a call to Channel.io, and their effect on the event.
 
 An outcome answers one question, "did it create a chat?": yes (``Created``), no (``Refused``,
-``Denied``, ``Throttled``, ``NotSent``), or nobody can know (``Unknown``).
+``Denied``, ``Throttled``, ``NotSent``), or it cannot be known (``Unknown``).
 """
 
 import random
@@ -45,7 +45,7 @@ class Denied:
 
     @property
     def reason(self) -> str:
-        """Why the breaker opens."""
+        """The reason for which the breaker opens."""
         return "credentials" if self.upstream_status in {401, 403} else "base_url"
 
 
@@ -68,7 +68,7 @@ class NotSent:
 
     @property
     def reason(self) -> str:
-        """What the breaker counts this as."""
+        """The reason for which the breaker may open."""
         return self.kind
 
 
@@ -86,8 +86,10 @@ Outcome = Created | Refused | Denied | Throttled | NotSent | Unknown
 
 
 def retry_delay_ms(attempts: int) -> int:
-    """Milliseconds until an event may be called again after its ``attempts``-th try: full doubling
-    from one second to a minute, with half of it jitter so that replicas do not march in step.
+    """Choose the milliseconds after which an event may be called again.
+
+    They double with each attempt from one second to a minute; half of them is jitter, so that
+    replicas do not march in step.
     """
     longest_ms = min(MAX_RETRY_DELAY_MS, 1000 * 2 ** min(attempts - 1, 6))
     return random.randint(longest_ms // 2, longest_ms)  # noqa: S311 - jitter, not a secret

@@ -1,4 +1,4 @@
-"""The record: what the relay keeps of an event and tells whoever looks it up."""
+"""The record: an event's state, as the relay keeps it and look-ups return it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ MAX_CHAT_ID_CHARACTERS = 256
 
 
 class Status(StrEnum):
-    """Where an event stands. ``opened`` and ``failed`` are settled, ``unknown`` is held."""
+    """The status of an event. ``opened`` and ``failed`` are settled, ``unknown`` is held."""
 
     ACCEPTED = "accepted"
     CALLING = "calling"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class FailureCode(StrEnum):
-    """Why an event failed or is held; a closed list, part of the HTTP contract."""
+    """The reason for which an event failed or is held; a closed list of the HTTP contract."""
 
     USER_NOT_FOUND = "user_not_found"
     REJECTED = "rejected"
@@ -45,7 +45,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What is kept of a created chat: identifiers and its state, nothing of a person."""
+    """A created chat: identifiers and its state, nothing of a person."""
 
     id: str
     channel_id: str | None = None
@@ -56,7 +56,10 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an event failed or is held; ``detail`` is ours and quotes nothing of Channel.io's."""
+    """The reason for which an event failed or is held.
+
+    ``detail`` is ours, and quotes nothing of Channel.io's.
+    """
 
     code: FailureCode
     detail: str
@@ -65,7 +68,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One event's state. ``created`` is three-valued: ``None`` while nobody can know.
+    """One event's state. ``created`` is three-valued: ``None`` while it cannot be known.
 
     Times are aware UTC; ``settled_at`` and ``expires_at`` are ``None`` unless settled.
     """
@@ -86,12 +89,12 @@ class Record:
 
 
 def is_chat_id(text: str) -> bool:
-    """Whether it can be a chat's id, under which the chat is looked up."""
+    """Check that ``text`` can be a chat's id, under which the chat is looked up."""
     return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and text.isprintable() and "/" not in text
 
 
 def as_json(record: Record) -> dict[str, Any]:
-    """The record as the HTTP contract shows it."""
+    """Build the record's JSON object of the HTTP contract."""
     chat, failure = record.chat, record.failure
     return {
         "event_id": record.event_id,
@@ -118,7 +121,7 @@ def as_json(record: Record) -> dict[str, Any]:
 
 
 def time_as_json(instant: datetime) -> str:
-    """An instant as the HTTP contract shows it: RFC 3339, in UTC, to the millisecond."""
+    """Format an instant as the HTTP contract does: RFC 3339, in UTC, to the millisecond."""
     return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

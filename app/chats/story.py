@@ -1,4 +1,4 @@
-"""What happened to one event, as an operator sees it."""
+"""The history of one event."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +8,9 @@ from app.chats.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened to an event; ``times`` in a row, if the same happened again.
+    """An entry of an event's history; ``times`` in a row, if the same happened again.
 
-    ``by`` is the operator who did it, ``chat_id`` what was said of a chat.
+    ``by`` is the operator who gave the command ``action``, ``chat_id`` the chat that it named.
     """
 
     at: datetime
@@ -24,10 +24,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A record, and what happened to it out of the ordinary, oldest first.
+    """A record and its history out of the ordinary, oldest entry first.
 
-    ``next_look`` is when it may be called or, while it is called, when its worker counts as lost;
-    ``ahead`` is how many are in line before it. Both are ``None`` where they do not apply.
+    ``next_look`` is when the event may be called or, while it is called, when its worker counts as
+    lost; ``ahead`` is the number of events in line before it. ``None`` where they do not apply.
     """
 
     record: Record

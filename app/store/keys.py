@@ -10,5 +10,5 @@ class Keys:
         self.settled = f"{self.tag}:settled"
 
     def event(self, event_id: str) -> str:
-        """The record of one event, a text."""
+        """Return the key of one event's record."""
         return f"{self.tag}:event:{event_id}"

@@ -1,18 +1,26 @@
-"""What an operator does with Redis: see how things stand, and decide what nobody else can."""
+"""Operations of an operator: reading events and their history, and deciding about them."""
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from app.chats.errors import NothingDone, RecordFromNewerRelease
-from app.chats.event import EPOCH
-from app.chats.grant import new_token
+from app.chats.grant import Grant, new_token
+from app.chats.outcome import Created
 from app.chats.record import Chat, Failure, FailureCode, Record, Status
-from app.chats.story import Moment, Story
+from app.chats.story import Story
+from app.store.grants import settle
 from app.store.overview import Overviews
-from app.store.records import VERSION, as_fields, instant, read_record, write_chat, write_failure
+from app.store.records import (
+    calling_fields,
+    chat_fields,
+    failure_fields,
+    parse_fields,
+    read_history,
+    read_record,
+    to_datetime,
+)
 from app.store.scripts import Scripts
 
 PAGE = 500
@@ -33,55 +41,60 @@ class Operations(Overviews):
     def records(
         self, status: Status, *, limit: int | None = None
     ) -> Iterator[tuple[str, Record | None]]:
-        """The events of ``status`` (not ``opened``: those have no list), the longest so first.
+        """Read the events of ``status`` (not ``opened``: those have no list), the longest so first.
 
-        Which they are is read once, so that acting on one hides no other; those that have left the
+        Their ids are read once, so that acting on one hides no other; those that have left the
         status by the time they are read are passed over. ``None`` for a record that this release
         cannot read.
         """
-        asked = {"status": status} | ({} if limit is None else {"limit": limit})
-        ids = iter(self._scripts.run("list", asked, acknowledge=False))
+        argument: dict[str, Any] = {"status": status}
+        if limit is not None:
+            argument["limit"] = limit
+        ids = iter(self._scripts.run("event_ids", argument, acknowledge=False))
         while page := list(islice(ids, PAGE)):
             found = self._scripts.run("records", {"event_ids": page}, acknowledge=False)
             for event_id, text in zip(page, found, strict=True):
-                record = _readable(event_id, as_fields(text)) if text else None
-                if text and (record is None or record.status is status):
+                if text is None:
+                    continue
+                record = _readable(event_id, parse_fields(text))
+                if record is None or record.status is status:
                     yield event_id, record
 
     def story(self, event_id: str) -> Story:
-        """What is known of one event."""
-        reply = self._scripts.run("story", {"event_id": event_id}, acknowledge=False)
-        if not reply:
+        """Read an event's record and history, and where the event stands in line."""
+        found = self._event_history(event_id)
+        if found is None:
             raise _refusal("missing", event_id)
-        text, next_look, ahead = reply
-        fields = as_fields(text)
+        fields, next_look, ahead = found
         record = _readable(event_id, fields)
         if record is None:
             raise _refusal("newer", event_id)
-        moments = tuple(map(_moment, json.loads(fields.get("history", "[]"))))
-        next_instant = None if next_look == "" else instant(int(float(next_look)))
-        return Story(record, moments, next_instant, None if ahead == "" else ahead)
+        return Story(record, read_history(fields), next_look, ahead)
 
     def resolve_with_chat(self, event_id: str, chat_id: str, *, by: str) -> Record:
         """Publish ``chat_id``, which the operator found, as the event's chat."""
-        told = {"action": "chat", "chat_id": chat_id, "chat": write_chat(Chat(chat_id))}
-        return self._tell("resolve", event_id, by, told)
+        return self._resolve(event_id, "chat", by=by, chat=Chat(chat_id))
 
     def recreate(self, event_id: str, *, by: str) -> Record:
         """Consent to one more call, which may make a second chat."""
-        return self._tell("resolve", event_id, by, {"action": "recreate"})
+        return self._resolve(event_id, "recreate", by=by)
 
     def give_up(self, event_id: str, *, by: str) -> Record:
         """Let a held event fail; whether there is a chat stays unknown."""
-        told = {"action": "give_up", "failure": write_failure(ABANDONED)}
-        return self._tell("resolve", event_id, by, told)
+        return self._resolve(event_id, "give_up", by=by, failure=ABANDONED)
 
     def redrive(self, event_id: str, *, by: str, code: FailureCode | None = None) -> Record:
-        """Try a failed event again, with a new deadline, where surely no attempt made a chat.
+        """Try a failed event again, with a new deadline, if no attempt can have made a chat.
 
         With ``code``: only if that is why it failed.
         """
-        return self._tell("redrive", event_id, by, {"code": code} if code else {})
+        argument: dict[str, Any] = {"event_id": event_id, "by": by, "token": new_token()}
+        if code is not None:
+            argument["code"] = code
+        result, *rest = self._scripts.run("redrive", argument)
+        if result != "redriven":
+            raise _refusal(result, event_id, *rest)
+        return read_record(event_id, parse_fields(rest[0]))
 
     def recover(
         self, event_id: str, *, user_id: str, attempt: int, chat: Chat, at: datetime
@@ -91,34 +104,58 @@ class Operations(Overviews):
         Where Redis has lost the event, or its attempt, its record is made anew from the line and
         from what is left of it.
         """
-        told = {"event_id": event_id, "attempt": attempt, "token": new_token(), "kind": "created"}
-        copy = self._fields(event_id) | {
-            "v": VERSION,
-            "status": Status.CALLING,
-            "user": user_id,
-            "attempt": str(attempt),
-            "attempts": str(attempt),
-        }
-        copy.setdefault("accepted", str(round((at - EPOCH).total_seconds() * 1000)))
-        copy.setdefault("ttl", str(self._record_ttl_ms))
-        chat_told = {"chat_id": chat.id, "chat": write_chat(chat), "copy": copy}
-        result: str = self._scripts.run("settle", told | chat_told)[0]
-        return result
+        reply = self._event_history(event_id)
+        fields = calling_fields(
+            reply[0] if reply else {},
+            user_id=user_id,
+            attempt=attempt,
+            accepted_at=at,
+            ttl_ms=self._record_ttl_ms,
+        )
+        grant = Grant(event_id, user_id, attempt, new_token(), fields)
+        try:
+            return settle(self._scripts, grant, Created(chat)).result
+        except RecordFromNewerRelease:
+            return "newer"
 
-    def _fields(self, event_id: str) -> dict[str, str]:
-        reply = self._scripts.run("story", {"event_id": event_id}, acknowledge=False)
-        return as_fields(reply[0]) if reply else {}
-
-    def _tell(self, script: str, event_id: str, by: str, told: dict[str, Any]) -> Record:
+    def _resolve(
+        self,
+        event_id: str,
+        action: Literal["chat", "recreate", "give_up"],
+        *,
+        by: str,
+        chat: Chat | None = None,
+        failure: Failure | None = None,
+    ) -> Record:
         # The token names this command: repeated after a lost reply, it finds that it was done.
-        command = {"event_id": event_id, "by": by, "token": new_token()}
-        result, *rest = self._scripts.run(script, command | told)
-        if result in {"resolved", "redriven"}:
-            return read_record(event_id, as_fields(rest[0]))
-        raise _refusal(result, event_id, *rest)
+        argument: dict[str, Any] = {
+            "event_id": event_id,
+            "by": by,
+            "token": new_token(),
+            "action": action,
+        }
+        if chat is not None:
+            argument["chat"] = chat_fields(chat)
+        if failure is not None:
+            argument["failure"] = failure_fields(failure)
+        result, *rest = self._scripts.run("resolve", argument)
+        if result != "resolved":
+            raise _refusal(result, event_id, *rest)
+        return read_record(event_id, parse_fields(rest[0]))
+
+    def _event_history(
+        self, event_id: str
+    ) -> tuple[dict[str, Any], datetime | None, int | None] | None:
+        """Read the record's fields, when it is next due, and how many are due before it."""
+        reply = self._scripts.run("event_history", {"event_id": event_id}, acknowledge=False)
+        if not reply:
+            return None
+        text, due_at, position = reply
+        due = None if due_at == "" else to_datetime(int(float(due_at)))
+        return parse_fields(text), due, None if position == "" else position
 
 
-def _readable(event_id: str, fields: dict[str, str]) -> Record | None:
+def _readable(event_id: str, fields: dict[str, Any]) -> Record | None:
     try:
         return read_record(event_id, fields)
     except RecordFromNewerRelease:
@@ -138,8 +175,3 @@ _REASONS = {
 
 def _refusal(why: str, event_id: str, about: str = "") -> NothingDone:
     return NothingDone(_REASONS[why].format(event_id=event_id, about=about))
-
-
-def _moment(entry: dict[str, Any]) -> Moment:
-    told = {name: entry[name] for name in ("times", "by", "action", "chat_id") if name in entry}
-    return Moment(instant(entry["at"]), entry["what"], entry["attempt"], **told)

@@ -12,7 +12,7 @@ def test_open_is_what_the_relay_still_works_on() -> None:
 
 def test_a_grant_counts_as_its_record_does() -> None:
     """``attempts`` leaves out what was given back; ``attempt``, the fence, does not."""
-    grant = Grant("e", "u", attempt=3, token="t", record={"attempts": "2"})
+    grant = Grant("e", "u", attempt=3, token="t", stored_fields={"attempts": 2})
 
     assert (3, 2) == (grant.attempt, grant.attempts)
 

@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.chats.errors import NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
-from app.store.calls import CallStore
-from app.store.client import Client
+from app.store.grants import GrantStore
 from app.store.keys import Keys
 from app.store.operations import Operations
-from app.store.records import as_fields, read_record
+from app.store.records import parse_fields, read_record
 from app.store.scripts import Scripts
 from tests.model.explorer import Explorer
 from tests.model.specification import OTHER_CHAT, Specification
 from tests.model.states import PLACE_OF, Record, State, Step
+from tests.stack.redis_client import Client
 from tests.store.bench import HOUR_MS, TTL_SECONDS, Bench
 from tests.store.outcomes import OUTCOMES, created
 
@@ -126,10 +126,10 @@ class Replay:
     def _run_in_turn(self, relay: Bench, run: Run, turn: int) -> Record | None:
         worker, token = self._worker(relay), _token(turn)
         if run.name == "take":
-            taken = worker.take(token).taken
+            taken = worker.take(token).decision
             if not isinstance(taken, Grant):
                 return None
-            grant = _record(taken.record)
+            grant = _record(taken.stored_fields)
             self._grants[turn, grant] = taken
             return grant
         if run.name == "release":
@@ -141,7 +141,9 @@ class Replay:
         return None
 
     def _operate(self, relay: Bench, run: Run) -> None:
-        operations = Operations(Scripts(self._client, relay.keys), record_ttl_seconds=TTL_SECONDS)
+        operations = Operations(
+            Scripts(self._client.relay, relay.keys), record_ttl_seconds=TTL_SECONDS
+        )
         with suppress(NothingDone):
             match run.name:
                 case "recreate":
@@ -156,7 +158,7 @@ class Replay:
                 case name:
                     raise AssertionError(name)
 
-    def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> CallStore:
+    def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> GrantStore:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
         return relay.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
 
@@ -185,7 +187,7 @@ class Replay:
             pipeline.zadd(relay.key("due"), {EVENT: 1}, xx=True)
             pipeline.zadd(relay.key("calling"), {EVENT: FAR_MS}, xx=True)
             text, *rest = pipeline.execute()
-        fields = as_fields(text or "")
+        fields = parse_fields(text or "")
         scores, taken = rest[: len(PLACES)], rest[len(PLACES) :][: len(self._taken)]
         return Seen(
             _record(fields) if fields else None,
@@ -229,15 +231,15 @@ def _run_of(step: Step, before: State, seen: Seen) -> Run:
     return Run(seen, name, step.turn, step.outcome, grant)
 
 
-def _record(fields: dict[str, str]) -> Record:
+def _record(fields: dict[str, Any]) -> Record:
     record = read_record(EVENT, fields)
     return Record(
         status=record.status.value,
-        attempt=int(fields["attempt"]),
+        attempt=fields["attempt"],
         attempts=record.attempts,
-        token=_turn(fields["token"]) if "token" in fields else None,
-        unknowns=int(fields.get("unknowns", 0)),
-        consented="consented" in fields,
+        token=_turn(fields["grant_token"]) if "grant_token" in fields else None,
+        unknowns=fields.get("unknowns", 0),
+        consented=fields.get("consented", False),
         orphan=record.possible_orphan,
         chat=_turn(record.chat.id) if record.chat else None,
         duplicates=frozenset(map(_turn, record.duplicate_chat_ids)),

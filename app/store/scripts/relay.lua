@@ -1,4 +1,4 @@
--- What every script includes: where everything is, and how a record is read.
+-- Included by every script: the keys, and how a record is read.
 --
 -- KEYS[1] is "{relay}", the hash tag that makes every key below one slot; ARGV[1] is one JSON object.
 --
@@ -7,6 +7,7 @@
 --   {relay}:calling           zset: every `calling` event, by the instant at which its call must be over
 --   {relay}:held              zset: every `unknown` event, by since when
 --   {relay}:failed            zset: failed events by when, as long as their records are kept
+--   {relay}:unreadable        zset: open events whose record a `take` could not read, by when one last met them
 --   {relay}:bell              list: rings for idle workers
 --   {relay}:taken:<token>     string: the event id of a grant, empty once it was settled or released; and that
 --                             of an operator's command, once it was carried out
@@ -17,31 +18,36 @@
 --
 -- An open event is in exactly one of `due` and `calling`. All instants are Redis TIME in ms.
 --
--- The record is a text with a line for each of FIELDS, in that order; what it does not have is an empty line.
--- As a hash it took twice the memory, and longer to read: docs/decisions/0013-what-made-it-fast.md. No value
--- has a line break in it. The first two lines are the same in every release; a new field goes to the end, here
--- and in records.py, and an older release keeps the lines that it does not know.
+-- The record is one JSON object. A field without a value is left out: never null, false or empty, since cjson
+-- writes an empty array as {}. Numbers are whole and below 10^14, since cjson writes 14 digits. Fields that this
+-- release does not know are kept. In every release `v` and `status` are what they are here.
+--
+--   v                   2, the version of this list
+--   status              accepted, calling, opened, failed or unknown
+--   user_id
+--   fingerprint         of what was posted; not in a record that was recovered from a log
+--   accepted_ms         when the event was accepted
+--   ttl_ms              how long the record is kept once it is settled
+--   attempt             the fence: grows with each grant, and never falls
+--   attempts            grants less those given back
+--   on_unknown          hold or recreate, where the event says so
+--   metadata            JSON text: no script looks into it
+--   traceparent         of the request that brought the event, until the event is settled
+--   grant_token         of the grant, while the event is `calling`, or `unknown` after that very grant
+--   unknowns            attempts that ended unknown, less those that were proved void since
+--   consented           true: the automatic consent is used up
+--   possible_orphan     true: a call was granted although an earlier one may have made a chat
+--   deadline_from_ms    when an operator let the event's deadline begin anew
+--   settled_ms          when the event was opened or failed
+--   chat_id
+--   chat                JSON text, and so are the next two: no script looks into them
+--   session
+--   user_session
+--   duplicate_chat_ids  array: chats that were made besides
+--   failure             object: code, detail, upstream_status
+--   history             array of objects: at_ms, what, attempt; times, by, action, chat_id where there are any
 
-local FIELDS = {
-  'v', 'status', 'user', 'fingerprint', 'accepted',
-  'ttl',          -- ms
-  'attempt',      -- the fence, only grows
-  'attempts',     -- grants less those given back
-  'metadata',     -- JSON
-  'settled', 'chat_id',
-  'chat',         -- see records.py
-  'traceparent',  -- of the request that brought it, until it is settled
-  'token',        -- of the grant
-  'on_unknown',
-  'unknowns',     -- attempts whose end nobody knows
-  'consented',    -- the automatic consent is used up
-  'orphan',
-  'since',        -- when its deadline began anew
-  'duplicates',   -- chat ids joined by "/"
-  'failure',      -- JSON
-  'history',      -- JSON
-}
-local VERSION = '1'
+local VERSION = 2
 local STATUSES = {accepted = true, calling = true, opened = true, failed = true, unknown = true}
 local MAX_CHATS_OF_USER = 100
 
@@ -51,33 +57,22 @@ local function key(name) return KEYS[1] .. ':' .. name end
 local function event_key(id) return key('event:' .. id) end
 
 local DUE, CALLING, HELD, FAILED = key('due'), key('calling'), key('held'), key('failed')
-local BELL, GATE, SETTLED = key('bell'), key('gate'), key('settled')
+local UNREADABLE, BELL, GATE, SETTLED = key('unreadable'), key('bell'), key('gate'), key('settled')
 
-local function as_record(text)
-  local record, place = {}, 0
-  for line in string.gmatch(text .. '\n', '([^\n]*)\n') do
-    place = place + 1
-    local name = FIELDS[place]
-    if not name then
-      record[place], record.last_place = line, place
-    elseif line ~= '' then
-      record[name] = line
-    end
-  end
-  return record
-end
-
--- → the record, and its text
+-- → the record, and its text. What is no JSON object is a record of a version that this release cannot read.
 local function read(id)
   local text = redis.call('GET', event_key(id))
-  if text then return as_record(text), text end
+  if not text then return nil end
+  local is_object, record = string.sub(text, 1, 1) == '{', nil
+  if is_object then is_object, record = pcall(cjson.decode, text) end
+  return is_object and record or {}, text
 end
 
--- Something for WAIT to wait for, where a repeat has nothing to change: without a write of its own connection
--- it would confirm nothing.
-local function write_again(id, text) redis.call('SET', event_key(id), text, 'KEEPTTL') end
+-- A repeat that changes nothing writes the record unchanged: WAIT waits for the writes of its own connection,
+-- and would confirm a repeat without one at once.
+local function rewrite(id, text) redis.call('SET', event_key(id), text, 'KEEPTTL') end
 
--- A newer release may run beside this one; what it wrote is left alone.
+-- A record of a release that runs beside this one is left alone.
 local function is_readable(record)
   return record.v == VERSION and STATUSES[record.status] == true
 end

@@ -1,4 +1,4 @@
--- Gives back a grant that was not used, known or not: nothing was sent, and nobody is to blame.
+-- Gives back a grant that was not used, known or not: nothing was sent, and the gate counts nothing.
 --
 -- arg: token
 -- → 'released' | 'ignored'
@@ -19,9 +19,10 @@ for field, holder in pairs(as_table(redis.call('HGETALL', GATE))) do
 end
 
 local record = id and id ~= '' and read(id)
-if not record or not is_readable(record) or record.token ~= arg.token then return 'ignored' end
+if not record or not is_readable(record) or record.grant_token ~= arg.token then return 'ignored' end
 -- Due at once and, by the instant at which it was accepted, ahead of what came later.
-schedule(id, record, instant(record.accepted, 0), {
-  attempts = record.attempts - 1, unknowns = unknowns_without(record), history = remember(record, 'released'),
+schedule(id, record, clamped_instant(record.accepted_ms, 0), {
+  attempts = record.attempts - 1, unknowns = unknowns_without(record),
+  history = append_history(record, 'released'),
 })
 return 'released'

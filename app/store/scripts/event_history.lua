@@ -1,4 +1,4 @@
--- One record, and what is to become of it next.
+-- One record, and where its event stands in line.
 --
 -- arg: event_id
 -- → {record, when it may be called or its call must be over ('' for neither), how many are due before it}
@@ -9,5 +9,5 @@
 local id = arg.event_id
 local text = redis.call('GET', event_key(id))
 if not text then return {} end
-local next_look = redis.call('ZSCORE', DUE, id) or redis.call('ZSCORE', CALLING, id) or ''
-return {text, next_look, redis.call('ZRANK', DUE, id) or ''}
+local due_at = redis.call('ZSCORE', DUE, id) or redis.call('ZSCORE', CALLING, id) or ''
+return {text, due_at, redis.call('ZRANK', DUE, id) or ''}

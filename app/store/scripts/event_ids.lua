@@ -8,5 +8,5 @@
 
 local QUEUES = {accepted = DUE, calling = CALLING, unknown = HELD, failed = FAILED}
 
-forget_ended()
+trim_failed()
 return redis.call('ZRANGE', QUEUES[arg.status], 0, (arg.limit or 0) - 1)

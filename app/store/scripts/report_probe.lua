@@ -1,7 +1,7 @@
--- Tells the gate what a probe found.
+-- Reports to the gate what a probe found.
 --
 -- arg: token, url (hash of the base URL), is_good, reason, cooldown_ms, random (0..1)
--- → 'seen' (the base URL is good) | 'half_open' | 'shut' | 'ignored' (somebody else's lease)
+-- → 'seen' (the base URL is good) | 'half_open' | 'blocked' | 'ignored' (another worker's lease)
 
 -- include relay
 -- include changes
@@ -13,11 +13,11 @@ if gate['probe:' .. arg.url] == arg.token then
   redis.call('HDEL', GATE, 'probe:' .. arg.url, 'probe_until:' .. arg.url)
   if arg.is_good then
     redis.call('HSET', GATE, 'url:' .. arg.url, now)
-    ring()
+    ring_bell()
     return 'seen'
   end
   redis.call('HSET', GATE, 'probe_until:' .. arg.url, now + arg.cooldown_ms)
-  return 'shut'
+  return 'blocked'
 end
 
 if gate['probe:breaker'] ~= arg.token then return 'ignored' end
@@ -26,5 +26,5 @@ if arg.is_good then
   redis.call('HSET', GATE, 'state', 'half_open')
   return 'half_open'
 end
-shut(gate, arg.reason)
-return 'shut'
+trip_breaker(gate, arg.reason)
+return 'blocked'

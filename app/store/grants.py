@@ -1,0 +1,206 @@
+"""The grants of calls: take one, settle its outcome, give it back. Each method runs one script."""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from app.chats.errors import RecordFromNewerRelease, StoreUnavailable
+from app.chats.event import OnUnknown
+from app.chats.grant import Decision, Grant, NoWork, Probe, Settled, TakeResult
+from app.chats.outcome import (
+    Created,
+    Denied,
+    NotSent,
+    Outcome,
+    Refused,
+    Throttled,
+    Unknown,
+    retry_delay_ms,
+)
+from app.chats.record import Failure, FailureCode
+from app.store.client import COMMAND_SECONDS, RedisClient, deadline
+from app.store.keys import Keys
+from app.store.records import chat_fields, failure_fields, parse_fields
+from app.store.scripts import Scripts
+
+# Between a call's deadline and the moment at which its worker counts as lost.
+LEASE_MARGIN_MS = 5000
+
+EXPIRED = Failure(FailureCode.EXPIRED, "The event waited longer than EVENT_DEADLINE_SECONDS.")
+LOST = Failure(
+    FailureCode.WORKER_LOST,
+    "The worker was lost while it called; nobody knows whether a chat was made.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of the gate, for all replicas together; durations in milliseconds."""
+
+    rate_per_second: float
+    burst: int
+    threshold: int
+    cooldown_ms: int
+
+
+class GrantStore:
+    """The schedule of calls, shared by all workers.
+
+    Every method may be repeated after a lost reply, and raises ``StoreUnavailable`` where Redis did
+    not confirm it.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        keys: Keys,
+        *,
+        base_url: str,
+        limits: Limits,
+        call_deadline_ms: int,
+        event_deadline_ms: int,
+        on_unknown: OnUnknown,
+        min_replicas_acked: int = 0,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._scripts = Scripts(client, keys, min_replicas_acked=min_replicas_acked)
+        self._url_hash = hashlib.sha256(base_url.encode()).hexdigest()[:16]
+        self._limits = limits
+        self._lease_ms = call_deadline_ms + LEASE_MARGIN_MS
+        self._event_deadline_ms = event_deadline_ms
+        self._on_unknown = on_unknown
+
+    def take(self, token: str, *, may_grant: bool = True) -> TakeResult:
+        """Take the next grant under ``token``; the same token gets the same grant.
+
+        I1: a grant is returned only where ``calling(attempt)`` is stored and acknowledged. Raises
+        ``StoreUnavailable`` where one may stand, or may yet come to stand: ``release`` ends that.
+
+        With ``may_grant`` false, for a worker without a free slot, only lost workers and expired
+        events are found. Nothing is granted then, so nothing need be released.
+        """
+        argument = {
+            "token": token,
+            "may_grant": may_grant,
+            "url": self._url_hash,
+            "lease_ms": self._lease_ms,
+            "event_deadline_ms": self._event_deadline_ms,
+            "on_unknown": self._on_unknown,
+            "recreate_delay_ms": retry_delay_ms(1),
+            "rate_per_second": self._limits.rate_per_second,
+            "burst": self._limits.burst,
+            "cooldown_ms": self._limits.cooldown_ms,
+            "expired": failure_fields(EXPIRED),
+            "lost": failure_fields(LOST),
+        }
+        # Repeated, a take that is only delayed would grant a call that no worker makes.
+        reply = self._scripts.run("take", argument, retry=not may_grant)
+        lost_event_ids, expired_event_ids, kind, *rest = reply
+        decision: Decision
+        match kind:
+            case "grant":
+                event_id, text = rest
+                fields = parse_fields(text)
+                decision = Grant(event_id, fields["user_id"], fields["attempt"], token, fields)
+            case "probe":
+                decision = Probe(token)
+            case _:
+                decision = NoWork(rest[0], is_idle=kind == "idle")
+        return TakeResult(decision, lost_event_ids, expired_event_ids)
+
+    def settle(self, grant: Grant, outcome: Outcome) -> Settled:
+        """Store the outcome of the grant's call. The same settle twice is one settle.
+
+        Raises ``RecordFromNewerRelease`` where another release wrote the record.
+        """
+        return settle(
+            self._scripts, grant, outcome, limits=self._limits, on_unknown=self._on_unknown
+        )
+
+    def release(self, token: str) -> str:
+        """Give back what was or will be granted under ``token``: nothing was sent for it.
+
+        Return ``released``, or ``ignored`` where no grant stands.
+        """
+        result: str = self._scripts.run("release", {"token": token}, acknowledge=False)
+        return result
+
+    def report_probe(self, token: str, *, problem: str | None) -> str:
+        """Report to the gate what the probe under ``token`` found; no ``problem`` is good.
+
+        Return ``seen`` (the base URL is good), ``half_open``, ``blocked`` or ``ignored``.
+        """
+        argument = {
+            "token": token,
+            "url": self._url_hash,
+            "is_good": problem is None,
+            "reason": "probe",
+            "cooldown_ms": self._limits.cooldown_ms,
+            "random": _jitter(),
+        }
+        result: str = self._scripts.run("report_probe", argument, acknowledge=False)
+        return result
+
+    def wait_for_event(self, seconds: float) -> None:
+        """Return when an event was accepted, or after ``seconds``; at once for none."""
+        if seconds <= 0:  # to BLPOP that is no limit
+            return
+        try:
+            with deadline(seconds + COMMAND_SECONDS):
+                self._client.execute("BLPOP", self._keys.bell, seconds)
+        except RedisError as error:
+            raise StoreUnavailable(f"bell: {error}") from error
+
+
+def settle(
+    scripts: Scripts,
+    grant: Grant,
+    outcome: Outcome,
+    *,
+    limits: Limits | None = None,
+    on_unknown: OnUnknown = OnUnknown.HOLD,
+) -> Settled:
+    """Settle an outcome. ``limits`` may be left out for ``Created``, which needs none.
+
+    Raises ``RecordFromNewerRelease`` where another release wrote the record.
+    """
+    argument: dict[str, Any] = {
+        "event_id": grant.event_id,
+        "attempt": grant.attempt,
+        "token": grant.token,
+        "kind": outcome.kind,
+        "stored_fields": grant.stored_fields,
+        "on_unknown": on_unknown,
+        "recreate_delay_ms": retry_delay_ms(1),
+    }
+    if limits is not None:
+        argument["rate_per_second"] = limits.rate_per_second
+        argument["burst"] = limits.burst
+        argument["threshold"] = limits.threshold
+        argument["cooldown_ms"] = limits.cooldown_ms
+        argument["random"] = _jitter()
+    match outcome:
+        case Created(chat=chat):
+            argument["chat"] = chat_fields(chat)
+        case Refused(code, detail, status):
+            argument["failure"] = failure_fields(Failure(code, detail, status))
+        case Unknown(code, detail, status):
+            argument["failure"] = failure_fields(Failure(code, detail, status))
+            argument["reason"] = code
+        case Throttled(retry_after_ms):
+            argument["delay_ms"] = retry_after_ms
+        case Denied() | NotSent():
+            argument["delay_ms"] = retry_delay_ms(grant.attempts)
+            argument["reason"] = outcome.reason
+    result, breaker, age_ms = scripts.run("settle", argument)
+    if result == "newer":
+        raise RecordFromNewerRelease("a newer release of the relay wrote the record")
+    return Settled(result, breaker or None, age_ms / 1000)
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - no secret
