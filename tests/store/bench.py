@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from app.chats.event import OnUnknown, OpenChatEvent
-from app.chats.grant import Grant, Reply, Taken, new_token
+from app.chats.grant import Decision, Grant, TakeResult, new_token
 from app.chats.record import Record
-from app.store.calls import LEASE_MARGIN_MS, CallStore, Limits
-from app.store.client import Client
 from app.store.events import EventStore
+from app.store.grants import LEASE_MARGIN_MS, GrantStore, Limits
 from app.store.keys import Keys
-from app.store.records import FIELDS, as_fields
+from app.store.records import parse_fields
+from tests.stack.redis_client import Client
 
 BASE_URL = "https://channel.example/open/v4"
 TTL_SECONDS = 3600
@@ -23,6 +23,19 @@ COOLDOWN_MS = 5_000
 HOUR_MS = 3_600_000
 
 Stored = str | int | float
+
+# What another release may have left where a record is: fields that are changed, or the whole text.
+UNREADABLE: dict[str, dict[str, Any] | str] = {
+    "newer-version": {"v": 3},
+    "newer-status": {"status": "merging"},
+    "no-version": {"v": None},
+    "lines-of-version-1": "1\naccepted\nu1\n1:fingerprint\n1764500000000\n3600000\n0\n0",
+    "half-an-object": '{"v": 2, "status": "accepted"',
+    "an-array": '[{"v": 2, "status": "accepted"}]',
+    "null": "null",
+    "a-number": "1764500000000",
+    "nothing": "",
+}
 
 # Wide open: only the tests of the gate narrow them.
 LIMITS = Limits(rate_per_second=10_000, burst=10_000, threshold=THRESHOLD, cooldown_ms=COOLDOWN_MS)
@@ -49,7 +62,7 @@ class Bench:
     ) -> EventStore:
         """What a web process has."""
         return EventStore(
-            self.client,
+            self.client.relay,
             self.keys,
             record_ttl_seconds=record_ttl_seconds,
             max_backlog=max_backlog,
@@ -64,11 +77,10 @@ class Bench:
         on_unknown: OnUnknown = OnUnknown.HOLD,
         event_deadline_ms: int = EVENT_DEADLINE_MS,
         min_replicas_acked: int = 0,
-    ) -> CallStore:
+    ) -> GrantStore:
         """What a worker process has."""
-        return CallStore(
-            self.client,
-            self.client,
+        return GrantStore(
+            self.client.relay,
             self.keys,
             base_url=base_url,
             limits=limits,
@@ -86,18 +98,18 @@ class Bench:
         """Let a first worker find the base URL good, and an idle one empty the bell."""
         token = new_token()
         self.worker().take(token)
-        assert self.worker().probed(token, problem=None) == "seen"
+        assert self.worker().report_probe(token, problem=None) == "seen"
         self.take()
 
-    def take(self, worker: CallStore | None = None) -> Taken:
+    def take(self, worker: GrantStore | None = None) -> Decision:
         """Ask for the next call under a token of its own."""
-        return self.reply(worker).taken
+        return self.reply(worker).decision
 
-    def reply(self, worker: CallStore | None = None) -> Reply:
+    def reply(self, worker: GrantStore | None = None) -> TakeResult:
         """As ``take``, with what was cleaned up on the way."""
         return (worker or self.worker()).take(new_token())
 
-    def grant(self, worker: CallStore | None = None) -> Grant:
+    def grant(self, worker: GrantStore | None = None) -> Grant:
         """Take the next call, which must be granted."""
         taken = self.take(worker)
         assert isinstance(taken, Grant), taken
@@ -114,19 +126,37 @@ class Bench:
         assert record is not None
         return record
 
-    def fields(self, event_id: str = "e1") -> dict[str, str]:
+    def fields(self, event_id: str = "e1") -> dict[str, Any]:
         """The record as it is stored."""
-        return as_fields(cast("str | None", self.client.get(self.keys.event(event_id))) or "")
+        return parse_fields(self.text(event_id) or "")
+
+    def text(self, event_id: str = "e1") -> str | None:
+        """The record's text, if there is one."""
+        return cast("str | None", self.client.get(self.keys.event(event_id)))
 
     def history(self, event_id: str = "e1") -> list[str]:
         """What happened to the event, oldest first."""
-        return [entry["what"] for entry in json.loads(self.fields(event_id).get("history", "[]"))]
+        return [entry["what"] for entry in self.fields(event_id).get("history", [])]
 
-    def set_fields(self, event_id: str = "e1", **fields: Stored) -> None:
-        """Write into the record behind the scripts' back; an empty text takes a field away."""
-        changed = self.fields(event_id) | {name: str(value) for name, value in fields.items()}
-        text = "\n".join(changed.get(name, "") for name in FIELDS)
+    def set_fields(self, event_id: str = "e1", **fields: Any) -> None:
+        """Write into the record behind the scripts' back; ``None`` takes a field away."""
+        changed = self.fields(event_id) | fields
+        kept = {name: value for name, value in changed.items() if value is not None}
+        self.set_text(json.dumps(kept), event_id)
+
+    def set_text(self, text: str, event_id: str = "e1") -> None:
+        """Replace the record's text behind the scripts' back."""
         self.client.set(self.keys.event(event_id), text, keepttl=True)
+
+    def make_unreadable(self, content: dict[str, Any] | str, event_id: str = "e1") -> str:
+        """Let another release have written the record. Return its text."""
+        if isinstance(content, str):
+            self.set_text(content, event_id)
+        else:
+            self.set_fields(event_id, **content)
+        text = self.text(event_id)
+        assert text is not None
+        return text
 
     def key(self, name: str) -> str:
         """A key of the relay by its short name."""

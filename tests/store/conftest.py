@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.store.client import Client
 from app.store.keys import Keys
+from tests.stack.redis_client import Client
 from tests.store.bench import Bench
 from tests.store.rules import broken_rules
 

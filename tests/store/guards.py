@@ -16,10 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path("app/store/scripts")
 FIRST = (
-    {"probed": "gate", "settling": "settle", "taking": "take"}
-    | dict.fromkeys(("relay", "changes", "transitions"), "settle")
-    | dict.fromkeys(("chats_of_user", "event_of_chat"), "lookups")
+    {"report_probe": "store/test_gate.py", "overview": "operate/test_looking.py"}
+    | dict.fromkeys(("relay", "changes", "transitions"), "store/test_settle.py")
+    | dict.fromkeys(("chats_of_user", "event_of_chat"), "store/test_lookups.py")
+    | dict.fromkeys(("event_ids", "event_history", "records"), "operate/test_looking.py")
+    | dict.fromkeys(("resolve", "redrive"), "operate/test_decisions.py")
 )
+# They are about connections, and take half a minute each.
+WITHOUT_SCRIPTS = ("client_patched", "connector", "notices")
 
 CONDITION = re.compile(
     r"\b(?:if|elseif) (?P<branch>.+?) then\b"
@@ -27,7 +31,7 @@ CONDITION = re.compile(
 )
 PART = re.compile(r"(?:(?! and | or ).)+")
 WRITING = "ZADD|ZREM|ZREMRANGEBY[A-Z]+|SET|DEL|HSET|HDEL|LPUSH|LTRIM|PEXPIRE|PUBLISH"
-STEP = "leave|ring|bury_token|update|write_again|clamp|find_lost|feed_back"
+STEP = "dequeue|ring_bell|leave_tombstone|update|rewrite|clamp|end_lost_calls|feed_back|trim_failed"
 WRITE = re.compile(
     rf"(?:^|\bthen\b|\bdo\b) *(?P<write>(?:redis\.call\('(?:{WRITING})'|(?:{STEP})\().*\))"
 )
@@ -70,8 +74,10 @@ def _own(part: re.Match[str]) -> tuple[int, int]:
 
 def red_test(project: Path, script: str) -> str:
     """The first test that fails in ``project``, likely ones first; none: an empty string."""
-    for name in (f"test_{FIRST.get(script, script)}.py", "test_gate.py", ""):
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", f"tests/store/{name}"]
+    likely = (FIRST.get(script, f"store/test_{script}.py"), "store/test_gate.py")
+    ignored = [f"--ignore=tests/store/test_{name}.py" for name in WITHOUT_SCRIPTS]
+    for tests in (*([f"tests/{name}"] for name in likely), ["tests/store", "tests/operate"]):
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", *ignored, *tests]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
         if found := re.search(r"^(?:FAILED|ERROR) \S+/(\S+)", done.stdout, re.MULTILINE):
             return found[1]

@@ -1,6 +1,7 @@
 """Accepting: an event is claimed and scheduled once, in one step, or nothing is stored."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from app.chats.errors import (
     StoreUnavailable,
 )
 from app.chats.record import Status
-from tests.store.bench import TTL_SECONDS, Bench, event_of
+from tests.store.bench import TTL_SECONDS, UNREADABLE, Bench, event_of
 
 LONG_AGO = datetime.now(UTC) - timedelta(seconds=TTL_SECONDS + 60)
 RECENTLY = datetime.now(UTC) - timedelta(minutes=30)
@@ -29,7 +30,7 @@ def test_a_new_event_is_recorded_and_due_in_one_step(bench: Bench) -> None:
     assert (record.event_id, record.user_id, record.metadata) == ("e1", "u1", {"order": "7731"})
     assert (record.status, record.created, record.attempts) == (Status.ACCEPTED, False, 0)
     assert (record.settled_at, record.expires_at, record.chat) == (None, None, None)
-    accepted_ms = int(bench.fields()["accepted"])
+    accepted_ms = bench.fields()["accepted_ms"]
     assert bench.queue("due") == {"e1": accepted_ms}
     assert abs(bench.now_ms() - accepted_ms) < 5000
     assert bench.client.llen(bench.keys.bell) == 1
@@ -115,7 +116,7 @@ def test_the_window_of_a_record_is_the_one_it_was_accepted_with(bench: Bench) ->
     record, _ = bench.intake(record_ttl_seconds=1).accept(event_of())
 
     assert record.status is Status.ACCEPTED
-    assert bench.fields()["ttl"] == "77000"
+    assert bench.fields()["ttl_ms"] == 77000
 
 
 def test_the_bell_is_capped(bench: Bench) -> None:
@@ -127,17 +128,21 @@ def test_the_bell_is_capped(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"v": "2"}, {"status": "merging"}, {"fingerprint": "2:x", "v": "2"}]
+    "content",
+    [*UNREADABLE.values(), {"fingerprint": "2:x", "v": 3}],
+    ids=[*UNREADABLE, "another fingerprint"],
 )
-def test_a_newer_releases_record_is_neither_answered_nor_called_reused(
-    bench: Bench, fields: dict[str, str]
+def test_another_releases_record_is_neither_answered_nor_called_reused(
+    bench: Bench, content: dict[str, Any] | str
 ) -> None:
-    """Whoever can read it must answer: the caller is told to come again."""
+    """A release that can read it must answer: the caller is told to come again."""
     bench.accept()
-    bench.set_fields(**fields)
+    before = bench.make_unreadable(content)
 
     with pytest.raises(RecordFromNewerRelease):
         bench.intake().accept(event_of())
+
+    assert bench.text() == before
 
 
 def test_with_memory_full_nothing_is_stored(bench: Bench, full_memory: None) -> None:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.chats.grant import Grant, Probe, Wait, new_token
+from app.chats.grant import Grant, NoWork, Probe, new_token
 from app.chats.outcome import Outcome, Throttled
 from app.chats.record import Status
-from app.store.calls import CallStore
+from app.store.grants import GrantStore
 from tests.store.bench import COOLDOWN_MS, HOUR_MS, LEASE_MS, LIMITS, THRESHOLD, Bench
 from tests.store.outcomes import (
     CREATED,
@@ -58,13 +58,13 @@ def probe(bench: Bench, *, problem: str | None) -> str:
     """Take, which must be a probe, and tell what it found."""
     taken = bench.take()
     assert isinstance(taken, Probe), taken
-    return bench.worker().probed(taken.token, problem=problem)
+    return bench.worker().report_probe(taken.token, problem=problem)
 
 
 def is_shut(bench: Bench, *, longest_ms: int = MAX_WAIT_MS) -> bool:
     """Whether a take is told to sleep for the gate's sake, not for want of work."""
     taken = bench.take()
-    return isinstance(taken, Wait) and not taken.is_idle and 0 < taken.ms <= longest_ms
+    return isinstance(taken, NoWork) and not taken.is_idle and 0 < taken.wait_ms <= longest_ms
 
 
 # The breaker
@@ -126,9 +126,9 @@ def test_a_lost_worker_is_neutral(bench: Bench) -> None:
 
     reply = bench.reply()
 
-    assert reply.lost == ["e0"]
+    assert reply.lost_event_ids == ["e0"]
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
-    assert isinstance(reply.taken, Grant)
+    assert isinstance(reply.decision, Grant)
 
 
 def test_an_outcome_without_a_transition_is_neutral(bench: Bench) -> None:
@@ -165,11 +165,11 @@ def test_after_the_cool_down_one_worker_probes(bench: Bench) -> None:
     cool_down(bench)
     token = new_token()
 
-    first = bench.worker().take(token).taken
+    first = bench.worker().take(token).decision
 
     assert first == Probe(token)
     assert is_shut(bench, longest_ms=POLL_MS)
-    assert bench.worker().take(token).taken == first
+    assert bench.worker().take(token).decision == first
     assert LEASE_MS - 5000 < int(bench.gate()["probe_until:breaker"]) - bench.now_ms() <= LEASE_MS
     bench.set_gate(**{"probe_until:breaker": 1})
     assert isinstance(bench.take(), Probe)
@@ -179,7 +179,7 @@ def test_nobody_probes_for_want_of_work(bench: Bench) -> None:
     """An open breaker with nothing due is left as it is."""
     bench.set_gate(state="open", open_until=1)
 
-    assert bench.take() == Wait(MAX_WAIT_MS, is_idle=True)
+    assert bench.take() == NoWork(MAX_WAIT_MS, is_idle=True)
 
 
 def test_a_good_probe_admits_one_create_at_a_time(bench: Bench) -> None:
@@ -265,9 +265,9 @@ def test_a_lost_trial_lets_another_begin(bench: Bench) -> None:
 
     reply = bench.reply()
 
-    assert reply.lost == [trial.event_id]
-    assert isinstance(reply.taken, Grant)
-    assert bench.gate()["trial"] == reply.taken.token
+    assert reply.lost_event_ids == [trial.event_id]
+    assert isinstance(reply.decision, Grant)
+    assert bench.gate()["trial"] == reply.decision.token
 
 
 def test_a_trial_that_nobody_ends_is_over_with_its_lease(bench: Bench) -> None:
@@ -286,7 +286,7 @@ def test_a_bad_probe_opens_the_breaker_again(bench: Bench) -> None:
     trip(bench)
     cool_down(bench)
 
-    assert probe(bench, problem="refused") == "shut"
+    assert probe(bench, problem="refused") == "blocked"
 
     assert (bench.gate()["state"], bench.gate()["reason"]) == ("open", "probe")
     assert is_shut(bench)
@@ -331,10 +331,10 @@ def test_a_probe_whose_lease_went_to_another_is_ignored(bench: Bench, problem: s
     bench.set_gate(**{"probe_until:breaker": 1})
     bench.worker().take(current)
 
-    assert bench.worker().probed(late, problem=problem) == "ignored"
+    assert bench.worker().report_probe(late, problem=problem) == "ignored"
     assert bench.gate()["state"] == "open"
-    assert bench.worker().probed(current, problem=None) == "half_open"
-    assert bench.worker().probed(current, problem=problem) == "ignored"
+    assert bench.worker().report_probe(current, problem=None) == "half_open"
+    assert bench.worker().report_probe(current, problem=problem) == "ignored"
     assert bench.gate()["state"] == "half_open"
 
 
@@ -360,9 +360,9 @@ def test_a_bad_probe_keeps_its_base_url_out_for_a_cool_down(new_bench: Bench) ->
     """Then it may be probed again; the breaker, which is for all, stays as it is."""
     new_bench.accept()
 
-    assert probe(new_bench, problem="404") == "shut"
+    assert probe(new_bench, problem="404") == "blocked"
 
-    assert new_bench.take() == Wait(MAX_WAIT_MS, is_idle=False)
+    assert new_bench.take() == NoWork(MAX_WAIT_MS, is_idle=False)
     [(name, until)] = [
         pair for pair in new_bench.gate().items() if pair[0].startswith("probe_until")
     ]
@@ -378,12 +378,12 @@ def test_others_are_not_held_up_by_an_unseen_base_url(bench: Bench) -> None:
     changed = bench.worker(base_url=OTHER_URL)
     token = new_token()
 
-    assert changed.take(token).taken == Probe(token)
+    assert changed.take(token).decision == Probe(token)
     waiting = bench.take(changed)
-    assert isinstance(waiting, Wait)
+    assert isinstance(waiting, NoWork)
     assert not waiting.is_idle
     assert isinstance(bench.take(), Grant)
-    assert changed.probed(token, problem=None) == "seen"
+    assert changed.report_probe(token, problem=None) == "seen"
     assert isinstance(bench.take(changed), Grant)
     assert isinstance(bench.take(), Grant)
 
@@ -403,7 +403,7 @@ def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: Bench) -> No
     taken = bench.take(changed)
     assert isinstance(taken, Probe)
 
-    changed.probed(taken.token, problem=None)
+    changed.report_probe(taken.token, problem=None)
 
     assert bench.gate()["state"] == "open"
     assert is_shut(bench)
@@ -454,7 +454,7 @@ def test_after_a_pause_there_is_no_second_burst(bench: Bench) -> None:
     bench.set_gate(pause_until=1, tat=float(bench.gate()["tat"]) - paused_ms)
 
     assert isinstance(bench.take(worker), Grant)
-    assert isinstance(bench.take(worker), Wait)
+    assert isinstance(bench.take(worker), NoWork)
 
 
 def test_without_a_pause_the_bucket_stays_empty(bench: Bench) -> None:
@@ -466,7 +466,7 @@ def test_without_a_pause_the_bucket_stays_empty(bench: Bench) -> None:
     for grant in grants:
         worker.settle(grant, Throttled(0))
 
-    assert isinstance(bench.take(worker), Wait)
+    assert isinstance(bench.take(worker), NoWork)
 
 
 # The rate
@@ -481,7 +481,7 @@ def test_a_burst_is_granted_at_once_and_no_more(bench: Bench) -> None:
     taken = [bench.take(worker) for worker in workers]
 
     assert [isinstance(each, Grant) for each in taken] == [True, True, True, False, False]
-    assert taken[3] == Wait(MAX_WAIT_MS, is_idle=False)
+    assert taken[3] == NoWork(MAX_WAIT_MS, is_idle=False)
 
 
 def test_the_bucket_fills_at_the_rate(bench: Bench) -> None:
@@ -494,7 +494,7 @@ def test_the_bucket_fills_at_the_rate(bench: Bench) -> None:
     bench.set_gate(tat=float(bench.gate()["tat"]) - 10_000)
 
     assert isinstance(bench.take(worker), Grant)
-    assert isinstance(bench.take(worker), Wait)
+    assert isinstance(bench.take(worker), NoWork)
 
 
 def test_an_idle_hour_saves_up_no_more_than_a_burst(bench: Bench) -> None:
@@ -516,8 +516,8 @@ def test_a_worker_is_told_how_long_the_bucket_needs(bench: Bench) -> None:
 
     taken = bench.take(worker)
 
-    assert isinstance(taken, Wait)
-    assert 0 < taken.ms <= 500
+    assert isinstance(taken, NoWork)
+    assert 0 < taken.wait_ms <= 500
 
 
 @pytest.mark.parametrize("rate_per_second", [0.7, 3, 7, 9, 11, 13])
@@ -542,7 +542,7 @@ def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
 # The rate after a 429
 
 
-def interval_ms(bench: Bench, worker: CallStore) -> float:
+def interval_ms(bench: Bench, worker: GrantStore) -> float:
     """How long the bucket takes to make up for one call."""
     bench.set_gate(pause_until=1, tat=1)
     grant = bench.grant(worker)
@@ -550,7 +550,7 @@ def interval_ms(bench: Bench, worker: CallStore) -> float:
     return float(bench.gate()["tat"]) - granted_at
 
 
-def slowed_worker(bench: Bench, *retry_after_ms: int) -> CallStore:
+def slowed_worker(bench: Bench, *retry_after_ms: int) -> GrantStore:
     """One that keeps to ten calls a second, after so many 429s in a row."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=10, burst=1))
     fill(bench, 20)

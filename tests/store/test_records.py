@@ -1,23 +1,29 @@
-"""The record's text: what is written comes back, and both sides agree on what its lines are."""
+"""The record's JSON: what is written comes back, by Python and by every script."""
 
-import re
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.chats.event import OnUnknown
+from app.chats.outcome import Created, Outcome
 from app.chats.record import Chat, Session, is_chat_id
-from app.store.records import FIELDS, as_fields, read_record, write_chat
-from tests.store.bench import Bench
+from app.store.operations import Operations
+from app.store.records import MAX_NUMBER, chat_fields, parse_fields, read_record
+from app.store.scripts import Scripts
+from tests.store.bench import LIMITS, TTL_SECONDS, Bench, event_of
+from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created
+from tests.store.rules import DOCUMENTED
 
-SCRIPT = Path("app/store/scripts/relay.lua")
-# What Python calls printable; drawn as such, since filtering would throw most texts away.
+# Printable in Python's sense; drawn as such, since filtering would throw most texts away.
 PRINTABLE = st.text(
     st.characters(exclude_categories=["C", "Z"], include_characters=" "), min_size=1, max_size=12
 )
 CHAT_IDS = PRINTABLE.filter(is_chat_id)
-STORED = {"v": "1", "status": "opened", "user": "u1", "accepted": "1", "ttl": "1", "attempts": "1"}
+STORED = {"v": 2, "status": "opened", "user_id": "u1", "accepted_ms": 1, "ttl_ms": 1, "attempts": 1}
+ODD_TEXTS = ['"', "\\", "[]", "{}", "null", "1e3", "%n", "찾을 수", "\U0001f4ac", "\\u0041", "a/b"]
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @st.composite
@@ -31,44 +37,100 @@ def chats(draw: st.DrawFn) -> Chat:
 
 
 @given(chats())
-def test_a_chat_comes_back_as_it_was(chat: Chat) -> None:
+def test_a_chat_is_read_as_it_was_written(chat: Chat) -> None:
     """Whatever its id is: a quotation mark, a bracket, or what is in everything else."""
-    written = write_chat(chat)
-
-    assert "\n" not in written
-    assert chat == read_record("e1", STORED | {"chat_id": chat.id, "chat": written}).chat
+    assert chat == read_record("e1", STORED | chat_fields(chat)).chat
 
 
-@pytest.mark.parametrize("chat_id", ['"', "\\", "[", "1", "null", ",", "찾"])
-def test_an_id_that_json_is_made_of(chat_id: str) -> None:
-    """It stands for itself wherever it stands."""
-    session = Session(f"a{chat_id}b", chat_id)
-    chat = Chat(chat_id, chat_id, None, session, None)
+@pytest.mark.parametrize("odd", ODD_TEXTS)
+def test_texts_pass_through_the_scripts_unchanged(bench: Bench, odd: str) -> None:
+    """Metadata and sessions may hold anything that JSON is made of, and are written thrice."""
+    metadata = {odd: odd}
+    session = Session(f"a{odd}", odd)
+    chat = Chat("chat-1", odd, odd, session, session)
+    grant = bench.granted(metadata=metadata)
 
-    written = write_chat(chat)
+    bench.worker().settle(grant, Created(chat))
 
-    assert chat == read_record("e1", STORED | {"chat_id": chat_id, "chat": written}).chat
-
-
-def test_scripts_and_python_agree_on_the_lines() -> None:
-    """A line that moves would be read as another one."""
-    told = re.search(r"local FIELDS = \{(.*?)\n\}", SCRIPT.read_text(), re.DOTALL)
-
-    assert told is not None
-    assert list(FIELDS) == re.findall(r"'(\w+)'", told[1])
+    assert (metadata, chat) == (bench.record().metadata, bench.record().chat)
 
 
-def test_lines_of_a_newer_release_are_passed_over(bench: Bench) -> None:
-    """It may keep more, at the end; what this one knows is read as ever, and the rest stays."""
+@pytest.mark.parametrize("chat_id", [odd for odd in ODD_TEXTS if is_chat_id(odd)])
+def test_a_chat_is_found_by_any_id(bench: Bench, chat_id: str) -> None:
+    """Published, or kept beside the published one."""
+    grant = bench.granted()
+    for each in (chat_id, f"other {chat_id}"):
+        bench.worker().settle(grant, created(each))
+
+    record = bench.intake().event_of_chat(chat_id)
+
+    assert record is not None
+    assert record.chat is not None
+    assert (chat_id, (f"other {chat_id}",)) == (record.chat.id, record.duplicate_chat_ids)
+
+
+def test_instants_are_stored_to_the_millisecond(bench: Bench) -> None:
+    """Lua's JSON writes 14 digits of a number, and an instant of today has 13."""
     bench.accept()
-    key = bench.keys.event("e1")
-    bench.client.append(key, "\n" * len(FIELDS) + "more")
+    bench.set_fields(accepted_ms=1_764_500_000_001, ttl_ms=MAX_NUMBER)
 
+    grant = bench.grant(bench.worker(event_deadline_ms=MAX_NUMBER))
+
+    assert 1_764_500_000_001 == grant.stored_fields["accepted_ms"]
+    assert f'"ttl_ms":{MAX_NUMBER}' in (bench.text() or "")
+
+
+def test_fields_of_a_newer_release_stay(bench: Bench) -> None:
+    """A release that keeps more under the same version loses none of it to this one."""
+    more = {"more": {"a": [1, {"b": "c"}]}, "another": "text", "flag": True, "count": 3}
+    bench.accept()
+    bench.set_fields("e1", **more)
+
+    bench.worker().settle(bench.grant(), CREATED)
+
+    kept = bench.fields()
+    assert more == {name: kept[name] for name in more}
     assert bench.record().user_id == "u1"
-    assert bench.grant().event_id == "e1"
-    assert str(bench.client.get(key)).endswith("\nmore")
+    bench.set_fields("e1", **dict.fromkeys(more))
 
 
-def test_what_a_record_does_not_have_is_no_field() -> None:
-    """An empty line is nothing, and so is a line that is not there."""
-    assert as_fields("1\n\nu1") == {"v": "1", "user": "u1"}
+@pytest.mark.parametrize("text", ["", "1\naccepted\nu1", "[]", '{"v":2', "{]", "null", " {}"])
+def test_what_is_no_object_has_no_fields(text: str) -> None:
+    """And so no version that this release knows."""
+    assert parse_fields(text) == {}
+
+
+def test_every_field_is_documented_and_used(bench: Bench) -> None:
+    """The list in relay.lua has each name that a record ever has, and no other.
+
+    That it has no fewer is a rule of every test here.
+    """
+    found: set[str] = set()
+    operations = Operations(Scripts(bench.client.relay, bench.keys), record_ttl_seconds=TTL_SECONDS)
+    worker = bench.worker(on_unknown=OnUnknown.RECREATE, limits=replace(LIMITS, threshold=100))
+
+    def look() -> None:
+        found.update(bench.fields())
+
+    event = event_of(metadata={"order": "7731"}, on_unknown="recreate")
+    bench.intake().accept(event, traceparent=TRACEPARENT)
+    outcomes: list[Outcome] = [NOT_SENT, NOT_SENT, UNKNOWN, UNKNOWN]
+    for outcome in outcomes:
+        bench.make_due()
+        grant = bench.grant(worker)
+        look()
+        worker.settle(grant, outcome)
+        look()
+    operations.recreate("e1", by="anna")
+    look()
+    grant = bench.grant(worker)
+    worker.settle(grant, REFUSED)
+    look()
+    for chat in (CREATED, created("chat-2")):
+        worker.settle(grant, chat)
+        look()
+    bench.worker().settle(bench.granted("e2"), UNKNOWN)
+    operations.resolve_with_chat("e2", "found", by="anna")
+    found.update(bench.fields("e2"))
+
+    assert DOCUMENTED == found

@@ -11,13 +11,13 @@ import pytest
 from app.chats.errors import StoreUnavailable
 from app.chats.grant import Grant, new_token
 from app.chats.record import Status
-from app.store.connect import connect
 from app.store.keys import Keys
-from app.store.scripts import NotAcknowledged
+from app.store.scripts import NotAcknowledged, Scripts
 from tests.stack.processes import wait_until
+from tests.stack.redis_client import connect_to
 from tests.stack.valkey import Valkey
 from tests.store.bench import Bench, event_of
-from tests.store.outcomes import CREATED
+from tests.store.outcomes import CREATED, UNKNOWN
 from tests.system.redis_line import RedisLine
 
 
@@ -31,7 +31,7 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 @pytest.fixture
 def own_bench(own_valkey: Valkey) -> Iterator[Bench]:
     """A relay on the server that the test may stop."""
-    with connect(own_valkey.url) as client:
+    with connect_to(own_valkey.url) as client:
         bench = Bench(client, Keys("relay"))
         bench.open_gate()
         yield bench
@@ -43,13 +43,11 @@ STEPS: dict[str, Callable[[Bench, Grant], object]] = {
     "chats_of_user": lambda bench, _: bench.intake().chats_of_user("u1", limit=1),
     "event_of_chat": lambda bench, _: bench.intake().event_of_chat("chat-1"),
     "take": lambda bench, _: bench.worker().take(new_token()),
+    "take without a slot": lambda bench, _: bench.worker().take(new_token(), may_grant=False),
     "settle": lambda bench, grant: bench.worker().settle(grant, CREATED),
-    "settle_and_take": lambda bench, grant: bench.worker().settle_and_take(
-        grant, CREATED, new_token()
-    ),
     "release": lambda bench, grant: bench.worker().release(grant.token),
-    "probed": lambda bench, _: bench.worker().probed(new_token(), problem=None),
-    "listen": lambda bench, _: bench.worker().listen(0.1),
+    "report_probe": lambda bench, _: bench.worker().report_probe(new_token(), problem=None),
+    "wait_for_event": lambda bench, _: bench.worker().wait_for_event(0.1),
 }
 
 
@@ -76,25 +74,44 @@ def test_a_stopped_redis_is_unavailable(
         step(own_bench, grant)
 
 
-def test_a_frozen_redis_is_unavailable(own_valkey: Valkey, own_bench: Bench) -> None:
-    """The reply does not come in time; the event may have been stored, and a repeat finds it so."""
-    own_valkey.pause()
-    with pytest.raises(StoreUnavailable):
-        own_bench.intake().accept(event_of())
-    own_valkey.resume()
+def test_text_is_sent_once(bench: Bench) -> None:
+    """Where the hash is not known; then it is, on every connection."""
+    bench.client.script_flush()
+    bench.client.config_resetstat()
 
-    record, _ = own_bench.intake().accept(event_of())
+    for number in range(3):
+        bench.accept(f"e{number}")
 
-    assert record.status is Status.ACCEPTED
-    assert own_bench.queue("due").keys() == {"e1"}
+    counts = bench.client.info("commandstats")
+    assert (1, 3) == tuple(counts[f"cmdstat_{name}"]["calls"] for name in ("eval", "evalsha"))
 
 
-def test_a_connection_that_was_closed_is_replaced(bench: Bench) -> None:
+REPEATED = sorted(STEPS.keys() - {"take", "wait_for_event"})
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_connection_that_was_closed_is_replaced(bench: Bench, name: str) -> None:
     """An idle time-out of the server or of what is in between costs nothing."""
-    bench.accept()
-    bench.client.client_kill_filter(_type="normal", skipme=False)
+    grant = bench.granted()
+    close_connections(bench)
 
-    assert bench.record().event_id == "e1"
+    STEPS[name](bench, grant)
+
+
+def test_a_take_on_a_closed_connection_is_not_repeated(bench: Bench) -> None:
+    """It may have been run; the next one has a new connection."""
+    bench.accept()
+    close_connections(bench)
+
+    with pytest.raises(StoreUnavailable):
+        bench.worker().take(new_token())
+
+    assert "e1" == bench.grant().event_id
+
+
+def close_connections(bench: Bench) -> None:
+    """Close them at the server, as it does with idle ones."""
+    bench.client.client_kill_filter(_type="normal", skipme=True)
 
 
 @pytest.fixture
@@ -118,13 +135,13 @@ class FirstOnly(Random):
 @pytest.fixture
 def lossy(line: RedisLine) -> Iterator[Bench]:
     """The relay on a connection that is reset at its next command."""
-    with connect(line.url) as client:
+    with connect_to(line.url) as client:
         client.ping()
         line.lose(FirstOnly(), 0.5, resets=True)
         yield Bench(client, Keys("relay"))
 
 
-@pytest.mark.parametrize("name", sorted(STEPS.keys() - {"take", "settle_and_take", "listen"}))
+@pytest.mark.parametrize("name", REPEATED)
 def test_a_lost_command_is_said_again(
     bench: Bench, line: RedisLine, name: str, request: pytest.FixtureRequest
 ) -> None:
@@ -136,16 +153,12 @@ def test_a_lost_command_is_said_again(
     assert 1 == line.losses
 
 
-@pytest.mark.parametrize("name", ["take", "settle_and_take"])
-def test_a_lost_take_is_not_said_again(
-    bench: Bench, line: RedisLine, lossy: Bench, name: str
-) -> None:
+def test_a_lost_take_is_not_said_again(bench: Bench, line: RedisLine, lossy: Bench) -> None:
     """The lost one may still arrive, and grant what the second one was refused, to nobody."""
-    grant = bench.granted()
     bench.accept("e2")
 
     with pytest.raises(StoreUnavailable):
-        STEPS[name](lossy, grant)
+        lossy.worker().take(new_token())
 
     assert 1 == line.losses
     assert "accepted" == bench.record("e2").status
@@ -219,27 +232,33 @@ def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: Bench) -> N
     token = new_token()
 
     assert [intake.accept(event_of())[1] for _ in range(2)] == [True, False]
-    grants = [worker.take(token).taken for _ in range(2)]
+    grants = [worker.take(token).decision for _ in range(2)]
     assert grants[0] == grants[1]
     assert isinstance(grants[0], Grant)
     results = [worker.settle(grants[0], CREATED).result for _ in range(2)]
     assert results == ["opened", "ignored"]
 
 
-@pytest.mark.parametrize("name", ["accept", "take", "settle", "settle_and_take"])
+COMMAND = {"event_id": "e2", "by": "anna", "token": new_token(), "action": "recreate"}
+
+
+@pytest.mark.parametrize("name", ["accept", "take", "settle", "resolve"])
 def test_a_repeat_on_another_connection_is_confirmed_no_sooner(
     own_valkey: Valkey, replica: Valkey, own_bench: Bench, name: str
 ) -> None:
     """WAIT waits for its own connection's writes: with none, all would be confirmed."""
     grant = own_bench.granted("e2")
-    if name.startswith("settle"):
+    if name == "settle":
         own_bench.worker().settle(grant, CREATED)
     elif name == "accept":
         own_bench.accept("e1")
+    elif name == "resolve":
+        own_bench.worker().settle(grant, UNKNOWN)
+        Scripts(own_bench.client.relay, own_bench.keys).run("resolve", COMMAND)
     wait_until(lambda: own_bench.client.wait(1, 100), 10, "the replica to follow")
     replica.pause()
 
-    with connect(own_valkey.url) as client, pytest.raises(NotAcknowledged):
+    with connect_to(own_valkey.url) as client, pytest.raises(NotAcknowledged):
         repeat(Bench(client, own_bench.keys), grant, name)
 
 
@@ -252,5 +271,5 @@ def repeat(bench: Bench, grant: Grant, name: str) -> None:
             bench.worker(min_replicas_acked=1).take(grant.token)
         case "settle":
             bench.worker(min_replicas_acked=1).settle(grant, CREATED)
-        case "settle_and_take":
-            bench.worker(min_replicas_acked=1).settle_and_take(grant, CREATED, new_token())
+        case "resolve":
+            Scripts(bench.client.relay, bench.keys, min_replicas_acked=1).run("resolve", COMMAND)

@@ -19,11 +19,11 @@ from hypothesis.stateful import (
 
 from app.chats.errors import EventIdReused
 from app.chats.event import OnUnknown
-from app.chats.grant import Grant, Probe, new_token
+from app.chats.grant import Grant, NoWork, Probe, new_token
 from app.chats.outcome import Created, Outcome, Unknown
 from app.chats.record import Record, Status
-from app.store.client import Client
 from app.store.keys import Keys
+from tests.stack.redis_client import Client
 from tests.store.bench import Bench, event_of
 from tests.store.outcomes import NOT_SENT, OUTCOMES, created
 from tests.store.rules import broken_rules
@@ -42,8 +42,8 @@ ENDS = st.sampled_from(["under way", "unheard", "unused", "late", "lost", "lost"
 MOVES = st.sampled_from(
     [
         *["work"] * 6,
-        *["settle", "settle and take", "resume", "take again"] * 2,
-        *["settle", "be late", "age"],
+        *["settle", "resume", "take again"] * 2,
+        *["settle", "be late", "age", "take nothing"],
     ]
 )
 PICKS = st.sampled_from([0, 0, 1, 2, -1])  # mostly what has waited longest
@@ -105,8 +105,6 @@ class Workers(RuleBasedStateMachine):
             self.work(end, kind, pick)
         elif move == "settle" and self.answers:
             self.settle(pick)
-        elif move == "settle and take" and self.answers:
-            self.settle_and_take(pick, is_heard=not is_given_up)
         elif move == "resume" and self.grants:
             self.resume(pick, kind, is_given_back=is_given_up)
         elif move == "take again" and self.tokens:
@@ -115,6 +113,8 @@ class Workers(RuleBasedStateMachine):
             self.lose_worker(event_id)
         elif move == "age":
             self.age(event_id)
+        elif move == "take nothing":
+            self.take_nothing()
 
     def work(self, end: str, kind: str, pick: int) -> None:
         """Take, call and settle what was called, whenever; or stop anywhere on the way."""
@@ -147,29 +147,18 @@ class Workers(RuleBasedStateMachine):
         elif grant := self.hear(token):
             self.use(grant, kind)
 
+    def take_nothing(self) -> None:
+        """Take without a free slot: lost workers and expired events are found, nothing more."""
+        self.let_time_pass()
+        assert isinstance(self.worker.take(new_token(), may_grant=False).decision, NoWork)
+
     def settle(self, pick: int) -> None:
         """Settle a call: at once, late, out of order, or again after a lost reply."""
-        self.worker.settle(*self.any_answer(pick))
-
-    def settle_and_take(self, pick: int, *, is_heard: bool) -> None:
-        """Settle a call, and take the next, whose grant is used later, or whose reply is lost."""
-        self.let_time_pass()
-        _, reply = self.worker.settle_and_take(*self.any_answer(pick), token := new_token())
-        if isinstance(reply.taken, Probe):
-            self.worker.probed(token, problem=None)
-        if not is_heard:
-            self.tokens.append(token)
-        elif isinstance(reply.taken, Grant):
-            self.check_grant(reply.taken)
-            self.grants.append(reply.taken)
-
-    def any_answer(self, pick: int) -> tuple[Grant, Outcome]:
-        """What is settled now, and perhaps again."""
         grant, outcome = answer = self.answers.pop(pick % len(self.answers))
         self.answers.append(answer)
         if isinstance(outcome, Created):
             self.settled[grant.event_id].add(outcome.chat.id)
-        return answer
+        self.worker.settle(grant, outcome)
 
     def lose_worker(self, event_id: str) -> None:
         """Let the call's deadline pass: from now on nothing is sent for it."""
@@ -180,7 +169,7 @@ class Workers(RuleBasedStateMachine):
     def age(self, event_id: str) -> None:
         """The event waits for longer than its deadline, though it was called before."""
         if event_id in self.bench.queue("due") and (event_id, 1) in self.called:
-            self.bench.set_fields(event_id, accepted=1)
+            self.bench.set_fields(event_id, accepted_ms=1)
 
     @invariant()
     def schedule_and_lifetimes_are_right(self) -> None:
@@ -215,10 +204,10 @@ class Workers(RuleBasedStateMachine):
         """Let a take arrive, after every backoff, pause and cool-down; a probe finds all well."""
         self.let_time_pass()
         self.let_work_come_in()
-        taken = self.worker.take(token).taken
+        taken = self.worker.take(token).decision
         if isinstance(taken, Probe):
-            self.worker.probed(token, problem=None)
-            taken = self.worker.take(token).taken
+            self.worker.report_probe(token, problem=None)
+            taken = self.worker.take(token).decision
         if not isinstance(taken, Grant):
             return None
         self.check_grant(taken)

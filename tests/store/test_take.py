@@ -2,24 +2,29 @@
 grant; in this order.
 """
 
+from typing import Any
+
 import pytest
 
 from app.chats.event import OnUnknown
-from app.chats.grant import Grant, Wait, new_token
+from app.chats.grant import Grant, NoWork, TakeResult, new_token
 from app.chats.outcome import Outcome
 from app.chats.record import FailureCode, Status
+from app.store.grants import GrantStore
 from tests.store.bench import (
     CALL_DEADLINE_MS,
     EVENT_DEADLINE_MS,
     HOUR_MS,
     LEASE_MS,
     TTL_SECONDS,
+    UNREADABLE,
     Bench,
+    Stored,
     event_of,
 )
 from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN
 
-IDLE = Wait(1000, is_idle=True)
+IDLE = NoWork(1000, is_idle=True)
 MAX_STEPS = 50
 
 
@@ -30,7 +35,7 @@ def test_a_grant_is_stored_before_the_worker_hears_of_it(bench: Bench) -> None:
     grant = bench.grant()
 
     assert (grant.event_id, grant.user_id, grant.attempt, grant.attempts) == ("e1", "u1", 1, 1)
-    assert grant.record == bench.fields()
+    assert grant.stored_fields == bench.fields()
     record = bench.record()
     assert (record.status, record.created, record.attempts) == (Status.CALLING, None, 1)
     assert bench.queue("due") == {}
@@ -55,9 +60,9 @@ def test_an_event_that_is_not_due_yet_waits(bench: Bench) -> None:
 
     taken = bench.take()
 
-    assert isinstance(taken, Wait)
+    assert isinstance(taken, NoWork)
     assert taken.is_idle
-    assert 0 < taken.ms <= 500
+    assert 0 < taken.wait_ms <= 500
 
 
 def test_with_nothing_to_do_a_worker_sleeps_for_a_second_at_most(bench: Bench) -> None:
@@ -76,8 +81,8 @@ def test_an_idle_worker_wakes_when_a_call_is_overdue(bench: Bench) -> None:
 
     taken = bench.take()
 
-    assert isinstance(taken, Wait)
-    assert 0 < taken.ms <= 300
+    assert isinstance(taken, NoWork)
+    assert 0 < taken.wait_ms <= 300
 
 
 def test_idle_takes_empty_the_bell(bench: Bench) -> None:
@@ -98,7 +103,7 @@ def test_a_repeated_take_gets_the_same_grant(bench: Bench) -> None:
     bench.accept("e2")
     first = bench.grant()
 
-    repeated = bench.worker().take(first.token).taken
+    repeated = bench.worker().take(first.token).decision
 
     assert repeated == first
     assert bench.queue("due").keys() == {"e2"}
@@ -119,7 +124,7 @@ def test_a_settled_token_gets_nothing(bench: Bench) -> None:
     bench.worker().settle(grant, CREATED)
     bench.accept("e2")
 
-    assert bench.worker().take(grant.token).taken == Wait(0, is_idle=False)
+    assert bench.worker().take(grant.token).decision == NoWork(0, is_idle=False)
 
 
 def test_a_token_whose_event_is_called_by_another_gets_nothing(bench: Bench) -> None:
@@ -131,8 +136,8 @@ def test_a_token_whose_event_is_called_by_another_gets_nothing(bench: Bench) -> 
     bench.make_due()
     second = bench.grant(worker)
 
-    assert worker.take(first.token).taken == Wait(0, is_idle=False)
-    assert second == worker.take(second.token).taken
+    assert worker.take(first.token).decision == NoWork(0, is_idle=False)
+    assert second == worker.take(second.token).decision
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
@@ -144,7 +149,7 @@ def test_a_token_whose_grant_is_over_gets_nothing(bench: Bench, *, is_deleted: b
     if is_deleted:
         bench.client.delete(bench.keys.event("e1"), bench.key("held"))
 
-    assert bench.worker().take(grant.token).taken == Wait(0, is_idle=False)
+    assert bench.worker().take(grant.token).decision == NoWork(0, is_idle=False)
 
 
 def test_an_overdue_call_is_a_lost_worker(bench: Bench) -> None:
@@ -154,7 +159,7 @@ def test_an_overdue_call_is_a_lost_worker(bench: Bench) -> None:
 
     reply = bench.reply()
 
-    assert (reply.lost, reply.taken) == (["e1"], IDLE)
+    assert (reply.lost_event_ids, reply.decision) == (["e1"], IDLE)
     record = bench.record()
     assert (record.status, record.created) == (Status.UNKNOWN, None)
     assert record.failure is not None
@@ -167,7 +172,7 @@ def test_a_call_that_is_not_overdue_is_left_alone(bench: Bench) -> None:
     """Its worker may still be at it."""
     bench.granted()
 
-    assert bench.reply().lost == []
+    assert bench.reply().lost_event_ids == []
     assert bench.record().status is Status.CALLING
 
 
@@ -188,16 +193,16 @@ def test_lost_workers_and_expiry_are_found_whatever_the_gate_says(
     bench.lose_worker("lost")
     for event_id in ("old", "young"):
         bench.accept(event_id)
-    bench.set_fields("old", accepted=bench.now_ms() - EVENT_DEADLINE_MS - 1)
+    bench.set_fields("old", accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS - 1)
     later = bench.now_ms() + 60_000
     bench.set_gate(**{name: text.format(later=later) for name, text in shut.items()})
 
     reply = bench.reply()
 
-    assert (reply.lost, reply.expired) == (["lost"], ["old"])
-    assert isinstance(reply.taken, Wait)
-    assert not reply.taken.is_idle
-    assert 0 < reply.taken.ms <= 1000
+    assert (reply.lost_event_ids, reply.expired_event_ids) == (["lost"], ["old"])
+    assert isinstance(reply.decision, NoWork)
+    assert not reply.decision.is_idle
+    assert 0 < reply.decision.wait_ms <= 1000
     assert bench.record("young").status is Status.ACCEPTED
 
 
@@ -209,19 +214,19 @@ def test_a_lost_worker_is_found_beside_a_grant(bench: Bench) -> None:
 
     reply = bench.reply()
 
-    assert reply.lost == ["lost"]
-    assert isinstance(reply.taken, Grant)
-    assert reply.taken.event_id == "next"
+    assert reply.lost_event_ids == ["lost"]
+    assert isinstance(reply.decision, Grant)
+    assert reply.decision.event_id == "next"
 
 
 def test_an_event_past_its_deadline_fails_when_its_turn_comes(bench: Bench) -> None:
     """Nothing was ever sent for it, so it is settled, `created: false`, on the operator's list."""
     bench.accept()
-    bench.set_fields(accepted=bench.now_ms() - EVENT_DEADLINE_MS - 1)
+    bench.set_fields(accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS - 1)
 
     reply = bench.reply()
 
-    assert (reply.expired, reply.taken) == (["e1"], IDLE)
+    assert (reply.expired_event_ids, reply.decision) == (["e1"], IDLE)
     record = bench.record()
     assert (record.status, record.created) == (Status.FAILED, False)
     assert record.failure is not None
@@ -234,7 +239,7 @@ def test_an_event_past_its_deadline_fails_when_its_turn_comes(bench: Bench) -> N
 def test_an_event_just_within_its_deadline_is_called(bench: Bench) -> None:
     """The deadline counts from when it was accepted, not from when it became due."""
     bench.accept()
-    bench.set_fields(accepted=bench.now_ms() - EVENT_DEADLINE_MS + 60_000)
+    bench.set_fields(accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS + 60_000)
 
     assert bench.grant().event_id == "e1"
 
@@ -245,7 +250,7 @@ def test_what_expires_after_an_unknown_attempt_is_not_known(bench: Bench) -> Non
     bench.lose_worker()
     bench.reply(bench.worker(on_unknown=OnUnknown.RECREATE))
     bench.make_due()
-    bench.set_fields(accepted=bench.now_ms() - EVENT_DEADLINE_MS - 1)
+    bench.set_fields(accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS - 1)
 
     bench.reply()
 
@@ -255,11 +260,11 @@ def test_what_expires_after_an_unknown_attempt_is_not_known(bench: Bench) -> Non
 def test_failures_whose_records_ended_leave_the_list(bench: Bench) -> None:
     """Each record ends by the window that it was accepted under, and not by the latest event's."""
     bench.accept("kept")
-    bench.set_fields("kept", accepted=1)
+    bench.set_fields("kept", accepted_ms=1)
     bench.reply()
     bench.client.zadd(bench.key("failed"), {"gone": 1, "kept": 2})
     bench.intake(record_ttl_seconds=60).accept(event_of())
-    bench.set_fields(accepted=1)
+    bench.set_fields(accepted_ms=1)
 
     bench.reply()
 
@@ -270,12 +275,12 @@ def test_cleaning_up_is_bounded_and_goes_on_with_the_next_take(bench: Bench) -> 
     """One take never holds Redis for long, and what it left over is at once the next one's."""
     for number in range(MAX_STEPS + 1):
         bench.accept(f"e{number}")
-        bench.set_fields(f"e{number}", accepted=1)
+        bench.set_fields(f"e{number}", accepted_ms=1)
 
     first, second = bench.reply(), bench.reply()
 
-    assert (len(first.expired), len(second.expired)) == (MAX_STEPS, 1)
-    assert first.taken == Wait(0, is_idle=True)
+    assert (len(first.expired_event_ids), len(second.expired_event_ids)) == (MAX_STEPS, 1)
+    assert first.decision == NoWork(0, is_idle=True)
 
 
 def test_lost_workers_are_found_in_bounded_steps(bench: Bench) -> None:
@@ -287,7 +292,7 @@ def test_lost_workers_are_found_in_bounded_steps(bench: Bench) -> None:
 
     first, second = bench.reply(), bench.reply()
 
-    assert (len(first.lost), len(second.lost)) == (MAX_STEPS, 1)
+    assert (len(first.lost_event_ids), len(second.lost_event_ids)) == (MAX_STEPS, 1)
 
 
 @pytest.mark.parametrize("queue", ["due", "calling"])
@@ -312,7 +317,7 @@ def test_what_is_settled_or_held_is_never_called_nor_lost(
 
     reply = bench.reply()
 
-    assert (reply.lost, reply.expired, reply.taken) == ([], [], IDLE)
+    assert (reply.lost_event_ids, reply.expired_event_ids, reply.decision) == ([], [], IDLE)
     assert bench.fields() == before
     assert bench.queue(queue) == {}
 
@@ -351,25 +356,29 @@ def test_legal_instants_are_not_moved(bench: Bench) -> None:
     assert bench.queue("due") == {"e2": ahead["due"]}
 
 
-@pytest.mark.parametrize("fields", [{"v": "2"}, {"status": "merging"}])
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("queue", ["due", "calling"])
-def test_a_newer_releases_record_is_looked_at_again_later(
-    bench: Bench, queue: str, fields: dict[str, str]
+def test_another_releases_record_is_looked_at_again_later(
+    bench: Bench, queue: str, content: dict[str, Any] | str
 ) -> None:
     """It is neither called, lost nor dropped, and others go past it."""
     bench.accept("newer")
     if queue == "calling":
         bench.grant()
-    bench.set_fields("newer", accepted=1, **fields)
+    bench.set_fields("newer", accepted_ms=1)
+    before = bench.make_unreadable(content, "newer")
     bench.move(queue, "newer", 1)
-    before = bench.fields("newer")
     bench.accept("e1")
 
     reply = bench.reply()
 
-    assert isinstance(reply.taken, Grant)
-    assert (reply.taken.event_id, reply.lost, reply.expired) == ("e1", [], [])
-    assert bench.fields("newer") == before
+    assert isinstance(reply.decision, Grant)
+    assert (reply.decision.event_id, reply.lost_event_ids, reply.expired_event_ids) == (
+        "e1",
+        [],
+        [],
+    )
+    assert bench.text("newer") == before
     assert 4000 < bench.queue(queue)["newer"] - bench.now_ms() <= 5000
 
 
@@ -391,7 +400,7 @@ def test_with_memory_full_lost_workers_are_found(
     bench.move("calling", "e2", bench.now_ms() + HOUR_MS)
     request.getfixturevalue("full_memory")
 
-    assert bench.reply().lost == ["e1"]
+    assert bench.reply().lost_event_ids == ["e1"]
 
 
 def test_a_later_attempt_of_the_same_event_has_a_higher_fence(bench: Bench) -> None:
@@ -412,3 +421,94 @@ def test_tokens_are_long_and_random() -> None:
 
     assert len(tokens) == 100
     assert all(len(token) == 22 for token in tokens)
+
+
+# A take that grants nothing
+
+
+def take_nothing(bench: Bench, worker: GrantStore | None = None) -> TakeResult:
+    """Take as a worker does that has no free slot."""
+    return (worker or bench.worker()).take(new_token(), may_grant=False)
+
+
+def state_of(bench: Bench) -> object:
+    """Everything that a grant or a probe would change."""
+    tokens = sorted(bench.client.keys(bench.key("taken:*")))
+    return bench.text(), bench.queue("due"), bench.queue("calling"), bench.gate(), tokens
+
+
+def test_a_take_without_a_free_slot_grants_nothing(bench: Bench) -> None:
+    """The event stays due, no token is spent or remembered, and its rings stay for others."""
+    bench.accept()
+    before = state_of(bench)
+
+    reply = take_nothing(bench)
+
+    assert NoWork(1000, is_idle=False) == reply.decision
+    assert before == state_of(bench)
+    assert 1 == bench.client.llen(bench.keys.bell)
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_take_without_a_free_slot_probes_nothing(new_bench: Bench, *, is_due: bool) -> None:
+    """Neither an unseen base URL, nor a breaker that has cooled down: no lease is taken."""
+    if is_due:
+        new_bench.accept()
+    breakers: list[dict[str, Stored]] = [{"open_until": 1}, {"state": "open"}]
+    for breaker in breakers:
+        new_bench.set_gate(**breaker)
+        before = state_of(new_bench)
+
+        reply = take_nothing(new_bench)
+
+        assert NoWork(1000, is_idle=not is_due) == reply.decision
+        assert before == state_of(new_bench)
+
+
+def test_a_take_without_a_free_slot_finds_lost_workers_and_expired_events(bench: Bench) -> None:
+    """However long all slots of all workers are taken."""
+    bench.granted("far")
+    bench.granted("lost")
+    for event_id in ("old", "young"):
+        bench.accept(event_id)
+    bench.set_fields("old", accepted_ms=1)
+    bench.lose_worker("lost")
+    bench.move("calling", "far", bench.now_ms() + HOUR_MS)
+
+    reply = take_nothing(bench)
+
+    assert (["lost"], ["old"]) == (reply.lost_event_ids, reply.expired_event_ids)
+    assert bench.record("young").status is Status.ACCEPTED
+    assert bench.queue("calling")["far"] - bench.now_ms() <= 305_000
+
+
+def test_a_take_without_a_free_slot_consents_as_any_other(bench: Bench) -> None:
+    """A lost worker's event is accepted again where its configuration consents."""
+    bench.granted()
+    bench.lose_worker()
+
+    reply = take_nothing(bench, bench.worker(on_unknown=OnUnknown.RECREATE))
+
+    assert ["e1"] == reply.lost_event_ids
+    assert bench.record().status is Status.ACCEPTED
+
+
+def test_an_idle_take_without_a_free_slot_tells_when_something_is_due(bench: Bench) -> None:
+    """As any idle take."""
+    bench.accept()
+    bench.move("due", "e1", bench.now_ms() + 500)
+
+    taken = take_nothing(bench).decision
+
+    assert isinstance(taken, NoWork)
+    assert taken.is_idle
+    assert 0 < taken.wait_ms <= 500
+
+
+def test_a_take_without_a_free_slot_repeats_no_grant(bench: Bench) -> None:
+    """Also under a token that has one."""
+    grant = bench.granted()
+
+    reply = bench.worker().take(grant.token, may_grant=False)
+
+    assert NoWork(1000, is_idle=True) == reply.decision
