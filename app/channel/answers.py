@@ -6,8 +6,8 @@ Sentences are ours and for somebody on call; they never quote what Channel.io sa
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
+from app.channel.attempt import CallAttempt, UpstreamResponse
 from app.channel.body import has_channel, read_chat, says_not_found
-from app.channel.call import Answer, Ending
 from app.channel.throttle import pause_ms
 from app.chats.outcome import Created, Denied, NotSent, Outcome, Refused, Throttled, Unknown
 from app.chats.record import FailureCode
@@ -15,43 +15,42 @@ from app.chats.record import FailureCode
 WRONG_KEY = "the access key or secret is wrong, or lacks the right"
 WRONG_URL = "CHANNEL_API_URL does not lead to Channel.io's API"
 
-_FAULTS = {
-    None: "time ran out",
+_ERRORS = {
     "ConnectionRefusedError": "the connection was refused",
     "ConnectionResetError": "the connection was reset",
     "RemoteDisconnected": "the connection was closed",
     "SSLCertVerificationError": "its TLS certificate could not be verified",
     "TimeoutError": "time ran out",
-    "TooLate": "time ran out",
+    "TooLateError": "time ran out",
     "gaierror": "its host name could not be resolved",
 }
 
 
-def outcome_of(ending: Ending) -> Outcome:
+def outcome_of(attempt: CallAttempt) -> Outcome:
     """What a create came to, however it ended; raises nothing."""
-    why = _why(ending.fault)
-    if not ending.sent:
+    why = _why(attempt.error_class)
+    if not attempt.is_sent:
         return NotSent(f"Nothing was sent to Channel.io: {why}.")
-    if ending.answer is None:
+    if attempt.response is None:
         detail = f"The request was sent to Channel.io, and no whole answer came: {why}."
         return Unknown(FailureCode.NO_ANSWER, detail)
-    return _outcome_of_answer(ending.answer)
+    return _outcome_of_answer(attempt.response)
 
 
-def problem_of(ending: Ending) -> str | None:
+def problem_of(attempt: CallAttempt) -> str | None:
     """Why a probe shows that Channel.io does not serve us, or ``None`` if it does."""
-    if ending.answer is None:
-        return f"Channel.io did not answer the probe: {_why(ending.fault)}."
-    status = ending.answer.status
+    if attempt.response is None:
+        return f"Channel.io did not answer the probe: {_why(attempt.error_class)}."
+    status = attempt.response.status
     if status not in _SUCCESS:
         return f"Channel.io answered the probe with {status}{_hint(status)}."
-    if not has_channel(ending.answer.body):
+    if not has_channel(attempt.response.body):
         return f"Channel.io answered the probe with {status}, but without a channel: {WRONG_URL}."
     return None
 
 
-def _why(fault: str | None) -> str:
-    return _FAULTS.get(fault, f"the connection broke ({fault})")
+def _why(error_class: str | None) -> str:
+    return _ERRORS.get(error_class or "", f"the connection broke ({error_class})")
 
 
 def _hint(status: int) -> str:
@@ -60,7 +59,7 @@ def _hint(status: int) -> str:
     return f": {WRONG_URL}" if status in _URL_REFUSED or status in _NOT_FOUND else ""
 
 
-def _opened(answer: Answer) -> Outcome:
+def _opened(answer: UpstreamResponse) -> Outcome:
     chat = read_chat(answer.body)
     if chat is not None:
         return Created(chat, answer.status)
@@ -68,30 +67,30 @@ def _opened(answer: Answer) -> Outcome:
     return Unknown(FailureCode.UNREADABLE_ANSWER, detail, answer.status)
 
 
-def _denied(why: str) -> Callable[[Answer], Outcome]:
+def _denied(why: str) -> Callable[[UpstreamResponse], Outcome]:
     return lambda answer: Denied(f"Channel.io answered {answer.status}: {why}.", answer.status)
 
 
-def _user_not_found(answer: Answer) -> Outcome:
+def _user_not_found(answer: UpstreamResponse) -> Outcome:
     detail = f"Channel.io answered {answer.status}: it knows no such user."
     return Refused(FailureCode.USER_NOT_FOUND, detail, answer.status)
 
 
-def _rejected(answer: Answer) -> Outcome:
+def _rejected(answer: UpstreamResponse) -> Outcome:
     detail = f"Channel.io answered {answer.status}: it does not accept the request."
     return Refused(FailureCode.REJECTED, detail, answer.status)
 
 
-def _unprocessable(answer: Answer) -> Outcome:
+def _unprocessable(answer: UpstreamResponse) -> Outcome:
     return _user_not_found(answer) if says_not_found(answer.body) else _rejected(answer)
 
 
-def _throttled(answer: Answer) -> Outcome:
+def _throttled(answer: UpstreamResponse) -> Outcome:
     return Throttled(pause_ms(answer.headers), answer.status)
 
 
-def _unknown(code: FailureCode) -> Callable[[Answer], Outcome]:
-    def unknown(answer: Answer) -> Outcome:
+def _unknown(code: FailureCode) -> Callable[[UpstreamResponse], Outcome]:
+    def unknown(answer: UpstreamResponse) -> Outcome:
         detail = f"Channel.io answered {answer.status}, which does not tell: a chat may exist."
         return Unknown(code, detail, answer.status)
 
@@ -109,7 +108,7 @@ class Row:
     """What an answer with one of these statuses means."""
 
     statuses: Container[int]
-    outcome: Callable[[Answer], Outcome]
+    outcome: Callable[[UpstreamResponse], Outcome]
 
 
 TABLE = (
@@ -127,5 +126,5 @@ TABLE = (
 """The first row that has the status counts; the last has every status that HTTP can write."""
 
 
-def _outcome_of_answer(answer: Answer) -> Outcome:
+def _outcome_of_answer(answer: UpstreamResponse) -> Outcome:
     return next(row.outcome(answer) for row in TABLE if answer.status in row.statuses)

@@ -1,24 +1,22 @@
 """The client of Channel.io: the only place that calls it."""
 
 import ssl
-from collections.abc import Callable
-from functools import cached_property, partial
 from urllib.parse import quote
 
-from requests import PreparedRequest, Request
+from gevent import Timeout
+from requests import Request
 
 from app.channel.answers import outcome_of, problem_of
-from app.channel.call import Call, Ending
-from app.channel.threads import CallThreads
-from app.channel.transport import speak, trusted_authorities
+from app.channel.attempt import CallAttempt
+from app.channel.transport import send_request, trusted_authorities
 from app.chats.outcome import Outcome
 
 
 class ChannelClient:
-    """Opens chats at one channel of Channel.io. Safe to share between threads.
+    """Opens chats at one channel of Channel.io. Safe to share between greenlets.
 
-    ``base_url`` has no trailing path of a call (``https://api.channel.io/open/v4``); ``tls`` says
-    whom to trust where that is not the public authorities.
+    ``base_url`` has no trailing path of a call (``https://api.channel.io/open/v4``); ``tls`` names
+    other trusted authorities than the public ones.
     """
 
     def __init__(
@@ -33,52 +31,52 @@ class ChannelClient:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._headers = _headers(access_key, access_secret, api_version)
-        self._threads = CallThreads()
-        self._speak = partial(
-            speak, tls=tls or trusted_authorities(), connect_timeout_seconds=connect_timeout_seconds
-        )
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._tls = tls or trusted_authorities()
 
     def open_chat(
         self, user_id: str, *, deadline: float, traceparent: str | None = None
     ) -> Outcome:
-        """Ask once for a new chat, and return by ``deadline`` (on ``time.monotonic``).
+        """Send one request for a new chat, and return by ``deadline`` (on ``time.monotonic``).
 
         ``traceparent`` names this call to Channel.io: https://www.w3.org/TR/trace-context/
         Whatever happens is an outcome: nothing is raised, repeated, or sent after the deadline.
         """
-        create = partial(self._create, user_id, traceparent)
-        return outcome_of(self._call(create, deadline))
+        path = f"/users/{quote(user_id, safe='')}/user-chats"
+        headers = {} if traceparent is None else {"traceparent": traceparent}
+        return outcome_of(self._send("POST", path, deadline, headers))
 
     def probe(self, *, deadline: float) -> str | None:
-        """Ask for the channel, which changes nothing: what is wrong, or ``None`` if nothing is."""
-        return problem_of(self._call(partial(self._prepare, "GET", "/channel"), deadline))
+        """Read the channel, which changes nothing; return the problem, if there is one."""
+        return problem_of(self._send("GET", "/channel", deadline, {}))
 
-    def _call(self, prepare: Callable[[], PreparedRequest], deadline: float) -> Ending:
-        call = Call(deadline)
+    def _send(
+        self, method: str, path: str, deadline: float, headers: dict[str, str]
+    ) -> CallAttempt:
+        """Send one request (I2), with DNS, TLS and the answer's last byte within ``deadline``."""
+        attempt = CallAttempt(deadline)
+        timeout = Timeout.start_new(max(attempt.seconds_left, 0))
         try:
-            self._threads.run(partial(call.run, lambda call: self._speak(prepare(), call)))
-        except RuntimeError as error:
-            return Ending(sent=False, fault=type(error).__name__)
-        return call.wait()
-
-    def _create(self, user_id: str, traceparent: str | None) -> PreparedRequest:
-        request = self._any_create.copy()
-        request.url = f"{request.url}/{quote(user_id, safe='')}/user-chats"
-        if traceparent is not None:
-            request.headers["traceparent"] = traceparent
-        return request
-
-    @cached_property
-    def _any_create(self) -> PreparedRequest:
-        """What all of them share: to prepare a request takes three times as long as to copy it."""
-        return self._prepare("POST", "/users")
-
-    def _prepare(self, method: str, path: str) -> PreparedRequest:
-        return Request(method, self._base_url + path, headers=self._headers).prepare()
+            request = Request(method, self._base_url + path, headers={**self._headers, **headers})
+            send_request(
+                request.prepare(),
+                attempt,
+                tls=self._tls,
+                connect_timeout_seconds=self._connect_timeout_seconds,
+            )
+        except Timeout as fired:
+            if fired is not timeout:
+                raise
+            attempt.error_class = "TimeoutError"
+        except Exception as error:  # noqa: BLE001 - a lost exception would be a lost call
+            attempt.error_class = _root_cause(error)
+        finally:
+            timeout.close()
+        return attempt
 
 
 def _headers(access_key: str, access_secret: str, api_version: str | None) -> dict[str, str]:
-    """Every header of a request, in full: nothing is added from elsewhere."""
+    """Return every header of a request, in full: nothing is added from elsewhere."""
     headers = {
         "x-access-key": access_key,
         "x-access-secret": access_secret,
@@ -88,3 +86,9 @@ def _headers(access_key: str, access_secret: str, api_version: str | None) -> di
         "User-Agent": "chat-relay",
     }
     return headers if api_version is None else {**headers, "Channel-Version": api_version}
+
+
+def _root_cause(error: BaseException) -> str:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return type(error).__name__

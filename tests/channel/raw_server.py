@@ -107,6 +107,17 @@ def drip(beginning: bytes, drop: bytes) -> Reply:
     return reply
 
 
+def flood(beginning: bytes, piece: bytes) -> Reply:
+    """Send ``beginning``, then ``piece`` after ``piece`` without a pause."""
+
+    def reply(connection: socket) -> None:
+        connection.sendall(beginning)
+        while True:
+            connection.sendall(piece * 1000)
+
+    return reply
+
+
 def say_nothing(connection: socket) -> None:
     """Wait until the client hangs up."""
     while connection.recv(65536):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.channel.answers import outcome_of
+from app.channel.attempt import CallAttempt, UpstreamResponse
 from app.channel.body import has_channel, read_chat, says_not_found
-from app.channel.call import Answer, Ending
 from app.chats.outcome import Outcome, Unknown
 from app.chats.record import Chat, Session
 from tests.channel.calls import CHAT_ID, http, open_chat
@@ -51,7 +51,14 @@ def chat_of(**answer: Any) -> Chat | None:
 
 def outcome_of_body(body: bytes | None) -> Outcome:
     """What a 200 with this body comes to."""
-    return outcome_of(Ending(sent=True, answer=Answer(200, {}, body)))
+    return outcome_of_answer(200, body)
+
+
+def outcome_of_answer(status: int, body: bytes | None) -> Outcome:
+    """What an answer to a request that went out comes to."""
+    return outcome_of(
+        CallAttempt(deadline=0, is_sent=True, response=UpstreamResponse(status, {}, body))
+    )
 
 
 def test_identifiers_are_kept_as_they_are() -> None:
@@ -141,7 +148,7 @@ def test_other_errors_are_not_taken_for_not_found(body: bytes | None) -> None:
 def test_no_body_makes_reading_raise(body: bytes) -> None:
     """Not for a create, not for an error, not for a probe."""
     for status in (200, 422, 429, 500):
-        assert outcome_of(Ending(sent=True, answer=Answer(status, {}, body))).upstream_status
+        assert outcome_of_answer(status, body).upstream_status
     assert has_channel(body) in {True, False}
 
 

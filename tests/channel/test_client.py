@@ -1,16 +1,14 @@
 """What goes out to Channel.io, what never does, and what never comes out of the client."""
 
 import logging
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from app.channel.call import Call
+from app.channel.attempt import CallAttempt
 from app.channel.client import ChannelClient
-from app.channel.threads import THREAD_NAME
-from app.channel.transport import pool_for
+from app.channel.transport import _pool_for
 from app.chats.outcome import Created, NotSent
 from app.chats.record import Chat, Session
 from tests.channel.calls import (
@@ -263,32 +261,6 @@ def test_a_key_that_no_header_can_hold_is_not_sent_and_not_told() -> None:
     assert [] == server.received
 
 
-def test_a_call_without_a_thread_is_not_sent() -> None:
-    """A machine that is out of threads holds the event back, and breaks nothing."""
-    client = client_of("http://127.0.0.1:9")
-    usual_bytes = threading.stack_size(1 << 60)
-    try:
-        outcome = client.open_chat(USER_ID, deadline=soon())
-    finally:
-        threading.stack_size(usual_bytes)
-
-    assert isinstance(outcome, NotSent)
-
-
-def test_a_hanging_call_does_not_keep_the_process() -> None:
-    """Its thread is a daemon: a name look-up may outlive every deadline."""
-    daemons: list[bool] = []
-
-    def look(_: object) -> None:
-        daemons.extend(t.daemon for t in threading.enumerate() if t.name == THREAD_NAME)
-
-    with RawServer(look) as server:
-        open_chat(server.url)
-
-    assert daemons
-    assert all(daemons)
-
-
 def test_no_secret_is_in_the_clients_repr() -> None:
     """Whoever logs the client logs no key."""
     client = client_of("http://127.0.0.1", access_key="sesame", access_secret="open")
@@ -369,4 +341,4 @@ def test_a_base_url_without_a_port_means_the_schemes_own(scheme: str, port: int)
     """As ``https://api.channel.io`` does."""
     url = f"{scheme}://api.channel.io/open/v4/channel"
 
-    assert port == pool_for(url, Call(soon()), trusting_tls()).port
+    assert port == _pool_for(url, CallAttempt(soon()), trusting_tls()).port

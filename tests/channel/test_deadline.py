@@ -1,180 +1,325 @@
-"""One deadline bounds the whole of a call, and nothing is sent after it."""
+"""One deadline bounds the whole of a call, and nothing is sent after it.
 
+Deadlines fire in patched processes alone, so these calls are made in some.
+"""
+
+import os
+import signal
+import socket
 import time
-from socket import create_connection
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from socket import MSG_PEEK, create_server
+from threading import Event
 
 import pytest
 
-from app.channel.call import Answer, Call, Ending, TooLate
-from app.channel.transport import CallConnection
-from app.chats.outcome import NotSent, Refused, Unknown
-from app.chats.record import FailureCode
+from app.channel.attempt import CallAttempt, TooLateError
+from app.channel.transport import AttemptConnection
+from app.chats.outcome import Created, NotSent, Refused, Unknown
+from app.chats.record import Chat, FailureCode
 from tests.channel.calls import (
     ACCESS_KEY,
     AMPLE_SECONDS,
+    CHAT_ID,
+    MADE,
     SHORT_SECONDS,
-    USER_ID,
-    client_of,
     http,
-    open_chat,
-    probe,
 )
+from tests.channel.patched import Call, Ended, PatchedCalls, make_calls
 from tests.channel.raw_server import (
     RawServer,
     Reply,
     drip,
-    reset,
+    flood,
+    read_request,
+    say,
     say_nothing,
     server_tls,
     trusting_tls,
 )
-
-pytestmark = pytest.mark.usefixtures("no_call_is_left")
+from tests.stack.hanging_look_ups import HANGING_HOST
+from tests.stack.processes import wait_until
 
 LATE = "Nothing was sent to Channel.io: time ran out."
-DRIPPED = {
+HUGE = 10_000_000
+SOON_SECONDS = AMPLE_SECONDS / 2
+PATIENCE_SECONDS = 30
+
+DRIPPED: dict[str, Reply] = {
     "status line": drip(b"HTTP/1.1 ", b"2"),
     "interim answers": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "headers": drip(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
     "one header": drip(b"HTTP/1.1 200 OK\r\nx: ", b"y"),
 }
-HUGE = 10_000_000
+DRIPPED_BODIES: dict[str, Reply] = {
+    "body of a 404": drip(http(404, b"{", length=HUGE), b" "),
+    "body of a 200": drip(http(200, b"{", length=HUGE), b" "),
+}
+OVER_TLS = ("status line", "body of a 200")
+LAST_CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+FLOODS: dict[str, Reply] = {
+    "interim answers": flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "trailers": flood(LAST_CHUNK, b"x: y\r\n"),
+}
 
 
-@pytest.mark.parametrize("reply", DRIPPED.values(), ids=DRIPPED)
-def test_an_answer_that_drips_is_no_answer(reply: Reply) -> None:
+@pytest.fixture(scope="module")
+def servers() -> Iterator[ExitStack]:
+    """Holds the servers of this file, which serve to the end of its tests."""
+    with ExitStack() as servers:
+        yield servers
+
+
+# Answers that do not come
+
+
+@pytest.fixture(scope="module")
+def dripped(servers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ended]:
+    """What came of a call for each answer that drips, all of them made at once."""
+    replies = DRIPPED | DRIPPED_BODIES
+    serving = {name: RawServer(reply) for name, reply in replies.items()}
+    for name in OVER_TLS:
+        serving[f"{name}, TLS"] = RawServer(replies[name], tls=server_tls())
+    calls = [
+        Call(url=servers.enter_context(server).url, seconds=SHORT_SECONDS, trusts_loopback=True)
+        for server in serving.values()
+    ]
+    ended = make_calls(tmp_path_factory.mktemp("dripped"), *calls)
+    return dict(zip(serving, ended, strict=True))
+
+
+@pytest.mark.parametrize("name", [*DRIPPED, "status line, TLS"])
+def test_an_answer_that_drips_is_no_answer(dripped: Mapping[str, Ended], name: str) -> None:
     """Each byte comes in time, so only the deadline of the whole call ends it."""
-    with RawServer(reply) as server:
-        began = time.monotonic()
-        outcome = open_chat(server.url, seconds=SHORT_SECONDS)
-        took_seconds = time.monotonic() - began
+    ended = dripped[name]
 
-    assert isinstance(outcome, Unknown)
-    assert (FailureCode.NO_ANSWER, None) == (outcome.code, outcome.upstream_status)
-    assert SHORT_SECONDS <= took_seconds < AMPLE_SECONDS / 2
+    assert isinstance(ended.outcome, Unknown)
+    assert (FailureCode.NO_ANSWER, None) == (ended.outcome.code, ended.outcome.upstream_status)
+    assert ended.outcome.detail.endswith("no whole answer came: time ran out.")
+    assert SHORT_SECONDS <= ended.seconds < SOON_SECONDS
 
 
-def test_a_status_counts_while_its_body_drips() -> None:
+def test_a_status_counts_while_its_body_drips(dripped: Mapping[str, Ended]) -> None:
     """A 404 decides by itself, whether the rest of it comes or not."""
-    with RawServer(drip(http(404, b"{", length=HUGE), b" ")) as server:
-        outcome = open_chat(server.url, seconds=SHORT_SECONDS)
+    outcome = dripped["body of a 404"].outcome
 
     assert isinstance(outcome, Refused)
     assert FailureCode.USER_NOT_FOUND == outcome.code
 
 
-def test_a_success_whose_body_drips_is_unknown() -> None:
+@pytest.mark.parametrize("name", ["body of a 200", "body of a 200, TLS"])
+def test_a_success_whose_body_drips_is_unknown(dripped: Mapping[str, Ended], name: str) -> None:
     """A chat was probably made, and its id did not come in time."""
-    with RawServer(drip(http(200, b"{", length=HUGE), b" ")) as server:
-        outcome = open_chat(server.url, seconds=SHORT_SECONDS)
+    outcome = dripped[name].outcome
 
     assert isinstance(outcome, Unknown)
     assert (FailureCode.UNREADABLE_ANSWER, 200) == (outcome.code, outcome.upstream_status)
 
 
-def test_a_dripping_answer_over_tls_is_cut_as_well() -> None:
-    """The thread is woken under the encryption, too."""
-    with RawServer(drip(http(200, b"{", length=HUGE), b" "), tls=server_tls()) as server:
-        client = client_of(server.url, tls=trusting_tls())
-        outcome = client.open_chat(USER_ID, deadline=time.monotonic() + SHORT_SECONDS)
+@pytest.mark.parametrize("name", FLOODS)
+def test_an_answer_that_never_pauses_holds_up_no_other_call(tmp_path: Path, name: str) -> None:
+    """It ends at its deadline, and a call beside it is answered meanwhile."""
+    with RawServer(FLOODS[name]) as flooding, RawServer(say(http(200, MADE))) as server:
+        flooded, other = make_calls(
+            tmp_path,
+            Call(url=flooding.url, seconds=3),
+            Call(url=server.url),
+        )
 
-    assert isinstance(outcome, Unknown)
+    assert isinstance(flooded.outcome, Unknown)
+    assert flooded.seconds < SOON_SECONDS
+    assert Created(Chat(CHAT_ID)) == other.outcome
+    assert other.seconds < flooded.seconds
 
 
-def test_a_handshake_that_hangs_is_not_sent() -> None:
+def test_a_probe_is_bounded_like_a_create(tmp_path: Path) -> None:
+    """A probe that hangs says so in time."""
+    with RawServer(say_nothing) as server:
+        (ended,) = make_calls(tmp_path, Call(url=server.url, seconds=SHORT_SECONDS, is_probe=True))
+
+    assert "Channel.io did not answer the probe: time ran out." == ended.problem
+    assert ended.seconds < SOON_SECONDS
+
+
+# Connections that do not come to be
+
+
+def test_a_handshake_that_hangs_is_not_sent(tmp_path: Path) -> None:
     """requests calls this a read timeout, although no byte of the request went out."""
     with RawServer(say_nothing) as server:
-        outcome = open_chat(server.url.replace("http:", "https:"), seconds=SHORT_SECONDS)
+        url = server.url.replace("http:", "https:")
+        (ended,) = make_calls(tmp_path, Call(url=url, seconds=SHORT_SECONDS))
         handshake = server.received_up_to_now()[0]
 
-    assert NotSent(LATE) == outcome
+    assert NotSent(LATE) == ended.outcome
+    assert SHORT_SECONDS <= ended.seconds < SOON_SECONDS
     assert b"POST" not in handshake
     assert ACCESS_KEY.encode() not in handshake
 
 
-def test_connecting_has_a_shorter_limit_of_its_own() -> None:
-    """A host that cannot be reached does not hold the worker for the whole deadline."""
+def test_connecting_has_a_shorter_limit_of_its_own(tmp_path: Path) -> None:
+    """A host that cannot be reached does not hold a slot for the whole deadline."""
     with RawServer(say_nothing) as server:
-        client = client_of(server.url.replace("http:", "https:"), connect_timeout_seconds=0.1)
-        began = time.monotonic()
-        outcome = client.open_chat(USER_ID, deadline=began + AMPLE_SECONDS)
-        took_seconds = time.monotonic() - began
+        url = server.url.replace("http:", "https:")
+        (ended,) = make_calls(tmp_path, Call(url=url, connect_timeout_seconds=0.1))
 
-    assert NotSent(LATE) == outcome
-    assert took_seconds < AMPLE_SECONDS / 2
+    assert NotSent(LATE) == ended.outcome
+    assert ended.seconds < SOON_SECONDS
 
 
-def test_a_probe_is_bounded_like_a_create() -> None:
-    """A probe that hangs says so in time."""
-    with RawServer(say_nothing) as server:
-        problem = probe(server.url, seconds=SHORT_SECONDS)
+def test_a_connect_that_hangs_is_not_sent(tmp_path: Path) -> None:
+    """Its packets are dropped, as those to a host that is gone."""
+    with create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
+        fill_backlog(listener, stack)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/open/v4"
+        (ended,) = make_calls(tmp_path, Call(url=url, seconds=SHORT_SECONDS))
 
-    assert "Channel.io did not answer the probe: time ran out." == problem
+    assert NotSent(LATE) == ended.outcome
+    assert SHORT_SECONDS <= ended.seconds < SOON_SECONDS
 
 
-def test_nothing_is_sent_once_the_deadline_has_passed() -> None:
+def fill_backlog(listener: socket.socket, stack: ExitStack) -> None:
+    """Connect until the system answers no more connection."""
+    while True:
+        client = stack.enter_context(socket.socket())
+        client.settimeout(SHORT_SECONDS)
+        try:
+            client.connect(listener.getsockname())
+        except TimeoutError:
+            return
+
+
+def test_a_look_up_that_hangs_keeps_neither_call_nor_process(tmp_path: Path) -> None:
+    """The system cannot be made to give it up: its thread is left behind."""
+    url = f"http://{HANGING_HOST}/open/v4"
+    began = time.monotonic()
+    (ended,) = make_calls(tmp_path, Call(url=url, seconds=SHORT_SECONDS))
+
+    assert NotSent(LATE) == ended.outcome
+    assert ended.seconds < SOON_SECONDS
+    assert time.monotonic() - began < AMPLE_SECONDS
+
+
+# A deadline that has passed
+
+
+def test_nothing_is_sent_once_the_deadline_has_passed(tmp_path: Path) -> None:
     """Not even a connection is opened."""
     with RawServer(say_nothing) as server:
-        outcome = open_chat(server.url, seconds=-0.001)
+        (ended,) = make_calls(tmp_path, Call(url=server.url, seconds=-0.001))
         arrived = server.received_up_to_now()
 
-    assert NotSent(LATE) == outcome
+    assert NotSent(LATE) == ended.outcome
     assert [] == arrived
 
 
 def test_nothing_is_sent_if_the_deadline_passes_after_connecting() -> None:
     """The check is made once more, just before the first byte."""
-    call = Call(time.monotonic())
-
-    assert [b""] == what_arrives_over_a_connection_of(call)
-    assert Ending(sent=False) == call.wait()
-
-
-def test_nothing_is_sent_once_the_caller_has_given_up() -> None:
-    """Whoever waited has said what the call came to, and that must stay true."""
-    call = Call(time.monotonic() + AMPLE_SECONDS)
-    call.run(lambda _: None)
-    call.wait()
-
-    assert [b""] == what_arrives_over_a_connection_of(call)
-
-
-def what_arrives_over_a_connection_of(call: Call) -> list[bytes]:
-    """What the server sees if a request is made over a connection that is there already."""
+    attempt = CallAttempt(time.monotonic())
     with RawServer(say_nothing) as server:
-        connection = CallConnection("127.0.0.1", server.port, call=call, tls=trusting_tls())
+        connection = AttemptConnection(
+            "127.0.0.1", server.port, attempt=attempt, tls=trusting_tls()
+        )
         connection.connect()
-        with pytest.raises(TooLate):
+        with pytest.raises(TooLateError):
             connection.request("POST", "/")
         connection.close()
-        call.run(lambda _: None)
-        return server.received_up_to_now()
+        arrived = server.received_up_to_now()
+
+    assert [b""] == arrived
+    assert not attempt.is_sent
 
 
-def test_a_connection_that_is_gone_can_be_given_up() -> None:
-    """There is nothing left to cut, and that is no error."""
-    call = Call(time.monotonic())
-
-    with RawServer(reset) as server, create_connection(("127.0.0.1", server.port)) as line:
-        line.sendall(b"\r\n\r\n")
-        with pytest.raises(ConnectionResetError):
-            line.recv(1)
-        call.watch(line)
-        ending = call.wait()
-        call.run(lambda _: None)
-
-    assert Ending(sent=False) == ending
+# A process that stood still at its deadline
 
 
-def test_a_call_ends_with_what_was_known_by_then() -> None:
-    """Sent, answered and broken are told apart, each as it became known."""
-    call = Call(time.monotonic() + AMPLE_SECONDS)
+class Stopped(PatchedCalls):
+    """A call whose process is stopped by SIGSTOP, until its deadline has passed."""
 
-    def speak(call: Call) -> None:
-        call.begin()
-        call.hear(Answer(200, {}))
-        raise ConnectionResetError
+    def __init__(self, log: Path, call: Call) -> None:
+        super().__init__(log, [call])
+        self._seconds = call.seconds
 
-    call.run(speak)
+    def stop(self) -> None:
+        """Stop it, some time after the call began."""
+        self.child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)
+        self._stopped_at = time.monotonic()
 
-    assert Ending(sent=True, answer=Answer(200, {}), fault="ConnectionResetError") == call.wait()
+    def go_on_after_the_deadline(self) -> None:
+        """Let it go on."""
+        time.sleep(self._stopped_at + self._seconds - time.monotonic())
+        self.child.send_signal(signal.SIGCONT)
+
+
+def test_nothing_is_sent_by_a_process_that_stood_still_past_the_deadline(tmp_path: Path) -> None:
+    """It wakes up with a connection on which it might send, and looks at the clock."""
+    with create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/open/v4"
+        calls = Stopped(tmp_path / "calls.log", Call(url=url, seconds=2, trusts_loopback=True))
+        connection, _ = listener.accept()
+        connection.recv(1, MSG_PEEK)  # it is in the midst of the handshake
+        calls.stop()
+        request = pool.submit(handshake_and_read, connection)
+        calls.go_on_after_the_deadline()
+        (ended,) = calls.ended()
+
+    assert NotSent(LATE) == ended.outcome
+    assert b"" == request.result()
+
+
+def handshake_and_read(connection: socket.socket) -> bytes:
+    """Shake hands as the server; return what comes after that, or nothing if it is hung up."""
+    with suppress(ConnectionError), encrypted(connection) as line:
+        return read_request(line)
+    return b""
+
+
+@pytest.mark.parametrize("size_bytes", [0, 32_000])
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "TLS"])
+def test_an_answer_that_has_come_counts_though_the_process_stood_still(
+    tmp_path: Path, size_bytes: int, *, is_encrypted: bool
+) -> None:
+    """What is there is read, in one piece or many, although the deadline has passed."""
+    answer = http(200, MADE[:-1] + b', "user": "' + b"x" * size_bytes + b'"}')
+    scheme = "https" if is_encrypted else "http"
+    with create_server(("127.0.0.1", 0)) as listener:
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/open/v4"
+        calls = Stopped(tmp_path / "calls.log", Call(url=url, seconds=2, trusts_loopback=True))
+        accepted, _ = listener.accept()
+        with encrypted(accepted) if is_encrypted else accepted as connection:
+            read_request(connection)
+            calls.stop()
+            connection.sendall(answer)
+            calls.go_on_after_the_deadline()
+            (ended,) = calls.ended()
+
+    assert Created(Chat(CHAT_ID)) == ended.outcome
+
+
+def encrypted(connection: socket.socket) -> socket.socket:
+    """Shake hands as the server."""
+    return server_tls().wrap_socket(connection, server_side=True)
+
+
+def test_an_answer_that_never_pauses_ends_though_the_process_stood_still(tmp_path: Path) -> None:
+    """After the deadline something is read always; so much of it counts, and no more."""
+    is_stopped = Event()
+
+    def hold_then_flood(connection: socket.socket) -> None:
+        is_stopped.wait(PATIENCE_SECONDS)
+        FLOODS["interim answers"](connection)
+
+    with RawServer(hold_then_flood) as server:
+        calls = Stopped(tmp_path / "calls.log", Call(url=server.url, seconds=2))
+        wait_until(lambda: server.received, PATIENCE_SECONDS, "the request")
+        calls.stop()
+        is_stopped.set()
+        calls.go_on_after_the_deadline()
+        (ended,) = calls.ended()
+
+    assert isinstance(ended.outcome, Unknown)
+    assert ended.seconds < SOON_SECONDS

@@ -1,6 +1,7 @@
 """The table of what happened and whether it created a chat, row by row."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -9,9 +10,9 @@ from app.channel.answers import TABLE
 from app.chats.outcome import Created, Denied, Outcome, Refused, Throttled, Unknown
 from app.chats.record import FailureCode
 from tests.channel.calls import AMPLE_SECONDS, SHORT_SECONDS, client_of, http, open_chat
+from tests.channel.patched import Call, Ended, make_calls
 from tests.channel.raw_server import RawServer, say
 from tests.stack.channel_io import Behaviour, ChannelIo
-from tests.stack.processes import wait_until
 
 B = Behaviour
 NOT_FOUND = FailureCode.USER_NOT_FOUND
@@ -29,7 +30,6 @@ class Row:
     status: int | None
     code: FailureCode | None = None
     creates: int = 0
-    seconds: float = AMPLE_SECONDS
 
 
 ROWS = (
@@ -87,37 +87,75 @@ ROWS = (
     Row(B.CREATE_THEN_RESET, Unknown, None, NO_ANSWER, creates=1),
     Row(B.HUGE_HEADERS, Unknown, None, NO_ANSWER, creates=1),
     Row(B.GARBAGE, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.SILENCE, Unknown, None, NO_ANSWER, seconds=SHORT_SECONDS),
-    Row(B.CREATE_THEN_SILENCE, Unknown, None, NO_ANSWER, creates=1, seconds=SHORT_SECONDS),
-    Row(B.CREATE_SLOW, Unknown, None, NO_ANSWER, creates=1, seconds=SHORT_SECONDS),
-    Row(B.CREATE_DRIP, Unknown, None, NO_ANSWER, creates=1, seconds=SHORT_SECONDS),
-    Row(B.WAIT_THEN_CREATE, Unknown, None, NO_ANSWER, seconds=SHORT_SECONDS),
-    Row(B.CREATE_THEN_WAIT, Unknown, None, NO_ANSWER, creates=1, seconds=SHORT_SECONDS),
+)
+
+# No answer comes until the deadline, which fires in patched processes alone.
+LATE_ROWS = (
+    Row(B.SILENCE, Unknown, None, NO_ANSWER),
+    Row(B.CREATE_THEN_SILENCE, Unknown, None, NO_ANSWER, creates=1),
+    Row(B.CREATE_SLOW, Unknown, None, NO_ANSWER, creates=1),
+    Row(B.CREATE_DRIP, Unknown, None, NO_ANSWER, creates=1),
+    Row(B.WAIT_THEN_CREATE, Unknown, None, NO_ANSWER),
+    Row(B.CREATE_THEN_WAIT, Unknown, None, NO_ANSWER, creates=1),
 )
 
 ODD_STATUSES = (101, 103, 199, 600, 999)
 
 
-@pytest.mark.usefixtures("no_call_is_left")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.behaviour)
 def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: Row) -> None:
     """One POST without a body goes out, and its outcome says what the stand-in knows."""
     user_id = f"row-{ROWS.index(row)}"
     stand_in.plan(row.behaviour, user_id=user_id)
 
-    deadline = time.monotonic() + row.seconds
+    deadline = time.monotonic() + AMPLE_SECONDS
     outcome = client_of(stand_in.url).open_chat(user_id, deadline=deadline)
-    wait_until(lambda: len(requests_of(stand_in, user_id)) > 0, 5, "the request to arrive")
-    wait_until(lambda: len(stand_in.creates_of(user_id)) >= row.creates, 5, "the chat to be made")
-    creates = len(stand_in.creates_of(user_id))
-    stand_in.release()
 
-    path = f"/open/v4/users/{user_id}/user-chats"
+    assert_is(row, outcome)
+    assert row.creates == len(stand_in.creates_of(user_id))
+    assert [request_for(user_id)] == requests_of(stand_in, user_id)
+
+
+@pytest.fixture(scope="module")
+def late_outcomes(
+    running_stand_in: ChannelIo, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Ended]]:
+    """What came of a call for each row without an answer, all of them made at once."""
+    for row in LATE_ROWS:
+        running_stand_in.plan(row.behaviour, user_id=row.behaviour)
+    calls = [
+        Call(url=running_stand_in.url, seconds=SHORT_SECONDS, user_id=row.behaviour)
+        for row in LATE_ROWS
+    ]
+    yield make_calls(tmp_path_factory.mktemp("table"), *calls)
+    running_stand_in.release()
+    running_stand_in.behave_well()
+
+
+@pytest.mark.parametrize("row", LATE_ROWS, ids=lambda row: row.behaviour)
+def test_each_row_without_an_answer_ends_at_the_deadline(
+    running_stand_in: ChannelIo, late_outcomes: list[Ended], row: Row
+) -> None:
+    """As above; whether a chat was made is known to the stand-in alone."""
+    ended = late_outcomes[LATE_ROWS.index(row)]
+
+    assert ended.outcome is not None
+    assert_is(row, ended.outcome)
+    assert SHORT_SECONDS <= ended.seconds < AMPLE_SECONDS / 2
+    assert row.creates == len(running_stand_in.creates_of(row.behaviour))
+    assert [request_for(row.behaviour)] == requests_of(running_stand_in, row.behaviour)
+
+
+def assert_is(row: Row, outcome: Outcome) -> None:
+    """Hold an outcome to its row."""
     assert row.outcome is type(outcome)
     assert row.status == outcome.upstream_status
     assert row.code == getattr(outcome, "code", None)
-    assert row.creates == creates
-    assert [("POST", path, b"")] == requests_of(stand_in, user_id)
+
+
+def request_for(user_id: str) -> tuple[str, str, bytes]:
+    """The only request that may be sent for a user: method, path and body."""
+    return "POST", f"/open/v4/users/{user_id}/user-chats", b""
 
 
 def requests_of(stand_in: ChannelIo, user_id: str) -> list[tuple[str, str, bytes]]:
@@ -128,7 +166,7 @@ def requests_of(stand_in: ChannelIo, user_id: str) -> list[tuple[str, str, bytes
 
 def test_the_walk_knows_every_behaviour() -> None:
     """A behaviour that is added to the stand-in must be given a row here."""
-    assert set(B) == {row.behaviour for row in ROWS}
+    assert set(B) == {row.behaviour for row in ROWS + LATE_ROWS}
 
 
 @pytest.mark.parametrize("status", ODD_STATUSES)

@@ -1,0 +1,50 @@
+"""One attempt to send a request to Channel.io, and its end: sent or not, answered or not."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class TooLateError(Exception):
+    """The deadline has passed, so nothing may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamResponse:
+    """Channel.io's answer; ``body`` is ``None`` unless it came whole.
+
+    Headers and body may hold personal data, so they stay out of ``repr``.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class CallAttempt:
+    """The right to send one request until ``deadline``, in seconds on ``time.monotonic``.
+
+    ``is_sent``: bytes of the request were handed to the socket. ``response``: the answer as far as
+    it has come; kept here the moment it is there, so that no later error loses it. ``error_class``:
+    the class name of what broke the attempt, or ``None``; the text may quote headers or the answer.
+    """
+
+    deadline: float
+    is_sent: bool = False
+    response: UpstreamResponse | None = None
+    error_class: str | None = None
+
+    @property
+    def seconds_left(self) -> float:
+        """The time until the deadline; zero or less once it has passed."""
+        return self.deadline - time.monotonic()
+
+    def mark_sent(self) -> None:
+        """Record that bytes go out from here on. Raises ``TooLateError`` where they must not.
+
+        I2: while a process stands still no timer fires, so the clock is read right before the send.
+        """
+        if not self.is_sent and self.seconds_left <= 0:
+            raise TooLateError
+        self.is_sent = True

@@ -1,0 +1,76 @@
+"""Calls in a patched process, as a worker makes them: in no other does a deadline fire."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from app.chats.outcome import Outcome
+from tests.channel.calls import AMPLE_SECONDS, USER_ID
+from tests.stack.processes import Child, kill_child, start_child
+from tests.stack.relay import ROOT
+
+PROCESS_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A create at ``url``, or a probe, that is due ``seconds`` after its beginning."""
+
+    url: str
+    seconds: float = AMPLE_SECONDS
+    connect_timeout_seconds: float = AMPLE_SECONDS
+    user_id: str = USER_ID
+    is_probe: bool = False
+    trusts_loopback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a call: its outcome or a probe's problem, and how long it took."""
+
+    outcome: Outcome | None
+    problem: str | None
+    seconds: float
+
+
+CALLS: TypeAdapter[list[Call]] = TypeAdapter(list[Call])
+ENDED: TypeAdapter[list[Ended]] = TypeAdapter(list[Ended])
+
+
+class PatchedCalls:
+    """A process that makes calls, all of them at once. ``log`` gets what it prints."""
+
+    def __init__(self, log: Path, calls: Sequence[Call]) -> None:
+        """Begin."""
+        self._log = log
+        command = [sys.executable, "-m", "tests.channel.patched_call"]
+        plan = json.dumps([asdict(call) for call in calls])
+        with log.open("wb") as output:
+            self.child: Child = start_child([*command, plan], cwd=ROOT, output=output)
+
+    def ended(self) -> list[Ended]:
+        """Wait for the end of the process; return what came of each call."""
+        try:
+            code = self.child.wait(PROCESS_SECONDS)
+        finally:
+            kill_child(self.child)
+        text = self._log.read_text()
+        assert 0 == code, text
+        return ENDED.validate_json(text)
+
+
+def make_calls(directory: Path, *calls: Call) -> list[Ended]:
+    """Make calls in a process of their own; the log goes to ``directory``."""
+    return PatchedCalls(directory / "calls.log", calls).ended()
+
+
+def outcome_of_call(directory: Path, **call: Any) -> Outcome:
+    """Make one create; return its outcome."""
+    (ended,) = make_calls(directory, Call(**call))
+    assert ended.outcome is not None
+    return ended.outcome

@@ -1,0 +1,40 @@
+"""Makes calls in a patched process: ``python -m tests.channel.patched_call CALLS``.
+
+``CALLS`` is a list of calls in JSON. All of them begin at once; their ends are printed as JSON.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402 - everything is imported after the patch
+import time  # noqa: E402
+
+import gevent  # noqa: E402
+
+from tests.channel.calls import client_of  # noqa: E402
+from tests.channel.patched import CALLS, ENDED, Call, Ended  # noqa: E402
+from tests.channel.raw_server import trusting_tls  # noqa: E402
+from tests.stack import hanging_look_ups  # noqa: E402
+
+
+def make(call: Call) -> Ended:
+    """Make one call."""
+    client = client_of(
+        call.url,
+        connect_timeout_seconds=call.connect_timeout_seconds,
+        tls=trusting_tls() if call.trusts_loopback else None,
+    )
+    began = time.monotonic()
+    if call.is_probe:
+        problem = client.probe(deadline=began + call.seconds)
+        return Ended(None, problem, time.monotonic() - began)
+    outcome = client.open_chat(call.user_id, deadline=began + call.seconds)
+    return Ended(outcome, None, time.monotonic() - began)
+
+
+if __name__ == "__main__":
+    hanging_look_ups.install()
+    greenlets = [gevent.spawn(make, call) for call in CALLS.validate_json(sys.argv[1])]
+    gevent.joinall(greenlets, raise_error=True)
+    sys.stdout.buffer.write(ENDED.dump_json([greenlet.value for greenlet in greenlets]))
