@@ -1,73 +1,112 @@
-"""The worker's process."""
+"""Composition of the worker's process."""
 
 from collections.abc import Callable
-from threading import Event
+from functools import partial
 from urllib.parse import urlsplit
 
+import gevent
 import structlog
+from gevent.event import Event
+from gevent.pool import Pool
 
 from app.bootstrap.redis import refuse_unsafe
 from app.bootstrap.tracing import span_taker
 from app.channel.client import ChannelClient
 from app.chats.event import OnUnknown
 from app.store.audit import Auditor
-from app.store.calls import CallStore, Limits
-from app.store.connect import connect, connect_blocking
+from app.store.client import RedisClient
+from app.store.connector import Connector
+from app.store.grants import GrantStore, Limits
 from app.store.keys import Keys
-from app.worker.journal import Journal
-from app.worker.loop import WorkLoop
+from app.worker.call import CallRunner
 from app.worker.metrics import Metrics, listen
 from app.worker.process import WorkerProcess
+from app.worker.reporter import CallReporter
 from app.worker.spool import Spool
+from app.worker.taker import Taker
+from config.logging import guard_hub_errors, stdout_lines, write_event
 from config.settings import WorkerSettings, effective
 
 log = structlog.get_logger("relay")
+
+# A look-up of a name that hangs outlives its call; these are for Redis.
+SPARE_THREADS = 20
 
 
 def worker(settings: WorkerSettings) -> WorkerProcess:
     """Build a worker process. Ends the process where Redis is reachable and unsafe."""
     log.info("settings", **effective(settings))
-    calls = _calls(settings)
+    prepare_process(settings)
+    metrics = Metrics()
+    stdout_lines.on_lost = metrics.count_lost_line
+    reporter = CallReporter(
+        metrics,
+        partial(write_event, "relay.worker"),
+        take_span=span_taker(settings.otel_exporter_otlp_endpoint, "worker"),
+        server_address=urlsplit(settings.channel_api_url).hostname or "",
+    )
+    return compose(
+        settings,
+        grant_store(settings),
+        channel_client(settings),
+        Spool(settings.spool_dir),
+        reporter,
+        background=_background(metrics, settings.metrics_port),
+    )
+
+
+def prepare_process(settings: WorkerSettings) -> None:
+    """Set up gevent's hub, which the whole process shares."""
+    guard_hub_errors()
+    gevent.get_hub().threadpool.maxsize = settings.worker_concurrency + SPARE_THREADS
+
+
+def compose(
+    settings: WorkerSettings,
+    grants: GrantStore,
+    channel: ChannelClient,
+    spool: Spool,
+    reporter: CallReporter,
+    *,
+    background: list[Callable[[], None]],
+) -> WorkerProcess:
+    """Put a worker process together from the parts that touch something outside of it."""
     stopping = Event()
-    spool = Spool(settings.spool_dir)
-    channel = ChannelClient(
+    slots = Pool(settings.worker_concurrency)
+    deadline_seconds = settings.call_deadline_seconds
+    calls = CallRunner(grants, channel, spool, reporter, deadline_seconds=deadline_seconds)
+    taker = Taker(
+        grants, calls, spool, reporter, slots, deadline_seconds=deadline_seconds, stopping=stopping
+    )
+    return WorkerProcess(
+        taker,
+        calls,
+        spool,
+        slots,
+        deadline_seconds=deadline_seconds,
+        stopping=stopping,
+        background=background,
+    )
+
+
+def channel_client(settings: WorkerSettings) -> ChannelClient:
+    """Build the client of Channel.io."""
+    return ChannelClient(
         base_url=settings.channel_api_url,
         access_key=settings.channel_access_key.get_secret_value(),
         access_secret=settings.channel_access_secret.get_secret_value(),
         api_version=settings.channel_api_version,
         connect_timeout_seconds=settings.call_connect_timeout_seconds,
     )
-    metrics = Metrics()
-    journal = Journal(
-        metrics,
-        take_span=span_taker(settings.otel_exporter_otlp_endpoint, "worker"),
-        server_address=urlsplit(settings.channel_api_url).hostname or "",
-    )
-    loop = WorkLoop(
-        calls,
-        channel,
-        spool,
-        journal,
-        deadline_seconds=settings.call_deadline_seconds,
-        stopping=stopping,
-    )
-    return WorkerProcess(
-        loop,
-        spool,
-        concurrency=settings.worker_concurrency,
-        deadline_seconds=settings.call_deadline_seconds,
-        stopping=stopping,
-        beside=_beside(metrics, settings.metrics_port),
-    )
 
 
-def _calls(settings: WorkerSettings) -> CallStore:
-    url, keys = settings.redis_url.get_secret_value(), Keys(settings.key_prefix)
-    client = connect(url, slot_key=keys.tag)
+def grant_store(settings: WorkerSettings) -> GrantStore:
+    """Build the schedule of calls. Ends the process where Redis is reachable and unsafe."""
+    keys = Keys(settings.key_prefix)
+    client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
     refuse_unsafe(Auditor(client), settings)
-    return CallStore(
+    return GrantStore(
         client,
-        connect_blocking(url, slot_key=keys.tag),
         keys,
         base_url=settings.channel_api_url,
         limits=Limits(
@@ -83,5 +122,5 @@ def _calls(settings: WorkerSettings) -> CallStore:
     )
 
 
-def _beside(metrics: Metrics, port: int | None) -> list[Callable[[], None]]:
+def _background(metrics: Metrics, port: int | None) -> list[Callable[[], None]]:
     return [] if port is None else [listen(metrics, port)]

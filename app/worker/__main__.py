@@ -1,14 +1,20 @@
 """The worker: ``python -m app.worker``."""
 
-import gc
-import os
-import signal
+from gevent import monkey
 
-gc.disable()  # hardly anything of a start is garbage: docs/decisions/0013-what-made-it-fast.md
+monkey.patch_all()
 
-# Until somebody waits for them: the first process of a container never hears of those before that.
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+
+# Until their handlers exist: the first process of a container never receives one before that.
 # https://man7.org/linux/man-pages/man7/pid_namespaces.7.html
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+signal.pthread_sigmask(
+    signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
+)
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, signal.SIG_IGN)
 
 from app.bootstrap.worker import worker  # noqa: E402
 from config.logging import configure  # noqa: E402
@@ -17,7 +23,4 @@ from config.settings import WorkerSettings, load_or_exit  # noqa: E402
 if __name__ == "__main__":
     settings = load_or_exit(WorkerSettings, os.environ)
     configure(settings.log_level)
-    process = worker(settings)
-    gc.freeze()
-    gc.enable()
-    process.run()
+    sys.exit(worker(settings).run())

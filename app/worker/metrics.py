@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from app.chats.grant import Grant, Reply, Settled
+from app.chats.grant import Grant, Settled
 from app.chats.outcome import Created, Outcome, Unknown
 
 log = structlog.get_logger("relay.metrics")
@@ -63,10 +63,15 @@ class Metrics:
         self._orphans = self._counter("possible_orphans", "Calls that may have made a second chat.")
         self._duplicates = self._counter("duplicate_chats", "Chats beside the published one.")
         self._lost = self._counter("workers_lost", "Calls whose worker was lost.")
+        self._lost_lines = self._counter("log_lines_lost", "Log lines that stdout did not take.")
 
-    def count_taken(self, reply: Reply) -> None:
-        """Count what a ``take`` cleaned up."""
-        self._lost.inc(len(reply.lost))
+    def count_lost_workers(self, count: int) -> None:
+        """Count calls whose worker was lost."""
+        self._lost.inc(count)
+
+    def count_lost_line(self) -> None:
+        """Count a log line that was dropped."""
+        self._lost_lines.inc()
 
     def count_call(self, grant: Grant, outcome: Outcome, seconds: float) -> None:
         """Count one call."""

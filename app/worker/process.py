@@ -1,99 +1,100 @@
-"""A worker process: its threads, and how it stops."""
+"""A worker process: its greenlets, its signals, and its stop."""
 
 import signal
 import time
 from collections.abc import Callable, Sequence
-from threading import Event, Thread
 
+import gevent
 import structlog
+from gevent.event import Event
+from gevent.pool import Pool
 
-from app.chats.errors import StoreUnavailable
-from app.worker.loop import WorkLoop
+from app.worker.call import CallRunner
 from app.worker.spool import Spool
+from app.worker.taker import Taker
 
 log = structlog.get_logger("relay.worker")
 
-STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+EXIT_TAKER_ENDED = 1
 DRAIN_SECONDS = 1.0
 MAX_DRAIN_SECONDS = 30.0
-# After the last call's deadline: time to settle it. The rest of the two seconds is for the end of
-# the interpreter, which takes most of one on a busy host.
-STOP_MARGIN_SECONDS = 1.0
+# At a stop: for a take that is under way, also while Redis is away.
+TAKER_STOP_SECONDS = 2.0
+# For the last results, after the last call's deadline and without any call.
+LAST_DRAIN_SECONDS = 0.5
 
 
 class WorkerProcess:
-    """Runs one loop in each of ``concurrency`` threads, and settles the spool in one more.
+    """Runs the taker, and a greenlet that settles the spool.
 
-    ``beside`` runs in threads of its own, to the very end, and is not waited for.
+    ``slots`` holds the greenlets of calls; ``background`` runs to the very end and is not joined.
     """
 
     def __init__(
         self,
-        loop: WorkLoop,
+        taker: Taker,
+        calls: CallRunner,
         spool: Spool,
+        slots: Pool,
         *,
-        concurrency: int,
         deadline_seconds: float,
         stopping: Event,
-        beside: Sequence[Callable[[], None]] = (),
+        background: Sequence[Callable[[], None]] = (),
     ) -> None:
-        self._beside = beside
-        self._loop = loop
+        self._taker = taker
+        self._calls = calls
         self._spool = spool
-        self._concurrency = concurrency
+        self._slots = slots
         self._deadline_seconds = deadline_seconds
         self._stopping = stopping
+        self._background = background
+        self._exit_code = 0
 
-    def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then take nothing more, finish the calls, and return.
+    def run(self) -> int:
+        """Work until a stop signal; take nothing more, finish the calls, return the exit code.
 
-        It returns within the call's deadline and two seconds.
+        It returns within the call's deadline and two seconds, and within three seconds where no
+        call is under way.
         """
-        # Blocked here and so in every thread that is started from now on. One that was started
-        # before must have blocked them itself: the signal would end the process there. A handler
-        # could deadlock in the event that it sets.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        if signal.sigpending() & STOP_SIGNALS:
-            self._stopping.set()  # told while it started, it takes nothing at all
+        self._handle_signals()
         self._spool.check()
-        for target in self._beside:
-            self._start(target)
-        # Daemons: a thread that waits for a Redis that is gone must not keep the process.
-        threads = [self._start(self._loop.run) for _ in range(self._concurrency)]
-        threads.append(self._start(self._drain))
-        log.info("worker_started", concurrency=self._concurrency)
-        signal.sigwait(STOP_SIGNALS)
-        self._stopping.set()  # first: what is posted after the line is not for us
+        for target in self._background:
+            gevent.spawn(target)
+        taker = gevent.spawn(self._taker.run)
+        taker.link(self._end_without_taker)
+        gevent.spawn(self._drain)
+        log.info("worker_started", concurrency=self._slots.size)
+        self._stopping.wait()
+        calls_end_at = time.monotonic() + self._deadline_seconds + LAST_DRAIN_SECONDS
         log.info("worker_stopping")
-        self._join(threads)
-        self._spool.keep_held()
+        taker.join(TAKER_STOP_SECONDS)
+        self._slots.join(max(calls_end_at - time.monotonic(), 0))
+        gevent.spawn(self._calls.drain).join(LAST_DRAIN_SECONDS)
+        self._spool.keep_all()
         log.info("worker_stopped")
+        return self._exit_code
 
-    def _start(self, target: Callable[[], None]) -> Thread:
-        thread = Thread(target=target, daemon=True)
-        thread.start()
-        return thread
+    def _handle_signals(self) -> None:
+        for number in STOP_SIGNALS:
+            gevent.signal_handler(number, self._stopping.set)
+        # They were blocked since the start. After a stop that came meanwhile nothing is taken.
+        if signal.sigpending() & set(STOP_SIGNALS):
+            self._stopping.set()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def _join(self, threads: list[Thread]) -> None:
-        stop_by = time.monotonic() + self._deadline_seconds + STOP_MARGIN_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, stop_by - time.monotonic()))
+    def _end_without_taker(self, _: gevent.Greenlet) -> None:
+        """End the process with an error where the taker ended first: it would do nothing more."""
+        if not self._stopping.is_set():
+            log.error("taker_ended")
+            self._exit_code = EXIT_TAKER_ENDED
+            self._stopping.set()
 
     def _drain(self) -> None:
-        """Settle what Redis could not take before: now and then, and once more at the end."""
+        """Settle what Redis could not take before, now and then."""
         pause_seconds = DRAIN_SECONDS
-        is_last = False
-        while not is_last:
-            is_last = self._stopping.wait(pause_seconds)
-            pause_seconds = self._drain_once(pause_seconds)
-
-    def _drain_once(self, pause_seconds: float) -> float:
-        try:
-            self._spool.drain(self._loop.settle)
-        except StoreUnavailable as error:
-            log.warning("spool_not_settled", reason=str(error))
-            return min(2 * pause_seconds, MAX_DRAIN_SECONDS)
-        except Exception:
-            log.exception("spool_failed")
-            return MAX_DRAIN_SECONDS
-        return DRAIN_SECONDS
+        while not self._stopping.wait(pause_seconds):
+            if self._calls.drain() or self._spool.is_behind:
+                pause_seconds = DRAIN_SECONDS
+            else:  # what Redis refuses, it will mostly refuse again
+                pause_seconds = min(2 * pause_seconds, MAX_DRAIN_SECONDS)

@@ -1,273 +1,335 @@
-"""Answers that Redis could not take, in files that outlive the process.
+"""The spool: results that Redis or the log could not take, in files that outlive the process.
 
 I4: a received answer is in a durable place before it is forgotten. Each process writes one file of
-JSON lines, locked while it lives; whoever runs with the directory adopts the files of the dead.
+JSON lines, locked while it lives; a process with the same directory adopts the files of dead ones.
 Settling twice is settling once, so a file may be read again after a crash.
 """
 
-import fcntl
-import os
-import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
-from typing import IO
+from typing import Any, TypeVar
 
 import structlog
+from gevent.event import AsyncResult
+from gevent.lock import BoundedSemaphore
+from gevent.threadpool import ThreadPool
 from pydantic import TypeAdapter, ValidationError
 
+from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.grant import Grant
 from app.chats.outcome import Outcome
-from app.chats.steps import Step, after, before
+from app.chats.trace import Trace
+from app.worker.spool_file import PendingWrite, SpoolFile, check_room, list_files
 
 log = structlog.get_logger("relay.spool")
 
-# Of a file that only tells whether there is room: some answers of 600 bytes.
+# Of a file that only shows that there is room: some results of 600 bytes.
 PROBE_BYTES = 16_384
+# A call's line in the log has a second, and its line here one more, before the settle goes ahead.
+WRITE_SECONDS = 1.0
+READ_SECONDS = 10.0
+# One writes, one reads, and a few remove files: with all in use a greenlet would wait for one.
+DISK_THREADS = 8
+NO_RESPONSE = "the disk does not respond"
 ADVICE = (
     "point SPOOL_DIR at a directory that this user can write to, with room; until then an answer"
     " that Redis does not take is in memory and in the log alone, from which"
     " `python -m app.operate recover --from-log FILE` reads it back"
 )
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One call's outcome, with the grant that it belongs to: all that settling it needs."""
+
+@dataclass(slots=True)
+class CallResult:
+    """One call's outcome with its grant: all that logging and settling it needs.
+
+    ``seconds``: how long the call took. ``is_logged``: the log has taken its line.
+    """
 
     grant: Grant
     outcome: Outcome
+    trace: Trace
+    seconds: float
+    is_logged: bool = field(default=False, compare=False)
 
 
-_JSON = TypeAdapter(Answer)
+_JSON = TypeAdapter(CallResult)
 
 
-class _SpoolFile:
-    """One file of answers, locked by this process for as long as it is open."""
-
-    def __init__(self, path: Path, handle: IO[bytes]) -> None:
-        self.path = path
-        self.unsettled = 0
-        self._handle = handle
-        self._has_unreadable_lines = False
-
-    @classmethod
-    def create(cls, directory: Path) -> "_SpoolFile":
-        path = directory / f"{os.getpid()}-{secrets.token_hex(8)}.jsonl"
-        unlocked = path.with_suffix(".new")
-        handle = unlocked.open("xb", buffering=0)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        # Others see it from here on; unlocked it would be taken for a dead process's, and removed.
-        unlocked.rename(path)
-        _sync_directory(directory)
-        return cls(path, handle)
-
-    @classmethod
-    def adopt(cls, path: Path) -> "_SpoolFile | None":
-        try:
-            handle = path.open("rb", buffering=0)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.close()
-            return None
-        if not path.exists():
-            # Whoever had it locked until now is done with it.
-            handle.close()
-            return None
-        return cls(path, handle)
-
-    def append(self, answer: Answer) -> None:
-        # The line break in front ends whatever a full disk left of an earlier line.
-        rest = b"\n" + _JSON.dump_json(answer) + b"\n"
-        while rest:
-            # A disk that gets full takes a part without a word, and refuses the next one.
-            rest = rest[os.write(self._handle.fileno(), rest) :]
-        os.fsync(self._handle.fileno())
-
-    def read(self) -> Iterator[Answer]:
-        for number, line in enumerate(self._handle.read().split(b"\n"), start=1):
-            if not line:
-                continue
-            try:
-                yield _JSON.validate_json(line)
-            except ValidationError:
-                self._has_unreadable_lines = True
-                log.error(  # noqa: TRY400 - the reason would quote the line
-                    "spool_line_unreadable", path=str(self.path), line=number
-                )
-
-    def discard(self) -> None:
-        if self._has_unreadable_lines:
-            self.path.replace(self.path.with_suffix(".unreadable"))
-        else:
-            self.path.unlink(missing_ok=True)
-        self._handle.close()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Kept:
-    answer: Answer
-    file: _SpoolFile | None
+    """A result that is not settled; without a ``file`` it is in memory alone.
+
+    ``is_refused``: Redis was there when it was last to be settled, and it was not.
+    """
+
+    result: CallResult
+    file: SpoolFile | None = None
+    is_refused: bool = False
+
+    @property
+    def is_unsaved(self) -> bool:
+        return self.file is None and not self.result.is_logged
 
 
 class Spool:
-    """The answers of this process that are not settled yet, and those that dead ones left."""
+    """The results of this process that are not settled yet, and those that dead ones left.
+
+    ``needs_adoption``: a dead process may have left results since files were last looked for.
+
+    A disk may hang, and a file operation cannot be interrupted, so all of them run in threads of
+    their own. One that is given up keeps its thread, and none is begun until it has ended.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self.needs_adoption = True
         self._directory = directory
-        self._lock = Lock()
-        self._draining = Lock()
-        self._held: list[Answer] = []
+        self._disk = ThreadPool(DISK_THREADS)
+        self._given_up: AsyncResult[Any] | None = None
+        self._writing = BoundedSemaphore(1)
+        self._draining = BoundedSemaphore(1)
+        self._settling: list[CallResult] = []
         self._kept: list[_Kept] = []
-        self._own: _SpoolFile | None = None
+        self._own: SpoolFile | None = None
+        self._late_writes: list[PendingWrite] = []
         self._unreadable: set[Path] = set()
-        self._staying: list[_SpoolFile] = []
+        self._staying: list[SpoolFile] = []
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether results are to be settled before anything is taken.
+
+        That is so unless Redis refuses them, and always for one in none of log, file and Redis.
+        """
+        return self.needs_adoption or any(
+            (kept.is_unsaved or not kept.is_refused) and not self._is_settling(kept)
+            for kept in self._kept
+        )
 
     def check(self) -> None:
-        """Say so where answers could not be written now.
+        """Log an error where results could not be written now.
 
-        That ends nothing: the log line of each call still holds the ids, and a volume may come.
+        It ends nothing: the log line of each call still holds the ids, and a volume may come.
         """
-        probe = self._directory / f"{os.getpid()}-{secrets.token_hex(8)}.check"
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            try:
-                _write_through(probe, bytes(PROBE_BYTES))
-            finally:
-                probe.unlink(missing_ok=True)
+            self._run_on_disk(check_room, self._directory, PROBE_BYTES, seconds=WRITE_SECONDS)
         except OSError as error:
             log.error(  # noqa: TRY400 - the reason is all that matters
                 "spool_unusable",
                 path=str(self._directory),
-                reason=error.strerror,
+                reason=error.strerror or str(error),
                 advice=ADVICE,
             )
 
     @contextmanager
-    def holding(self, answer: Answer) -> Iterator[None]:
-        """Keep ``answer`` in a file unless the body, which settles it, ends well."""
-        with self._lock:
-            self._held.append(answer)
+    def guard(self, result: CallResult) -> Iterator[None]:
+        """Keep ``result`` in a file unless the body, which settles it, ends well."""
+        self._settling.append(result)
         try:
             yield
         except BaseException:
-            self.keep(answer)
+            self._settling.remove(result)
+            self.keep(result)
             raise
-        finally:
-            with self._lock:
-                self._held.remove(answer)
+        self._settling.remove(result)
+        if kept := self._find(result):
+            self._forget(kept)
 
-    def keep(self, answer: Answer) -> None:
-        """Write ``answer`` to this process's file, and remember to settle it.
+    def keep(self, result: CallResult) -> None:
+        """Write ``result`` to this process's file, if it is not there, and remember to settle it.
 
         It comes before those that were refused, perhaps for good: its lease may end soon.
         """
-        with self._lock:
-            self._kept.insert(0, _Kept(answer, self._write(answer)))
+        kept = self._find(result)
+        if kept is None:
+            kept = _Kept(result)
+            self._kept.insert(0, kept)
+        reason = self._write_kept()
+        if kept.file is None:
+            # The canonical log line may hold the ids, and the result stays in memory.
+            log.error("answer_not_spooled", event_id=result.grant.event_id, reason=reason)
 
-    def keep_held(self) -> None:
-        """Write down what is being settled right now: the process ends before that does.
+    def keep_all(self) -> None:
+        """Write down all results that no file has: the process ends before they are settled."""
+        self._kept += [_Kept(result) for result in self._settling if self._find(result) is None]
+        reason = self._write_kept()
+        for kept in self._kept:
+            if kept.file is None:
+                event_id = kept.result.grant.event_id
+                log.error("answer_not_spooled", event_id=event_id, reason=reason)
 
-        What no file has yet, since the disk refused it, is tried once more.
+    def drain(self, settle: Callable[[CallResult], object]) -> None:
+        """Settle kept results, of this process and of dead ones.
+
+        Raises ``StoreUnavailable`` at the first one that Redis does not confirm. Goes on past those
+        that Redis refuses, or that break ``settle``, and raises the first of these errors then.
+        One greenlet drains at a time; another one waits until that is over.
         """
-        unwritten = [kept.answer for kept in list(self._kept) if kept.file is None]
-        for answer in [*self._held, *unwritten]:
-            self.keep(answer)
-
-    def drain(self, settle: Callable[[Answer], object]) -> None:
-        """Settle what is kept, and what dead processes left. Whatever ``settle`` raises ends it.
-
-        Who comes while another thread drains waits until that is over.
-        """
+        first_error: Exception | None = None
         with self._draining:
             self._adopt()
             for kept in list(self._kept):
+                if kept not in self._kept or self._is_settling(kept):
+                    continue
                 try:
-                    settle(kept.answer)
-                except Exception:
+                    settle(kept.result)
+                except Exception as error:
+                    kept.is_refused = _is_refusal(error)
                     self._put_last(kept)
-                    raise
-                self._forget(kept)
+                    if not kept.is_refused:
+                        raise
+                    first_error = first_error or error
+                else:
+                    self._forget(kept)
+        if first_error:
+            raise first_error
 
-    def _write(self, answer: Answer) -> _SpoolFile | None:
+    def _find(self, result: CallResult) -> _Kept | None:
+        return next((kept for kept in self._kept if kept.result is result), None)
+
+    def _is_settling(self, kept: _Kept) -> bool:
+        return any(result is kept.result for result in self._settling)
+
+    def _put_last(self, kept: _Kept) -> None:
+        if kept in self._kept:
+            self._kept.remove(kept)
+            self._kept.append(kept)
+        if kept.is_unsaved:
+            self._write_kept()
+
+    def _write_kept(self) -> str:
+        """Write all results that no file has, with one sync; return why some are not written."""
+        deadline = time.monotonic() + WRITE_SECONDS
+        if not self._writing.acquire(timeout=WRITE_SECONDS):
+            return NO_RESPONSE
         try:
-            if self._own is None:
-                self._directory.mkdir(parents=True, exist_ok=True)
-                self._own = _SpoolFile.create(self._directory)
-            before(Step.SPOOLED)
-            self._own.append(answer)
-            after(Step.SPOOLED)
+            batch = [kept for kept in self._kept if kept.file is None]
+            if batch:
+                self._append(batch, max(deadline - time.monotonic(), 0))
         except OSError as error:
-            # The canonical log line still holds the ids, and the answer stays in memory.
-            log.error(  # noqa: TRY400 - the reason is all that matters
-                "answer_not_spooled", event_id=answer.grant.event_id, reason=str(error)
-            )
-            return None
-        self._own.unsettled += 1
-        return self._own
+            return str(error)
+        finally:
+            self._writing.release()
+        return ""
+
+    def _append(self, batch: list[_Kept], seconds: float) -> None:
+        own = self._own
+        if own:
+            own.unsettled += len(batch)  # from now on, so that no settle meanwhile removes the file
+        lines = b"".join(b"\n" + _JSON.dump_json(kept.result) + b"\n" for kept in batch)
+        write = PendingWrite(self._directory, own, lines)
+        try:
+            file = self._run_on_disk(write.run, seconds=seconds)
+        except TimeoutError:
+            # The lines may still appear in that file, so it is never removed as settled.
+            write.is_given_up = True
+            self._late_writes.append(write)
+            self._own = None
+            raise
+        except OSError:
+            if own:
+                own.unsettled -= len(batch)
+            if write.file:
+                self._discard_if_settled(write.file)
+            raise
+        if file is not own:
+            file.unsettled = len(batch)
+        self._own = file
+        for kept in batch:
+            kept.file = file
+            if kept not in self._kept:  # settled meanwhile
+                file.unsettled -= 1
+        self._discard_if_settled(file)
 
     def _adopt(self) -> None:
-        for path in sorted(self._directory.glob("*.jsonl")):
+        self.needs_adoption = False
+        for write in [write for write in self._late_writes if write.has_ended]:
+            # Without its lock it is adopted below, as a dead process's.
+            self._late_writes.remove(write)
+            if write.file:
+                write.file.close()
+        try:
+            paths = self._run_on_disk(list_files, self._directory, seconds=READ_SECONDS)
+        except OSError as error:
+            self._report_unreadable(self._directory, error)
+            return
+        for path in paths:
             try:
-                with self._lock:
-                    if file := _SpoolFile.adopt(path):
-                        self._read(file)
+                adopted = self._run_on_disk(SpoolFile.adopt, path, seconds=READ_SECONDS)
             except OSError as error:
-                self._say_unreadable(path, error)
+                self._report_unreadable(path, error)
+            else:
+                if adopted is not None:
+                    self._keep_lines(*adopted)
 
-    def _say_unreadable(self, path: Path, error: OSError) -> None:
-        """Once for each file; it holds up no other."""
+    def _report_unreadable(self, path: Path, error: OSError) -> None:
+        """Log it once for each file; it holds up no other."""
         if path not in self._unreadable:
             self._unreadable.add(path)
             log.error("spool_file_unreadable", path=str(path), reason=str(error))
 
-    def _read(self, file: _SpoolFile) -> None:
-        kept = [_Kept(answer, file) for answer in file.read()]
-        file.unsettled = len(kept)
-        self._kept.extend(kept)
-        log.info("spool_adopted", path=str(file.path), answers=len(kept))
-        if not kept:
-            self._discard(file)
-
-    def _put_last(self, kept: _Kept) -> None:
-        with self._lock:
-            self._kept.remove(kept)
-            self._kept.append(kept)
+    def _keep_lines(self, file: SpoolFile, lines: list[bytes]) -> None:
+        results = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                results += [_JSON.validate_json(line)] if line else []
+            except ValidationError:
+                file.has_unreadable_lines = True
+                log.error(  # noqa: TRY400 - the reason would quote the line
+                    "spool_line_unreadable", path=str(file.path), line=number
+                )
+        file.unsettled = len(results)
+        self._kept += [_Kept(result, file) for result in results]
+        log.info("spool_adopted", path=str(file.path), answers=len(results))
+        self._discard_if_settled(file)
 
     def _forget(self, kept: _Kept) -> None:
-        with self._lock:
-            self._kept.remove(kept)
-            if kept.file is None:
-                return
+        if kept not in self._kept:
+            return
+        self._kept.remove(kept)
+        if kept.file is not None:
             kept.file.unsettled -= 1
-            if kept.file.unsettled == 0:
-                self._discard(kept.file)
-                self._own = None if kept.file is self._own else self._own
+            self._discard_if_settled(kept.file)
 
-    def _discard(self, file: _SpoolFile) -> None:
+    def _discard_if_settled(self, file: SpoolFile) -> None:
+        if file.unsettled > 0:
+            return
+        if file is self._own:
+            self._own = None
         try:
-            file.discard()
+            self._run_on_disk(file.discard, seconds=WRITE_SECONDS)
         except OSError as error:
             # Kept open, and so locked: else it would be adopted and settled again, every second.
             self._staying.append(file)
             log.warning("spool_file_stays", path=str(file.path), reason=str(error))
 
+    def _run_on_disk(self, operation: Callable[..., T], *arguments: Any, seconds: float) -> T:
+        """Run it in a thread. Raises ``OSError``, or ``TimeoutError`` once it is given up."""
+        if self._given_up is not None and not self._given_up.ready():
+            raise TimeoutError(NO_RESPONSE)
+        job = self._disk.spawn(_return_error, operation, *arguments)
+        job.wait(seconds)
+        if not job.ready():
+            self._given_up = job
+            raise TimeoutError(NO_RESPONSE)
+        result: T | OSError = job.get()
+        if isinstance(result, OSError):
+            raise result
+        return result
 
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("xb", buffering=0) as handle:
-        while content:
-            content = content[os.write(handle.fileno(), content) :]
-        os.fsync(handle.fileno())
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether this result alone could not be settled, be it for a fault of ours."""
+    return isinstance(error, CommandRefused) or not isinstance(error, StoreUnavailable)
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def _return_error(operation: Callable[..., T], *arguments: Any) -> T | OSError:
+    """Run it, and return an error instead of raising it: gevent would log that as a bug."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return operation(*arguments)
+    except OSError as error:
+        return error

@@ -11,18 +11,17 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from app.chats.grant import Grant, Reply, Settled, Wait
+from app.chats.grant import Grant, NoWork, Settled, TakeResult
 from app.chats.outcome import Outcome
-from app.chats.trace import Trace
-from app.worker.journal import Journal
 from app.worker.metrics import Metrics, listen
-from app.worker.spool import Answer
+from app.worker.reporter import CallReporter
+from app.worker.spool import CallResult
 from tests.scraped import labels, samples
 from tests.stack.processes import free_port
 from tests.store.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
-from tests.worker.answers import answer_of
+from tests.worker.results import TRACE, result_of
+from tests.worker.test_spans import take_line
 
-TRACE = Trace.after(None)
 OPENED = Settled("opened", None, age_seconds=3)
 
 
@@ -33,9 +32,9 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def journal(metrics: Metrics) -> Journal:
-    """What a worker tells of its work, to these metrics."""
-    return Journal(metrics)
+def reporter(metrics: Metrics) -> CallReporter:
+    """What counts a worker's work in these metrics."""
+    return CallReporter(metrics, take_line)
 
 
 def text(metrics: Metrics) -> str:
@@ -43,10 +42,10 @@ def text(metrics: Metrics) -> str:
     return generate_latest(metrics.registry).decode()
 
 
-def by_consent(outcome: Outcome) -> Answer:
-    """What came of a call for an event of which nobody knows whether it has a chat."""
-    grant = Grant("e1", "u1", 2, "token", {"attempts": "2", "orphan": "1"})
-    return Answer(grant, outcome)
+def by_consent(outcome: Outcome) -> CallResult:
+    """What came of a call for an event of which it is not known whether it has a chat."""
+    grant = Grant("e1", "u1", 2, "token", {"attempts": 2, "possible_orphan": True})
+    return CallResult(grant, outcome, TRACE, 0.1)
 
 
 def test_every_outcome_is_there_before_the_first_call(metrics: Metrics) -> None:
@@ -56,10 +55,10 @@ def test_every_outcome_is_there_before_the_first_call(metrics: Metrics) -> None:
     assert {"created": 0, "refused": 0, "throttled": 0, "not_sent": 0, "unknown": 0} == calls
 
 
-def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, journal: Journal) -> None:
+def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, reporter: CallReporter) -> None:
     """One that was denied was refused, in the words of the contract."""
     for outcome in OUTCOMES.values():
-        journal.called(answer_of("e1", outcome), TRACE, 0.2)
+        reporter.report_call(result_of("e1", outcome, seconds=0.2))
 
     calls = labels(text(metrics), "relay_calls_total")
     assert {"created": 1, "refused": 2, "throttled": 1, "not_sent": 1, "unknown": 1} == calls
@@ -70,10 +69,10 @@ def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, journal: Journ
 
 @pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown"])
 def test_the_time_to_settle_is_that_of_settled_events(
-    metrics: Metrics, journal: Journal, result: str
+    metrics: Metrics, reporter: CallReporter, result: str
 ) -> None:
     """From accepting it; one that is held, or was settled before, is none."""
-    journal.settled(answer_of("e1"), Settled(result, None, age_seconds=3))
+    reporter.report_settlement(result_of("e1"), Settled(result, None, age_seconds=3))
 
     told = samples(text(metrics))
     assert (result in {"opened", "failed"}) == told["relay_time_to_settle_seconds_count"]
@@ -85,26 +84,26 @@ def test_the_time_to_settle_is_that_of_settled_events(
     [(CREATED, 1), (UNKNOWN, 1), (REFUSED, 0), (THROTTLED, 0), (NOT_SENT, 0)],
 )
 def test_an_orphan_is_possible_where_a_second_call_may_have_created(
-    metrics: Metrics, journal: Journal, outcome: Outcome, count: int
+    metrics: Metrics, reporter: CallReporter, outcome: Outcome, count: int
 ) -> None:
     """And not where it surely did nothing: the next try would count it again."""
-    journal.called(answer_of("e1", outcome), TRACE, 0.1)
-    journal.called(by_consent(outcome), TRACE, 0.1)
+    reporter.report_call(result_of("e1", outcome))
+    reporter.report_call(by_consent(outcome))
 
     assert count == samples(text(metrics))["relay_possible_orphans_total"]
 
 
-def test_lost_workers_are_counted(metrics: Metrics, journal: Journal) -> None:
+def test_lost_workers_are_counted(metrics: Metrics, reporter: CallReporter) -> None:
     """By their calls, whoever finds them."""
-    journal.took(Reply(Wait(0, is_idle=True), lost=["e1", "e2"], expired=["e3"]))
+    reporter.report_take(TakeResult(NoWork(0, is_idle=True), ["e1", "e2"], ["e3"]))
 
     assert 2 == samples(text(metrics))["relay_workers_lost_total"]
 
 
-def test_no_id_is_shown(metrics: Metrics, journal: Journal) -> None:
+def test_no_id_is_shown(metrics: Metrics, reporter: CallReporter) -> None:
     """Each would be a series of its own, for ever."""
-    journal.called(answer_of("secret-event"), TRACE, 0.1)
-    journal.settled(answer_of("secret-event"), OPENED)
+    reporter.report_call(result_of("secret-event"))
+    reporter.report_settlement(result_of("secret-event"), OPENED)
 
     assert "secret" not in text(metrics)
 
@@ -129,9 +128,9 @@ def get(port: int, path: str) -> str:
         return str(answer.read().decode())
 
 
-def test_the_port_shows_metrics_and_life(journal: Journal, port: int) -> None:
+def test_the_port_shows_metrics_and_life(reporter: CallReporter, port: int) -> None:
     """As they are when they are asked for, and nothing else."""
-    journal.called(answer_of("e1"), TRACE, 0.1)
+    reporter.report_call(result_of("e1"))
 
     assert 1 == labels(get(port, "/metrics"), "relay_calls_total")["created"]
     assert '{"status": "ok"}' == get(port, "/livez")

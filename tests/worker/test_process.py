@@ -1,91 +1,144 @@
-"""A worker process: what its threads leave at the end, and what it settles by the way."""
+"""A worker process: what it leaves at the end, and what it settles by the way."""
 
 import signal
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
 
-import pytest
-
-from app.store.client import Client
-from app.store.connect import connect_blocking
-from app.worker.process import WorkerProcess
-from tests.stack.channel_io import ChannelIo
+from app.store.grants import GrantStore
+from tests.stack.channel_io import Behaviour
+from tests.stack.hanging_look_ups import HANGING_HOST
 from tests.stack.processes import wait_until
-from tests.worker.conftest import close
-from tests.worker.workbench import Workbench, lose_reply
+from tests.worker.faults import Fault
+from tests.worker.workbench import PATIENCE_SECONDS, Workbench
 
-
-@pytest.fixture
-def bench(client: Client, redis_url: str, tmp_path: Path) -> Iterator[Workbench]:
-    """A loop for the process to run."""
-    with ChannelIo() as stand_in, connect_blocking(redis_url) as blocking_client:
-        bench = Workbench(client, blocking_client, stand_in, tmp_path / "spool")
-        yield bench
-        bench.stopping.set()
-    close(bench.spool)
-
-
-@pytest.fixture
-def process(bench: Workbench) -> Iterator[Thread]:
-    """A process that runs, in a thread that signals can be sent to."""
-    process = WorkerProcess(
-        bench.loop, bench.spool, concurrency=1, deadline_seconds=0.1, stopping=bench.stopping
-    )
-    thread = Thread(target=process.run)
-    thread.start()
-    yield thread
-    stop(thread)
-
-
-def stop(process: Thread) -> None:
-    """Send SIGTERM, and wait for the end."""
-    if process.is_alive() and process.ident is not None:
-        signal.pthread_kill(process.ident, signal.SIGTERM)
-    process.join(30)
-    assert not process.is_alive()
+MANY = 200
+MAX_CONNECTIONS = 100
+# Look-ups, files and the interpreter's own.
+MAX_THREADS = 60
 
 
 def test_told_to_stop_before_it_works_it_takes_nothing(bench: Workbench) -> None:
-    """With Redis away it would else try to give back what it took, as long as a call may last."""
-    process = WorkerProcess(
-        bench.loop, bench.spool, concurrency=50, deadline_seconds=20, stopping=bench.stopping
-    )
+    """A process that is hardly there gets its signal all the same."""
+    bench.store.accept("e1")
+    bench.start_ordinary()
+    wait_until(lambda: blocks_sigterm(bench.worker.pid), PATIENCE_SECONDS, "the entry")
 
-    def run() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        signal.raise_signal(signal.SIGTERM)
-        process.run()
-
-    thread = Thread(target=run)
-    thread.start()
-    thread.join(30)
-
-    assert not thread.is_alive()
-    assert [] == bench.calls.said
+    assert 0 == bench.stop().code
+    assert ("accepted", 0) == (bench.store.record("e1").status, bench.store.record("e1").attempts)
 
 
-def test_an_answer_whose_settle_hangs_is_spooled_at_the_end(
-    bench: Workbench, process: Thread
-) -> None:
-    """The process does not see it through, and does not forget it either."""
-    over = Event()
-    bench.calls.after["settle_and_take"] = [lambda _: over.wait(30)]
+def blocks_sigterm(pid: int) -> bool:
+    """Whether the process has come so far as to block it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (blocked,) = [line for line in status.splitlines() if line.startswith("SigBlk:")]
+    return bool(int(blocked.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_result_whose_settle_hangs_is_spooled_at_the_end(bench: Workbench) -> None:
+    """The process does not wait for it, and does not forget it either."""
     bench.store.accept("e1", user_id="hanging")
+    bench.start(after={"settle": [Fault.HANG]}, CALL_DEADLINE_SECONDS="1")
     bench.wait_for("e1", "opened")
 
-    stop(process)
+    end = bench.stop()
 
-    (file,) = bench.directory.iterdir()
-    assert bench.channel_io.creates_of("hanging")[0].chat_id in file.read_text()
-    over.set()
+    assert 0 == end.code
+    assert bench.chats_of("hanging")[0] in bench.spooled()
 
 
-def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench, process: Thread) -> None:
+def test_what_is_kept_is_settled_once_more_at_the_end(bench: Workbench) -> None:
+    """Its reply was lost after the stop had begun; the next worker need not do it."""
+    bench.store.accept("e1", user_id="last")
+
+    bench.start(before={"settle": [Fault.STOP]}, after={"settle": [Fault.LOSE]})
+
+    assert 0 == bench.wait_for_end().code
+    assert ["settle", "settle"] == bench.calls_from("settle")
+    assert [] == [*bench.spool.iterdir()]
+
+
+def test_a_stop_lasts_as_long_as_a_call_and_two_seconds(bench: Workbench) -> None:
+    """However long a take, a call and its settle hang."""
+    bench.channel_io.plan(Behaviour.SILENCE, user_id="silent")
+    bench.store.accept("e1", user_id="silent")
+    bench.start(
+        before={"take": [Fault.NONE, Fault.NONE, Fault.HANG], "settle": [Fault.HANG]},
+        CALL_DEADLINE_SECONDS="3",
+    )
+    wait_until(
+        lambda: [seen for seen in bench.channel_io.requests if "/silent/" in seen.path],
+        PATIENCE_SECONDS,
+        "the call",
+    )
+
+    end = bench.stop()
+
+    assert 0 == end.code
+    assert end.seconds < 3 + 2
+
+
+def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench) -> None:
     """A drain that fails is followed by another."""
-    bench.calls.after |= {"settle_and_take": [lose_reply], "settle": [lose_reply]}
     bench.store.accept("e1", user_id="drained")
+    bench.start(after={"settle": [Fault.LOSE] * 2})
 
-    bench.wait_until_said("settle", times=2)
+    bench.wait_for_call("settle", times=3)
 
-    wait_until(lambda: not [*bench.directory.iterdir()], 20, "the spool to be empty")
+    wait_until(lambda: not [*bench.spool.iterdir()], PATIENCE_SECONDS, "the spool to be empty")
+
+
+def test_a_thousand_slots_need_one_listener_and_few_connections(bench: Workbench) -> None:
+    """Greenlets share them, and only one of them listens to the bell."""
+    bench.channel_io.always(Behaviour.CREATE_THEN_WAIT)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: bench.store.accept(f"e{n}", user_id=f"u{n}"), range(MANY)))
+    others = len(bench.client.client_list())
+
+    bench.start_ordinary(
+        WORKER_CONCURRENCY="1000", CALL_DEADLINE_SECONDS="60", RATE_LIMIT_BURST="10000"
+    )
+    bench.channel_io.wait_for_arrivals(MANY)
+    wait_until(lambda: listeners(bench), PATIENCE_SECONDS, "a listener")
+
+    assert 1 == listeners(bench)
+    assert len([*Path(f"/proc/{bench.worker.pid}/task").iterdir()]) < MAX_THREADS
+    bench.channel_io.release()
+    for number in range(MANY):
+        assert 1 == bench.wait_for(f"e{number}", "opened").attempts
+    assert len(bench.client.client_list()) <= others + MAX_CONNECTIONS
+
+
+def listeners(bench: Workbench) -> int:
+    """How many connections wait at the bell."""
+    return [client["cmd"] for client in bench.client.client_list()].count("blpop")
+
+
+def test_look_ups_that_hang_keep_no_connection_to_redis_from_coming(bench: Workbench) -> None:
+    """All calls hang there, all connections to Redis are lost, and the calls are settled."""
+    url = f"http://{HANGING_HOST}/open/v4"
+    find_good(bench.store.worker(base_url=url))
+    for number in range(16):
+        bench.store.accept(f"e{number}")
+    bench.start(
+        CHANNEL_API_URL=url,
+        WORKER_CONCURRENCY="16",
+        CALL_DEADLINE_SECONDS="4",
+        BREAKER_THRESHOLD="1000",
+    )
+    bench.wait_for_call("grant", times=16)
+    bench.client.client_kill_filter(_type="normal", skipme=True)
+
+    wait_until(
+        lambda: len(bench.worker.lines("store_call", name="settle")) >= 16,
+        PATIENCE_SECONDS,
+        "the settles",
+    )
+
+    outcomes = {line["outcome"] for line in bench.worker.lines("call")}
+    assert {"not_sent"} == outcomes
+
+
+def find_good(worker: GrantStore) -> None:
+    """Let the gate know the worker's base URL."""
+    worker.take("token")
+    assert "seen" == worker.report_probe("token", problem=None)

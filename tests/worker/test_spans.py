@@ -1,23 +1,27 @@
 """A span for each call, once its line is written."""
 
 import pytest
-from structlog.testing import capture_logs
 
 from app.chats.outcome import Outcome
-from app.chats.trace import Span, Trace
-from app.worker.journal import Journal
+from app.chats.trace import Span
 from app.worker.metrics import Metrics
+from app.worker.reporter import CallReporter
 from tests.store.outcomes import OUTCOMES
-from tests.worker.answers import answer_of
+from tests.worker.results import TRACE, result_of
 
-TRACE = Trace.after(None)
+
+def take_line(_event: str, **_fields: object) -> bool:
+    """Take every line."""
+    return True
 
 
 def span_of(outcome: Outcome) -> Span:
     """What is handed on of a call that took two seconds."""
     spans: list[Span] = []
-    journal = Journal(Metrics(), take_span=spans.append, server_address="api.channel.io")
-    journal.called(answer_of("e1", outcome), TRACE, 2)
+    reporter = CallReporter(
+        Metrics(), take_line, take_span=spans.append, server_address="api.channel.io"
+    )
+    reporter.report_call(result_of("e1", outcome, seconds=2))
     (span,) = spans
     return span
 
@@ -40,10 +44,13 @@ def test_a_call_fails_unless_it_made_a_chat(kind: str) -> None:
 
 def test_a_span_comes_after_the_line() -> None:
     """The line holds the ids of a chat, and is written before anything else is done."""
-    with capture_logs() as lines:
-        logged: list[int] = []
-        journal = Journal(Metrics(), take_span=lambda _: logged.append(len(lines)))
+    done: list[str] = []
 
-        journal.called(answer_of("e1"), TRACE, 2)
+    def write_line(event: str, **_fields: object) -> bool:
+        done.append(event)
+        return True
 
-    assert [1] == logged
+    reporter = CallReporter(Metrics(), write_line, take_span=lambda span: done.append(span.name))
+    reporter.report_call(result_of("e1"))
+
+    assert ["call", "open chat"] == done

@@ -1,20 +1,20 @@
-"""I4: an answer that Redis could not take is in a file until it is settled."""
+"""I4: a result that Redis could not take is in a file until it is settled."""
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
 
+import gevent
+import gevent.event
 import pytest
 
-from app.chats.errors import StoreUnavailable
+from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.outcome import Outcome
-from app.worker.spool import Answer, Spool
-from tests.stack.processes import wait_until
+from app.worker.spool import CallResult, Spool
 from tests.store.outcomes import OUTCOMES
-from tests.worker.answers import answer_of
-from tests.worker.conftest import OpenSpool
+from tests.worker.conftest import OpenSpool, close
+from tests.worker.disks import PATIENCE_SECONDS, HangingDisk
+from tests.worker.results import result_of
 
 
 @pytest.fixture
@@ -29,90 +29,224 @@ def spool(open_spool: OpenSpool, directory: Path) -> Spool:
     return open_spool(directory)
 
 
-def fail_to_settle(_: Answer) -> None:
+def fail_to_settle(_: CallResult) -> None:
     """What settling comes to while Redis is away."""
     raise StoreUnavailable("away")
 
 
-def refuse(event_id: str, settled: list[Answer]) -> Callable[[Answer], None]:
-    """Settle every answer but that event's."""
+def fail_for(
+    event_id: str, error: Exception, settled: list[CallResult]
+) -> Callable[[CallResult], None]:
+    """Settle every result but that event's."""
 
-    def settle(answer: Answer) -> None:
-        if answer.grant.event_id == event_id:
-            raise StoreUnavailable("refused")
-        settled.append(answer)
+    def settle(result: CallResult) -> None:
+        if result.grant.event_id == event_id:
+            raise error
+        settled.append(result)
 
     return settle
 
 
-def drained(spool: Spool) -> list[Answer]:
+def drained(spool: Spool) -> list[CallResult]:
     """What the spool settles, all of it confirmed."""
-    settled: list[Answer] = []
+    settled: list[CallResult] = []
     spool.drain(settled.append)
     return settled
 
 
-def test_a_settled_answer_leaves_no_trace(spool: Spool, directory: Path) -> None:
+def files_in(directory: Path) -> list[Path]:
+    """The files that are there."""
+    return [*directory.iterdir()]
+
+
+def test_a_settled_result_leaves_no_trace(spool: Spool, directory: Path) -> None:
     """As long as Redis is there, nothing is written and no directory made."""
-    with spool.holding(answer_of("e1")):
+    with spool.guard(result_of("e1")):
         pass
 
-    spool.keep_held()
+    spool.keep_all()
     assert [] == drained(spool)
     assert not directory.exists()
 
 
 def test_an_answer_that_could_not_be_settled_is_kept(spool: Spool, directory: Path) -> None:
-    """The failure is passed on; the answer is in a file, and is settled later."""
-    with pytest.raises(StoreUnavailable), spool.holding(answer_of("e1")):
-        fail_to_settle(answer_of("e1"))
+    """The failure is passed on; the result is in a file, and is settled later."""
+    drained(spool)
+    with pytest.raises(StoreUnavailable), spool.guard(result_of("e1")):
+        fail_to_settle(result_of("e1"))
 
     (file,) = directory.iterdir()
     assert "chat-of-e1" in file.read_text()
-    assert [answer_of("e1")] == drained(spool)
+    assert spool.is_behind
+    assert [result_of("e1")] == drained(spool)
+
+
+def test_the_spool_is_behind_while_a_failed_result_is_written(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else something would be taken while a disk takes its second."""
+    drained(spool)
+    disk = HangingDisk(monkeypatch)
+
+    def settle() -> None:
+        with pytest.raises(StoreUnavailable), spool.guard(result_of("e1")):
+            fail_to_settle(result_of("e1"))
+
+    settling = gevent.spawn(settle)
+    wait_for_sync(disk)
+
+    assert spool.is_behind
+    disk.go_on()
+    settling.get()
+
+
+def wait_for_sync(disk: HangingDisk) -> None:
+    """Let other greenlets run until a sync has begun."""
+    with gevent.Timeout(PATIENCE_SECONDS):
+        while not disk.syncs:
+            gevent.sleep(0.001)
 
 
 def test_the_file_goes_when_all_of_it_is_settled(spool: Spool, directory: Path) -> None:
     """Not before: what is settled twice is settled once, what is forgotten is lost."""
-    settled: list[Answer] = []
-    spool.keep(answer_of("e1"))
-    spool.keep(answer_of("e2"))
+    settled: list[CallResult] = []
+    spool.keep(result_of("e2"))
+    spool.keep(result_of("e1"))
 
     with pytest.raises(StoreUnavailable):
-        spool.drain(refuse("e2", settled))
-    assert 1 == len([*directory.iterdir()])
+        spool.drain(fail_for("e2", StoreUnavailable("away"), settled))
+    assert 1 == len(files_in(directory))
     spool.drain(settled.append)
 
-    assert [answer_of("e1"), answer_of("e2")] == settled
-    assert [] == [*directory.iterdir()]
+    assert [result_of("e1"), result_of("e2")] == settled
+    assert [] == files_in(directory)
 
 
 def test_a_new_file_is_begun_after_one_has_gone(spool: Spool, directory: Path) -> None:
-    """A later answer is not written into a file that no longer has a name."""
-    spool.keep(answer_of("e1"))
+    """A later result is not written into a file that no longer has a name."""
+    spool.keep(result_of("e1"))
     drained(spool)
 
-    spool.keep(answer_of("e2"))
+    spool.keep(result_of("e2"))
 
     (file,) = directory.iterdir()
     assert "chat-of-e2" in file.read_text()
 
 
-def test_an_answer_that_is_refused_again_and_again_holds_up_no_other(spool: Spool) -> None:
-    """It goes to the end of the line, and what comes later is settled before it."""
-    settled: list[Answer] = []
-    spool.keep(answer_of("e2"))
-    spool.keep(answer_of("e1"))
+@pytest.mark.parametrize("error", [CommandRefused("no"), RuntimeError("a fault of our own")])
+def test_a_result_that_is_refused_again_and_again_holds_up_no_other(
+    spool: Spool, error: Exception
+) -> None:
+    """All others are settled at each drain, before anything is taken."""
+    settled: list[CallResult] = []
+    for event_id in ("e3", "e1", "e2"):
+        spool.keep(result_of(event_id))
 
     for _ in range(2):
-        with pytest.raises(StoreUnavailable):
-            spool.drain(refuse("e1", settled))
-    assert [answer_of("e2")] == settled
+        with pytest.raises(type(error)):
+            spool.drain(fail_for("e1", error, settled))
+    assert [result_of("e2"), result_of("e3")] == settled
 
-    spool.keep(answer_of("e3"))
+    spool.keep(result_of("e4"))
+    with pytest.raises(type(error)):
+        spool.drain(fail_for("e1", error, settled))
+    assert [result_of("e2"), result_of("e3"), result_of("e4")] == settled
+
+
+def test_the_spool_is_behind_until_redis_has_or_refuses_all_of_it(
+    spool: Spool, open_spool: OpenSpool, directory: Path
+) -> None:
+    """Another greenlet's drain, or what it adopts, changes nothing in that."""
+    other = open_spool(directory)
+    for event_id in ("e1", "e2"):
+        other.keep(result_of(event_id))
+    close(other)
+    seen = [spool.is_behind]
+
+    def settle(result: CallResult) -> None:
+        seen.append(spool.is_behind)
+        if len(seen) == 2:
+            raise StoreUnavailable("away")
+        if result.grant.event_id == "e1":
+            raise CommandRefused("no")
+
     with pytest.raises(StoreUnavailable):
-        spool.drain(refuse("e1", settled))
-    assert [answer_of("e2"), answer_of("e3")] == settled
+        spool.drain(settle)
+    seen.append(spool.is_behind)
+    with pytest.raises(CommandRefused):
+        spool.drain(settle)
+
+    assert [True] * len(seen) == seen
+    assert not spool.is_behind
+
+
+def test_a_refused_result_that_is_nowhere_keeps_the_spool_behind(
+    spool: Spool, directory: Path
+) -> None:
+    """It is tried in all three places, and nothing is taken meanwhile."""
+    directory.parent.mkdir()
+    directory.touch()
+    spool.keep(result_of("e1"))
+
+    with pytest.raises(CommandRefused):
+        spool.drain(fail_for("e1", CommandRefused("no"), []))
+    was_behind = spool.is_behind
+    directory.unlink()
+    with pytest.raises(CommandRefused):
+        spool.drain(fail_for("e1", CommandRefused("no"), []))
+
+    assert (True, False) == (was_behind, spool.is_behind)
+
+
+def test_a_redis_that_is_away_is_tried_once(spool: Spool) -> None:
+    """It would be away for the next result too, and each try takes seconds."""
+    for event_id in ("e1", "e2", "e3"):
+        spool.keep(result_of(event_id))
+    tried: list[CallResult] = []
+
+    def settle(result: CallResult) -> None:
+        tried.append(result)
+        fail_to_settle(result)
+
+    with pytest.raises(StoreUnavailable):
+        spool.drain(settle)
+
+    assert 1 == len(tried)
+
+
+def test_a_result_that_its_call_is_settling_is_not_drained(spool: Spool) -> None:
+    """It was kept because the log did not take its line; settled once is enough."""
+    result = result_of("e1")
+
+    with spool.guard(result):
+        spool.keep(result)
+        assert [] == drained(spool)
+
+    assert [] == drained(spool)
+
+
+def test_a_result_that_its_call_settles_meanwhile_is_not_drained(spool: Spool) -> None:
+    """Its turn comes after another one's, which takes a while."""
+    may_end = gevent.event.Event()
+
+    def call() -> None:
+        with spool.guard(result_of("e1")):
+            spool.keep_all()
+            may_end.wait()
+
+    calling = gevent.spawn(call)
+    gevent.sleep(0)
+    spool.keep(result_of("e2"))
+    settled: list[CallResult] = []
+
+    def settle(result: CallResult) -> None:
+        may_end.set()
+        calling.join()
+        settled.append(result)
+
+    spool.drain(settle)
+
+    assert [result_of("e2")] == settled
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
@@ -120,17 +254,33 @@ def test_every_outcome_survives_the_file(
     spool: Spool, open_spool: OpenSpool, directory: Path, outcome: Outcome
 ) -> None:
     """What another process reads is what this one held, whatever the call came to."""
-    spool.keep(answer_of("e1", outcome))
+    spool.keep(result_of("e1", outcome))
     (file,) = directory.iterdir()
     left = directory / "of-a-dead-process.jsonl"
     left.write_bytes(file.read_bytes())
 
     settled = drained(open_spool(directory))
 
-    assert [answer_of("e1", outcome)] == settled
+    assert [result_of("e1", outcome)] == settled
 
 
-def test_the_answer_and_its_file_are_on_the_disk(
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_the_file_has_whether_a_line_was_logged(
+    spool: Spool, open_spool: OpenSpool, directory: Path, *, is_logged: bool
+) -> None:
+    """Another process logs what no log has, and nothing twice."""
+    result = result_of("e1")
+    result.is_logged = is_logged
+    spool.keep(result)
+    (file,) = directory.iterdir()
+    (directory / "of-a-dead-process.jsonl").write_bytes(file.read_bytes())
+
+    (adopted,) = drained(open_spool(directory))
+
+    assert is_logged == adopted.is_logged
+
+
+def test_the_result_and_its_file_are_on_the_disk(
     spool: Spool, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both the file and its name are synced when ``keep`` returns; a power cut loses neither."""
@@ -142,7 +292,7 @@ def test_the_answer_and_its_file_are_on_the_disk(
 
     monkeypatch.setattr(os, "fsync", fsync)
 
-    spool.keep(answer_of("e1"))
+    spool.keep(result_of("e1"))
 
     (file,) = directory.iterdir()
     assert (file.stat().st_ino, file.stat().st_size) in synced
@@ -151,43 +301,83 @@ def test_the_answer_and_its_file_are_on_the_disk(
 
 def test_what_is_being_settled_at_the_end_is_written_down(spool: Spool, directory: Path) -> None:
     """A stopping process does not wait for a Redis that hangs."""
-    begun, over = Event(), Event()
+    with spool.guard(result_of("e1")):
+        spool.keep_all()
 
-    def settle_for_long() -> None:
-        with spool.holding(answer_of("e1")):
-            begun.set()
-            over.wait(30)
+        (file,) = directory.iterdir()
+        assert "chat-of-e1" in file.read_text()
 
-    thread = Thread(target=settle_for_long)
-    thread.start()
-    begun.wait(30)
+    assert [] == files_in(directory)
 
-    spool.keep_held()
+
+def test_many_greenlets_keep_while_another_drains(spool: Spool, directory: Path) -> None:
+    """No result is lost between them, and no file is left."""
+    settled: list[CallResult] = []
+    results = [result_of(f"e{number}") for number in range(200)]
+
+    def drain_all() -> None:
+        while len(settled) < len(results):
+            spool.drain(settled.append)
+            gevent.sleep(0)
+
+    drainer = gevent.spawn(drain_all)
+    gevent.joinall([gevent.spawn(spool.keep, result) for result in results], raise_error=True)
+    drainer.join(PATIENCE_SECONDS)
+
+    by_event = sorted(settled, key=lambda result: result.grant.event_id)
+    assert sorted(results, key=lambda result: result.grant.event_id) == by_event
+    assert [] == files_in(directory)
+
+
+def test_results_that_wait_for_the_disk_share_a_sync(
+    spool: Spool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand calls may fail at once, and each has a second."""
+    results = [result_of(f"e{number}") for number in range(100)]
+    disk = HangingDisk(monkeypatch)
+
+    keeping = [gevent.spawn(spool.keep, result) for result in results]
+    wait_for_sync(disk)
+    disk.go_on()
+    gevent.joinall(keeping, raise_error=True)
+
+    assert disk.syncs <= 4
+    (file,) = directory.iterdir()
+    assert all(result.grant.token in file.read_text() for result in results)
+    assert 100 == len(drained(spool))
+
+
+def test_a_result_that_two_greenlets_keep_is_written_once(
+    spool: Spool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its file would never be found to be settled."""
+    result = result_of("e1")
+    disk = HangingDisk(monkeypatch)
+
+    keeping = [gevent.spawn(spool.keep, result) for _ in range(2)]
+    wait_for_sync(disk)
+    disk.go_on()
+    gevent.joinall(keeping, raise_error=True)
 
     (file,) = directory.iterdir()
-    assert "chat-of-e1" in file.read_text()
-    over.set()
-    thread.join()
+    assert 1 == file.read_text().count("chat-of-e1")
+    assert [result] == drained(spool)
+    assert [] == files_in(directory)
 
 
-def test_many_threads_keep_while_another_drains(spool: Spool, directory: Path) -> None:
-    """No answer is lost between them, and no file is left."""
-    settled: list[Answer] = []
-    answers = [answer_of(f"e{number}") for number in range(200)]
-    over = Event()
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_result_that_is_settled_while_it_is_written_leaves_no_file(
+    spool: Spool, directory: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """Neither in a file of its own, nor in one with a result that is settled meanwhile."""
+    for number in range(others):
+        spool.keep(result_of(f"other-{number}"))
+    disk = HangingDisk(monkeypatch)
 
-    def drain_until_over() -> None:
-        while not over.is_set():
-            spool.drain(settled.append)
+    keeping = gevent.spawn(spool.keep, result_of("e1"))
+    wait_for_sync(disk)
+    assert 1 + others == len(drained(spool))
+    disk.go_on()
+    keeping.get()
 
-    drainer = Thread(target=drain_until_over)
-    drainer.start()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(spool.keep, answers))
-    wait_until(lambda: len(settled) >= len(answers), 30, "all answers to be settled")
-    over.set()
-    drainer.join()
-
-    by_event = sorted(settled, key=lambda answer: answer.grant.event_id)
-    assert sorted(answers, key=lambda answer: answer.grant.event_id) == by_event
-    assert [] == [*directory.iterdir()]
+    assert [] == files_in(directory)

@@ -2,54 +2,54 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gevent
 import pytest
 from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
-from app.worker.spool import Answer, Spool
+from app.worker.spool import CallResult, Spool
 from tests.stack.processes import Child, kill_child, start_child, wait_until
 from tests.stack.relay import ROOT
-from tests.worker.answers import answer_of
 from tests.worker.conftest import OpenSpool
+from tests.worker.results import result_of
 
-JSON = TypeAdapter(Answer)
+JSON = TypeAdapter(CallResult)
 
 KEEPS_AND_STAYS = """
 import signal, sys
 from pathlib import Path
 from app.worker.spool import Spool
-from tests.worker.answers import answer_of
+from tests.worker.results import result_of
 spool = Spool(Path(sys.argv[1]))
-spool.keep(answer_of("e1"))
+spool.keep(result_of("e1"))
 signal.pause()
 """
 
 
-def drained(spool: Spool) -> list[Answer]:
+def drained(spool: Spool) -> list[CallResult]:
     """What the spool settles, all of it confirmed."""
-    settled: list[Answer] = []
+    settled: list[CallResult] = []
     spool.drain(settled.append)
     return settled
 
 
 def line_of(event_id: str) -> bytes:
-    """The line that an answer becomes."""
-    return b"\n" + JSON.dump_json(answer_of(event_id)) + b"\n"
+    """The line that a result becomes."""
+    return b"\n" + JSON.dump_json(result_of(event_id)) + b"\n"
 
 
 def has_lines(directory: Path) -> bool:
-    """Whether a file with answers is there."""
+    """Whether a file with results is there."""
     return any(path.stat().st_size > 0 for path in directory.glob("*.jsonl"))
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Child]:
-    """Another worker process, which has kept an answer and lives."""
+    """Another worker process, which has kept a result and lives."""
     other = start_child([sys.executable, "-c", KEEPS_AND_STAYS, str(tmp_path)], cwd=ROOT)
-    wait_until(lambda: has_lines(tmp_path), 30, "the other's answer")
+    wait_until(lambda: has_lines(tmp_path), 30, "the other's result")
     yield other
     kill_child(other)
 
@@ -64,7 +64,7 @@ def test_a_living_process_keeps_its_file_and_a_dead_ones_is_adopted(
     kill_child(other)
     afterwards = drained(spool)
 
-    assert ([], [answer_of("e1")]) == (while_it_lives, afterwards)
+    assert ([], [result_of("e1")]) == (while_it_lives, afterwards)
     assert [] == [*tmp_path.iterdir()]
 
 
@@ -77,10 +77,10 @@ def test_a_file_is_adopted_by_one(tmp_path: Path, open_spool: OpenSpool) -> None
         first.drain(interrupt)
 
     assert [] == drained(second)
-    assert [answer_of("e1")] == drained(first)
+    assert [result_of("e1")] == drained(first)
 
 
-def interrupt(_: Answer) -> None:
+def interrupt(_: CallResult) -> None:
     """Settling is cut short."""
     raise InterruptedError
 
@@ -88,22 +88,22 @@ def interrupt(_: Answer) -> None:
 def test_a_new_file_is_never_taken_for_a_dead_ones(tmp_path: Path, open_spool: OpenSpool) -> None:
     """From the moment at which others can see it, it is locked."""
     spool, others = open_spool(tmp_path), open_spool(tmp_path)
-    answers = [answer_of(f"e{number}") for number in range(150)]
-    taken: list[Answer] = []
-    kept: list[Answer] = []
+    results = [result_of(f"e{number}") for number in range(150)]
+    taken: list[CallResult] = []
+    kept: list[CallResult] = []
 
     def keep_all() -> None:
-        for answer in answers:
-            spool.keep(answer)
+        for result in results:
+            spool.keep(result)
             spool.drain(kept.append)
 
-    with ThreadPoolExecutor(1) as pool:
-        keeping = pool.submit(keep_all)
-        while not keeping.done():
-            others.drain(taken.append)
-    keeping.result()
+    keeping = gevent.spawn(keep_all)
+    while not keeping.ready():
+        others.drain(taken.append)
+        gevent.sleep(0)
+    keeping.get()
 
-    assert ([], answers) == (taken, kept)
+    assert ([], results) == (taken, kept)
 
 
 def test_torn_and_unreadable_lines_lose_no_other(tmp_path: Path, open_spool: OpenSpool) -> None:
@@ -115,7 +115,7 @@ def test_torn_and_unreadable_lines_lose_no_other(tmp_path: Path, open_spool: Ope
     with capture_logs() as lines:
         settled = drained(open_spool(tmp_path))
 
-    assert [answer_of("e1"), answer_of("e2")] == settled
+    assert [result_of("e1"), result_of("e2")] == settled
     assert [broken] == [path.read_bytes() for path in tmp_path.iterdir()]
     assert ["left.unreadable"] == [path.name for path in tmp_path.iterdir()]
     assert 3 == len([line for line in lines if line["event"] == "spool_line_unreadable"])
@@ -148,12 +148,12 @@ def test_a_file_that_cannot_be_opened_holds_up_no_other(
     (tmp_path / "a.jsonl").mkdir()
     (tmp_path / "b.jsonl").write_bytes(line_of("e1"))
     spool = open_spool(tmp_path)
-    spool.keep(answer_of("e2"))
+    spool.keep(result_of("e2"))
 
     with capture_logs() as lines:
         settled = drained(spool) + drained(spool)
 
-    assert [answer_of("e1"), answer_of("e2")] == sorted(settled, key=lambda a: a.grant.event_id)
+    assert [result_of("e1"), result_of("e2")] == sorted(settled, key=lambda a: a.grant.event_id)
     assert ["spool_file_unreadable"] == [
         line["event"] for line in lines if line["log_level"] == "error"
     ]

@@ -7,6 +7,7 @@ What is left is its log, and that is enough.
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,15 @@ from app.bootstrap.operate import desk
 from app.chats.record import as_json
 from app.operate.commands import cli
 from app.store.keys import Keys
-from app.worker.spool import Spool
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import start_child
 from tests.stack.relay import PYTHON, ROOT, Process
 from tests.store.bench import Bench
 from tests.system.deployment import Deployment
-from tests.worker.answers import answer_of
 from tests.worker.conftest import OpenSpool
-from tests.worker.test_spool_disk import drained, full_after
+from tests.worker.disks import HangingDisk, full_after
+from tests.worker.results import result_of
+from tests.worker.test_spool_disk import MAX_KEEP_SECONDS, drained
 
 # The program's log goes through a pipe: on this disk nothing can be written, and that is its own.
 FULL = 'ulimit -S -f 0; "$@" | (ulimit -S -f unlimited; cat >> "$LOG")'
@@ -149,6 +150,7 @@ def check_said_and_recovered(relay: Deployment, worker: Process, path: str, reas
     assert (1, ["ignored"]) == (code_again, [result["result"] for result in again])
     assert record == look_up(relay, chat_id)
     assert 1 == len(relay.creates)
+    assert [] == worker.lines("greenlet_failed")
 
 
 def test_a_usable_directory_is_no_word_worth(tmp_path: Path, open_spool: OpenSpool) -> None:
@@ -160,6 +162,22 @@ def test_a_usable_directory_is_no_word_worth(tmp_path: Path, open_spool: OpenSpo
 
     assert [] == lines
     assert [] == [*(tmp_path / "var" / "spool").iterdir()]
+
+
+def test_a_disk_that_hangs_at_the_start_is_given_up(
+    tmp_path: Path, open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop that comes meanwhile must not wait for it."""
+    spool = open_spool(tmp_path)
+    disk = HangingDisk(monkeypatch)
+    began = time.monotonic()
+
+    with capture_logs() as lines:
+        spool.check()
+
+    assert time.monotonic() - began < MAX_KEEP_SECONDS
+    assert ["the disk does not respond"] == [line["reason"] for line in lines]
+    disk.go_on()
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 4096])
@@ -180,7 +198,7 @@ def test_what_cannot_be_removed_is_settled_once(
     tmp_path: Path, open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that became read-only: its files are not adopted again every second."""
-    open_spool(tmp_path / "source").keep(answer_of("e1"))
+    open_spool(tmp_path / "source").keep(result_of("e1"))
     (file,) = (tmp_path / "source").iterdir()
     (tmp_path / "left").mkdir()
     (tmp_path / "left" / "left.jsonl").write_bytes(file.read_bytes())
@@ -193,12 +211,5 @@ def test_what_cannot_be_removed_is_settled_once(
     with capture_logs() as lines:
         settled = [drained(spool), drained(spool)]
 
-    assert [[answer_of("e1")], []] == settled
+    assert [[result_of("e1")], []] == settled
     assert 1 == [line["event"] for line in lines].count("spool_file_stays")
-    close_staying(spool)
-
-
-def close_staying(spool: Spool) -> None:
-    """As the end of the process does."""
-    for file in spool._staying:
-        file._handle.close()

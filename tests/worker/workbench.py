@@ -1,140 +1,144 @@
-"""A work loop over a real Redis and a real HTTP server, whose parts a test can make go wrong."""
+"""A worker in a process of its own, over a real Redis and a real HTTP server."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any
 
-from app.channel.client import ChannelClient
-from app.chats.errors import StoreUnavailable
-from app.chats.event import OnUnknown
-from app.chats.grant import Grant, Reply, Settled
-from app.chats.outcome import Outcome
 from app.chats.record import Record
-from app.store.calls import CallStore
-from app.store.client import Client
 from app.store.keys import Keys
-from app.worker.journal import Journal
-from app.worker.loop import WorkLoop
-from app.worker.metrics import Metrics
-from app.worker.spool import Spool
 from tests.stack.channel_io import ChannelIo
-from tests.stack.processes import wait_until
-from tests.store.bench import LIMITS, Bench
+from tests.stack.processes import kill_child, start_child, wait_until
+from tests.stack.redis_client import Client
+from tests.stack.relay import ROOT, RUN_TIME, Process, start_process
+from tests.store.bench import Bench
+from tests.worker.faults import Fault, Plan, Stall
 
-DEADLINE_SECONDS = 5
-T = TypeVar("T")
-After = Callable[[Any], object]
+PATIENCE_SECONDS = 30
+SETTINGS = {
+    "CHANNEL_ACCESS_KEY": "key",
+    "CHANNEL_ACCESS_SECRET": "secret",
+    "CALL_CONNECT_TIMEOUT_SECONDS": "1",
+    "CALL_DEADLINE_SECONDS": "5",
+    "RATE_LIMIT_PER_SECOND": "1000",
+    "RATE_LIMIT_BURST": "1000",
+    "WORKER_CONCURRENCY": "1",
+}
 
-
-def lose_reply(_: object) -> None:
-    """The script ran, and its answer did not arrive."""
-    raise StoreUnavailable("the reply was lost")
-
-
-class Calls(CallStore):
-    """The real store of calls; a take is a ``grant`` or a ``wait``, by what came of it.
-
-    ``after[name]`` are done after the next calls of that name; ``said`` has all names, in order.
-    """
-
-    def __init__(self, client: Client, blocking_client: Client, base_url: str) -> None:
-        """Go wrong in no way yet."""
-        super().__init__(
-            client,
-            blocking_client,
-            Keys("relay"),
-            base_url=base_url,
-            limits=LIMITS,
-            call_deadline_ms=DEADLINE_SECONDS * 1000,
-            event_deadline_ms=3_600_000,
-            on_unknown=OnUnknown.HOLD,
-        )
-        self.after: dict[str, list[After]] = {}
-        self.said: list[str] = []
-
-    def take(self, token: str) -> Reply:
-        """Take."""
-        reply = super().take(token)
-        return self._do_after("grant" if isinstance(reply.taken, Grant) else "wait", reply)
-
-    def settle(self, grant: Grant, outcome: Outcome) -> Settled:
-        """Settle."""
-        return self._do_after("settle", super().settle(grant, outcome))
-
-    def settle_and_take(self, grant: Grant, outcome: Outcome, token: str) -> tuple[Settled, Reply]:
-        """Settle, and take."""
-        both = super().settle_and_take(grant, outcome, token)
-        return self._do_after("settle_and_take", both)
-
-    def release(self, token: str) -> str:
-        """Release."""
-        return self._do_after("release", super().release(token))
-
-    def listen(self, seconds: float) -> None:
-        """Listen."""
-        super().listen(seconds)
-        self._do_after("listen", None)
-
-    def _do_after(self, name: str, result: T) -> T:
-        try:
-            if self.after.get(name):
-                self.after[name].pop(0)(result)
-        finally:
-            self.said.append(name)
-        return result
+Faults = Mapping[str, Sequence[Fault]]
+Json = dict[str, Any]
 
 
-@dataclass
+@dataclass(frozen=True)
+class End:
+    """The end of a process: its exit code, -9 where it had to be killed, and how long it took."""
+
+    code: int
+    seconds: float
+
+
 class Workbench:
-    """One thread that works, and the means to watch it."""
+    """A relay's Redis, the stand-in, and one worker that a test starts and watches."""
 
-    client: Client
-    blocking_client: Client
-    channel_io: ChannelIo
-    directory: Path
-    deadline_seconds: float = DEADLINE_SECONDS
-    stopping: Event = field(default_factory=Event)
+    def __init__(
+        self, client: Client, redis_url: str, channel_io: ChannelIo, directory: Path
+    ) -> None:
+        """Start nothing yet."""
+        self.client = client
+        self.channel_io = channel_io
+        self.store = Bench(client, Keys("relay"))
+        self.spool = directory / "spool"
+        self.log = directory / "worker.log"
+        self._stalls = directory / "stalls"
+        self._stalls.mkdir()
+        self._environ = {
+            **SETTINGS,
+            "REDIS_URL": redis_url,
+            "CHANNEL_API_URL": channel_io.url,
+            "SPOOL_DIR": str(self.spool),
+        }
+        self._processes: list[Process] = []
+        self._creates_before = len(channel_io.creates)
 
-    def __post_init__(self) -> None:
-        """Build what ``bootstrap`` builds; nothing runs yet."""
-        self.store = Bench(self.client, Keys("relay"))
-        self.calls = Calls(self.client, self.blocking_client, self.channel_io.url)
-        self.spool = Spool(self.directory)
-        channel = ChannelClient(
-            base_url=self.channel_io.url,
-            access_key="key",
-            access_secret="secret",
-            api_version=None,
-            connect_timeout_seconds=1,
-        )
-        self.loop = WorkLoop(
-            self.calls,
-            channel,
-            self.spool,
-            Journal(Metrics()),
-            deadline_seconds=self.deadline_seconds,
-            stopping=self.stopping,
-        )
-        self.thread = Thread(target=self.loop.run, daemon=True)
+    @property
+    def worker(self) -> Process:
+        """The worker that was started last."""
+        return self._processes[-1]
 
-    def start(self) -> None:
-        """Let the thread work."""
-        self.thread.start()
+    def start(
+        self, *, before: Faults | None = None, after: Faults | None = None, **settings: str
+    ) -> None:
+        """Start a worker with these faults."""
+        plan = Plan(str(self._stalls), before or {}, after or {})
+        command = [sys.executable, "-m", "tests.worker.faulty_worker", plan.to_json()]
+        environ = {**self._environ, **settings, "PATH": os.environ["PATH"]}
+        with self.log.open("ab") as output:
+            child = start_child(command, env=environ, cwd=ROOT, output=output)
+        self._processes.append(Process(child, self.log))
 
-    def stop(self) -> None:
-        """Let the thread end by itself; rung, so that it need not listen to the end."""
-        self.stopping.set()
-        self.client.lpush(self.store.key("bell"), 1)
-        self.thread.join(30)
-        assert not self.thread.is_alive()
+    def start_ordinary(self, **settings: str) -> None:
+        """Start the worker of the Procfile."""
+        environ = {**self._environ, **settings}
+        self._processes.append(start_process("worker", environ, self.log, programs=RUN_TIME))
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> End:
+        """Send a signal, and wait for the end."""
+        self.worker.child.send_signal(number)
+        return self.wait_for_end()
+
+    def wait_for_end(self) -> End:
+        """Wait until the process ends by itself."""
+        began = time.monotonic()
+        try:
+            code = self.worker.child.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = kill_child(self.worker.child)
+        return End(code, time.monotonic() - began)
+
+    def kill(self) -> None:
+        """End all workers, as a crash would."""
+        for process in self._processes:
+            process.kill()
+
+    def stall(self, *stalls: Stall) -> None:
+        """Let these take nothing from now on."""
+        for stall in stalls:
+            (self._stalls / stall).touch()
+
+    def mend(self, *stalls: Stall) -> None:
+        """Let these take everything again."""
+        for stall in stalls:
+            (self._stalls / stall).unlink()
+
+    @property
+    def calls(self) -> list[str]:
+        """The names of the store's calls, in order."""
+        return [line["name"] for line in self.worker.lines("store_call")]
+
+    def calls_from(self, name: str) -> list[str]:
+        """Those from the first one of that name on."""
+        calls = self.calls
+        return calls[calls.index(name) :]
+
+    def wait_for_call(self, name: str, times: int = 1) -> None:
+        """Return once the store was called so, so many times."""
+        wait_until(lambda: self.calls.count(name) >= times, PATIENCE_SECONDS, f"{times} {name}")
 
     def wait_for(self, event_id: str, status: str) -> Record:
-        """The record once it has that status."""
-        wait_until(lambda: self.store.record(event_id).status == status, 20, status)
+        """Return the record once it has that status."""
+        wait_until(lambda: self.store.record(event_id).status == status, PATIENCE_SECONDS, status)
         return self.store.record(event_id)
 
-    def wait_until_said(self, name: str, times: int = 1) -> None:
-        """Return once the store was called so."""
-        wait_until(lambda: self.calls.said.count(name) >= times, 20, name)
+    def chats_of(self, user_id: str) -> list[str]:
+        """The ids of the chats that were made for a user since this bench is there."""
+        creates = self.channel_io.creates[self._creates_before :]
+        return [create.chat_id for create in creates if create.user_id == user_id]
+
+    def spooled(self) -> str:
+        """What is in the files of results."""
+        return "".join(path.read_text() for path in self.spool.glob("*.jsonl"))

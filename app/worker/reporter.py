@@ -1,0 +1,126 @@
+"""Reports of a worker's work: a canonical log line and a span for each call, and metrics."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from app.chats.grant import Settled, TakeResult
+from app.chats.outcome import Created, Outcome, Throttled
+from app.chats.record import Session
+from app.chats.trace import Span, TakeSpan
+from app.worker.metrics import Metrics
+from app.worker.spool import CallResult
+
+log = structlog.get_logger("relay.worker")
+
+
+class CallReporter:
+    """Writes the log, counts, and hands on spans.
+
+    ``write_line`` writes the canonical line of a call, from its event's name and fields, and
+    returns whether the log took it. ``server_address`` is Channel.io's, for spans.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        write_line: Callable[..., bool],
+        *,
+        take_span: TakeSpan | None = None,
+        server_address: str = "",
+    ) -> None:
+        self._metrics = metrics
+        self._write_line = write_line
+        self._take_span = take_span
+        self._server_address = server_address
+
+    def report_take(self, taken: TakeResult) -> None:
+        """Report the events that a ``take`` cleaned up on its way."""
+        self._metrics.count_lost_workers(len(taken.lost_event_ids))
+        for event_id in taken.lost_event_ids:
+            log.warning("worker_lost", event_id=event_id)
+        for event_id in taken.expired_event_ids:
+            log.warning("event_expired", event_id=event_id)
+
+    def report_call(self, result: CallResult) -> None:
+        """Log a call, with the ids, before anything else is done; then count and trace it."""
+        self.log_call(result)
+        self._metrics.count_call(result.grant, result.outcome, result.seconds)
+        if self._take_span is not None:
+            self._take_span(self._span(result))
+
+    def log_call(self, result: CallResult) -> None:
+        """Write the canonical line of a call; ``result.is_logged`` is set where it was taken."""
+        result.is_logged = self._write_line("call", **_call_fields(result))
+
+    def log_settled_call(self, result: CallResult) -> None:
+        """Write the line of a call that needs it no more: where there is no room, it is dropped."""
+        log.info("call", **_call_fields(result))
+
+    def report_settlement(self, result: CallResult, settled: Settled) -> None:
+        """Log a settlement that is out of the ordinary, and count it."""
+        grant = result.grant
+        if settled.breaker:
+            # Not as `outcome`: a log is searched for the calls that created a chat.
+            log.warning("breaker", state=settled.breaker, after=result.outcome.kind)
+        if settled.result in {"duplicate", "ignored", "unknown"}:
+            log.warning(
+                "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
+            )
+        self._metrics.count_settled(settled)
+
+    def _span(self, result: CallResult) -> Span:
+        grant, outcome = result.grant, result.outcome
+        status = outcome.upstream_status
+        now = time.time()
+        return Span(
+            result.trace,
+            "open chat",
+            "client",
+            began_at=now - result.seconds,
+            ended_at=now,
+            attributes={
+                "http.request.method": "POST",
+                "server.address": self._server_address,
+                **({} if status is None else {"http.response.status_code": status}),
+                "relay.event_id": grant.event_id,
+                "relay.attempt": grant.attempt,
+                "relay.outcome": outcome.kind,
+            },
+            has_failed=not isinstance(outcome, Created),
+        )
+
+
+def _call_fields(result: CallResult) -> dict[str, Any]:
+    grant, outcome = result.grant, result.outcome
+    return {
+        "event_id": grant.event_id,
+        "user_id": grant.user_id,
+        "attempt": grant.attempt,
+        "outcome": outcome.kind,
+        "upstream_status": outcome.upstream_status,
+        "trace_id": result.trace.trace_id,
+        "duration_ms": round(result.seconds * 1000, 1),
+        **_outcome_fields(outcome),
+    }
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, Created):
+        chat = outcome.chat
+        return {
+            "chat_id": chat.id,
+            "channel_id": chat.channel_id,
+            "chat_state": chat.state,
+            "session_id": _session_id(chat.session),
+            "user_session_id": _session_id(chat.user_session),
+        }
+    if isinstance(outcome, Throttled):
+        return {"retry_after_ms": outcome.retry_after_ms}
+    return {"detail": outcome.detail}
+
+
+def _session_id(session: Session | None) -> str | None:
+    return session.id if session else None

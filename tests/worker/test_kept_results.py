@@ -1,0 +1,97 @@
+"""What is kept is settled before anything is taken: a take might find its call overdue.
+
+Found by killing workers just after they had spooled a result: the next one first declared the call
+lost, and only then read in its own directory what had come of it.
+"""
+
+from pathlib import Path
+
+from app.worker.spool import CallResult
+from tests.store.bench import Bench
+from tests.store.outcomes import CREATED, created
+from tests.worker.conftest import OpenSpool, close
+from tests.worker.faults import Fault, Stall
+from tests.worker.results import TRACE
+from tests.worker.workbench import Workbench
+
+CONSENTING = {"on_unknown": "recreate"}
+
+
+def overdue_result(store: Bench, event_id: str = "e1") -> CallResult:
+    """The result of a call whose worker counts as lost by now."""
+    grant = store.granted(event_id, **CONSENTING)
+    store.lose_worker(event_id)
+    return CallResult(grant, created(f"chat-of-{event_id}"), TRACE, 0.1)
+
+
+def leave(directory: Path, open_spool: OpenSpool, *results: CallResult) -> None:
+    """Let a process end that has kept these."""
+    dead = open_spool(directory)
+    for result in results:
+        dead.keep(result)
+    close(dead)
+
+
+def assert_settled_once(bench: Workbench, event_id: str = "e1") -> None:
+    """It is opened, nothing was found to be lost, and nothing was called."""
+    record = bench.wait_for(event_id, "opened")
+    assert [] == bench.store.history(event_id)
+    assert (1, False) == (record.attempts, record.possible_orphan)
+    assert 0 == len(bench.chats_of("u1"))
+
+
+def test_what_a_dead_process_kept_is_settled_before_the_first_take(
+    bench: Workbench, open_spool: OpenSpool
+) -> None:
+    """Its event is not called again by consent: the result was there all the time."""
+    bench.store.open_gate()
+    leave(bench.spool, open_spool, overdue_result(bench.store))
+
+    bench.start()
+
+    assert_settled_once(bench)
+
+
+def test_what_was_left_during_an_outage_is_settled_before_the_next_take(
+    bench: Workbench, open_spool: OpenSpool
+) -> None:
+    """Redis was away for longer than a lease, another process ended, and Redis comes back."""
+    bench.store.open_gate()
+    bench.start()
+    bench.wait_for_call("wait_for_event")
+    bench.stall(Stall.REDIS)
+    bench.worker.wait_for_line("redis_unavailable")
+
+    leave(bench.spool, open_spool, overdue_result(bench.store))
+    bench.mend(Stall.REDIS)
+
+    assert_settled_once(bench)
+
+
+def test_nothing_is_taken_while_redis_does_not_confirm_what_is_kept(
+    bench: Workbench, open_spool: OpenSpool
+) -> None:
+    """It fails for a moment, and would confirm a take in the next one."""
+    bench.store.open_gate()
+    leave(bench.spool, open_spool, overdue_result(bench.store))
+
+    bench.start(before={"settle": [Fault.LOSE]})
+
+    assert_settled_once(bench)
+
+
+def test_a_result_that_is_never_taken_holds_up_no_other(
+    bench: Workbench, open_spool: OpenSpool
+) -> None:
+    """A newer release wrote its record: others are settled, and called, meanwhile."""
+    bench.store.open_gate()
+    newer = CallResult(bench.store.granted("newer"), CREATED, TRACE, 0.1)
+    bench.store.set_fields("newer", v=3)
+    leave(bench.spool, open_spool, newer, overdue_result(bench.store))
+    bench.store.accept("e2", user_id="called")
+
+    bench.start()
+
+    bench.wait_for("e2", "opened")
+    assert_settled_once(bench)
+    bench.store.set_fields("newer", v=2)
