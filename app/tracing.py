@@ -5,8 +5,8 @@ when their step is over, since their ids are older: they went out in ``tracepare
 """
 
 import atexit
-import signal
 
+import gevent
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -32,7 +32,7 @@ def export_to(endpoint: str, process: str) -> TakeSpan:
     collector ends in the log. What waits when the process ends has ``FLUSH_SECONDS`` to leave.
     """
     resource = _resource(process)
-    processor = _processor(endpoint)
+    processor = BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces"))
     atexit.register(_flush, processor)
     return lambda span: processor.on_end(_readable(span, resource))
 
@@ -43,19 +43,9 @@ def _resource(process: str) -> Resource:
     return Resource.create({"service.name": SERVICE_NAME, "relay.process": process, **named})
 
 
-def _processor(endpoint: str) -> BatchSpanProcessor:
-    # Its thread inherits what is blocked here. A worker that is told to stop a second time is not
-    # waiting for signals any more: any thread that does not block them would let it be killed.
-    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        return BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces"))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-
-
 def _flush(processor: BatchSpanProcessor) -> None:
-    # its own shutdown takes no limit, and waits for 30 s where the collector does not answer
-    processor._batch_processor.shutdown(timeout_millis=round(FLUSH_SECONDS * 1000))  # noqa: SLF001
+    # Its own shutdown takes no limit, and waits for 30 s where the collector does not answer.
+    gevent.spawn(processor.shutdown).join(FLUSH_SECONDS)
 
 
 def _readable(span: Span, resource: Resource) -> ReadableSpan:

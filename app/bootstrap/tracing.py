@@ -1,17 +1,27 @@
-"""Who takes the spans of a process."""
+"""Export of a process's spans, where it is configured."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 
-from app.chats.trace import TakeSpan
+from app.chats.trace import Span, TakeSpan
 
 
 def span_taker(endpoint: str | None, process: str) -> TakeSpan | None:
-    """Build it for a ``web`` or a ``worker``; nobody where ``endpoint`` is not set.
+    """Build the exporter of a ``web`` or a ``worker``, or ``None`` where ``endpoint`` is not set.
 
-    Its libraries need not be installed, and are not imported then.
+    It starts with the first span: its greenlet, begun before a fork, would run on in each child.
+    Its libraries need not be installed, and are not imported without an endpoint.
     """
     if endpoint is None:
         return None
     export_to: Callable[[str, str], TakeSpan] = import_module("app.tracing").export_to
-    return export_to(endpoint, process)
+
+    @cache
+    def exporter() -> TakeSpan:
+        return export_to(endpoint, process)
+
+    def take_span(span: Span) -> None:
+        exporter()(span)
+
+    return take_span

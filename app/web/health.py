@@ -1,31 +1,12 @@
-"""Whether the process serves, and whether it could accept an event now."""
+"""Views that say whether the process serves, and whether it could accept an event now."""
 
 import json
-from typing import Protocol
 
 from flask import Response
 
 from app.chats.errors import StoreUnavailable
+from app.store.audit import Auditor
 from app.web.problems import Refusal, answer
-
-
-class Findings(Protocol):
-    """What an audit found."""
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """What makes this Redis unsafe."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the operator should know."""
-
-
-class Auditor(Protocol):
-    """Judges the Redis that is used. Raises ``StoreUnavailable``."""
-
-    def audit(self) -> Findings:
-        """Judge the settings of Redis."""
 
 
 def livez() -> Response:

@@ -5,7 +5,6 @@ https://prometheus.github.io/client_python/multiprocess/
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from flask import Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -15,7 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.chats.errors import StoreUnavailable
-from app.chats.overview import Overview
+from app.store.overview import Overviews
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 RESULTS = ("accepted", "duplicate", "reused", "invalid", "unauthorized", "full", "unavailable")
@@ -29,13 +28,6 @@ RESULT_OF = {
     "internal-error": "unavailable",
 }
 NO_ROUTE = "none"
-
-
-class Overviews(Protocol):
-    """Who knows how the relay stands."""
-
-    def overview(self) -> Overview:
-        """How the relay stands. Raises ``StoreUnavailable``."""
 
 
 class Metrics:
@@ -56,9 +48,11 @@ class Metrics:
             buckets=SECONDS,
             registry=self._own,
         )
-        # Looked up once, and there from the start.
-        self._event = {result: self._events.labels(result) for result in RESULTS}
-        self._request: dict[str | None, Histogram] = {}
+        self._lost_lines = Counter(
+            "relay_log_lines_lost", "Log lines that stdout did not take.", registry=self._own
+        )
+        for result in RESULTS:
+            self._events.labels(result)
         self._scraped = CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             MultiProcessCollector(self._scraped)  # type: ignore[no-untyped-call]
@@ -68,16 +62,20 @@ class Metrics:
 
     def expect(self, routes: Iterable[str]) -> None:
         """Show each of ``routes``, and what has none, before the first request comes."""
-        self._request = {route: self._seconds.labels(route) for route in routes}
-        self._request[None] = self._seconds.labels(NO_ROUTE)
+        for route in (*routes, NO_ROUTE):
+            self._seconds.labels(route)
 
     def count_request(self, route: str | None, seconds: float) -> None:
         """Count one request, of whatever kind."""
-        self._request[route].observe(seconds)
+        self._seconds.labels(route or NO_ROUTE).observe(seconds)
 
     def count_event(self, result: str | None, problem: str | None) -> None:
         """Count one posted event by its result, or by the problem that it was answered with."""
-        self._event[result or RESULT_OF.get(problem or "", "invalid")].inc()
+        self._events.labels(result or RESULT_OF.get(problem or "", "invalid")).inc()
+
+    def count_lost_line(self) -> None:
+        """Count a log line that was dropped."""
+        self._lost_lines.inc()
 
     def metrics(self) -> Response:
         """Answer with everything, as Prometheus reads it."""

@@ -1,9 +1,10 @@
-"""From the bytes of a request to an ``OpenChatEvent``, or to a refusal that names what is wrong."""
+"""Reading of a posted event: from bytes to an ``OpenChatEvent``, or to a refusal with reasons."""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from flask import Request
@@ -15,11 +16,11 @@ from app.chats.event import OpenChatEvent
 from app.web.problems import Refusal
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_BODIES_BYTES = 32 * 1024 * 1024
 JSON = "application/json"
 KEY_HEADER = "Idempotency-Key"
 SIGNED_ID_HEADER = "webhook-id"
-CUT_OFF = "The body ended early, or its chunks are broken, or too many and small."
-CLOSE = {"Connection": "close"}
+CUT_OFF = "The body ended early, or its chunks are broken."
 
 # What the caller is told of pydantic's faults, by their type; the others have words of ours.
 DETAILS = {
@@ -36,9 +37,6 @@ RULES = {
 }
 
 
-OpenChatEvent.model_rebuild()  # now, and not while the first events come
-
-
 class _Object(dict[str, Any]):
     """A JSON object that remembers which of its keys came more than once."""
 
@@ -50,54 +48,63 @@ class _Object(dict[str, Any]):
             self.repeated = [key for key, count in counts.items() if count > 1]
 
 
-def read_event(request: Request, prove: Callable[[bytes], None] | None = None) -> OpenChatEvent:
-    """Return the event that ``request`` posts, after ``prove`` of its body if it is signed.
+class BodyMemory:
+    """The memory of bodies that are being read, of one process: ``limit_bytes`` in all."""
 
-    Raises ``Refusal``.
-    """
-    _check_media_type(request)
-    body = _read_body(request)
-    if prove is not None:
-        prove(body)
-    content = _parse(body)
-    if not isinstance(content, _Object):
-        _refuse([{"pointer": "", "detail": "must be an object"}])
-    return _validate(content, request, is_signed=prove is not None)
+    def __init__(self, limit_bytes: int = MAX_BODIES_BYTES) -> None:
+        self._free_bytes = limit_bytes
+
+    @contextmanager
+    def reserve(self, size_bytes: int) -> Iterator[None]:
+        """Reserve memory while the body of a request is read. Raises ``Refusal``: unavailable."""
+        if size_bytes > self._free_bytes:
+            raise Refusal("unavailable", "Too many bodies are being read; repeat the request.")
+        self._free_bytes -= size_bytes
+        try:
+            yield
+        finally:
+            self._free_bytes += size_bytes
 
 
-def _check_media_type(request: Request) -> None:
-    # Looked for where the server put it: this way is that of nearly all requests, and shorter.
-    given = request.environ
-    if given.get("CONTENT_TYPE") == JSON and "HTTP_CONTENT_ENCODING" not in given:
-        return
+def check_head(request: Request) -> None:
+    """Refuse a body by its head, before any of it is read. Raises ``Refusal``."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if request.mimetype != JSON or charset != "utf-8" or encoding != "identity":
         raise Refusal("unsupported-media-type")
-
-
-def _read_body(request: Request) -> bytes:
-    # A length that is too large is refused unread; without one at most one byte too many is read.
-    announced_bytes = request.content_length or 0
-    if announced_bytes > MAX_BODY_BYTES:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
         raise Refusal("too-large")
-    body = _read_stream(request)
+
+
+def read_body(request: Request, memory: BodyMemory) -> bytes:
+    """Read the whole body, at most ``MAX_BODY_BYTES``. Raises ``Refusal``."""
+    announced_bytes = request.content_length
+    with memory.reserve(MAX_BODY_BYTES if announced_bytes is None else announced_bytes):
+        body = _read_stream(request)
     if len(body) > MAX_BODY_BYTES:
         raise Refusal("too-large")
-    if len(body) < announced_bytes:
-        raise Refusal("malformed-json", CUT_OFF, headers=CLOSE)
+    if len(body) < (announced_bytes or 0):
+        raise Refusal("malformed-json", CUT_OFF)
     return body
 
 
+def parse_event(request: Request, body: bytes, *, is_signed: bool) -> OpenChatEvent:
+    """Return the event in ``body``; the head may name its id. Raises ``Refusal``."""
+    content = _parse(body)
+    if not isinstance(content, _Object):
+        _refuse([{"pointer": "", "detail": "must be an object"}])
+    return _validate(content, request, is_signed=is_signed)
+
+
 def _read_stream(request: Request) -> bytes:
-    # From the server itself: the framework's stream passes off the beginning of a body that is too
-    # large or ends early as the whole, and a time-out as a broken connection.
+    # From the server itself: the framework's stream takes the beginning of a body that is too large
+    # or ends early for the whole, and a time-out for a broken connection.
     try:
         body: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     except (TimeoutError, BlockingIOError) as error:
-        raise Refusal("body-timeout", headers=CLOSE) from error
+        raise Refusal("body-timeout") from error
     except (OSError, ParseException) as error:
-        raise Refusal("malformed-json", CUT_OFF, headers=CLOSE) from error
+        raise Refusal("malformed-json", CUT_OFF) from error
     return body
 
 
@@ -126,7 +133,7 @@ _JSON = json.JSONDecoder(
 
 def _idempotency_key(request: Request) -> str | None:
     """The header's value, bare or as a quoted string; absent and empty are the same."""
-    value = request.environ.get("HTTP_IDEMPOTENCY_KEY", "").strip()
+    value = request.headers.get(KEY_HEADER, "").strip()
     quoted = value and re.fullmatch(r'"(.*)"', value)
     return (quoted.group(1) if quoted else value) or None
 

@@ -1,385 +1,332 @@
-"""gunicorn's threads, given whole requests only: a client that stalls costs a socket, no thread.
+"""gunicorn's gevent worker, with deadlines for clients and problems for its own refusals.
 
-The main loop lets clients in and ends connections; threads are told by the system itself which
-client has sent something. Whoever is told reads it without waiting, and answers once the request is
-whole, or can only be refused. So nothing that a client does holds a thread, except not taking an
-answer that is larger than the system's buffers, for ``WRITE_SECONDS``.
 For HTTP/1.1 behind a load balancer: TLS and HTTP/2 end there, and are not served here.
 """
 
 import errno
-import math
 import resource
-import select
-import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from threading import Thread
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any
 
+import gevent
 import structlog
-from gunicorn.http.parser import RequestParser
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+from gevent import socket
+from gunicorn.http import errors
+from gunicorn.workers.ggevent import GeventWorker
 
-from app.web.incoming import Incoming, Stage
-from app.web.outgoing import Outgoing
+from app.web.problems import PROBLEMS, Refusal, problem_body
 
-RECEIVE_BYTES = 64 * 1024
-WRITE_SECONDS = 2.0
-SWEEP_SECONDS = 0.5
-OTHER_FILES = 64  # what a process has open besides its clients: listeners, pipes, logs
+STOPPING_LINGER_SECONDS = 0.5
+# From a stop signal on, clients are still accepted for so long; the system resets those left.
+ACCEPT_SECONDS = 0.1
+MAX_HEAD_BYTES = 32 * 1024
+# gunicorn keeps the last piece of a body beside the whole while it waits for the next one.
+PIECE_BYTES = 8 * 1024
+# For gevent.sleep: one turn of the loop. sleep(0) comes back up to 50 times before the loop looks
+# at its sockets, and then one client that floods has all of them.
+ONE_TURN = 1e-9
+LINGER_BYTES = 64 * 1024
+# Files that a process has open besides its clients: listeners, Redis, logs, metrics.
+OTHER_FILES = 160
+
+PROBLEM_OF_ERROR: dict[type[Exception], str] = {
+    errors.LimitRequestLine: "uri-too-long",
+    errors.LimitRequestHeaders: "headers-too-large",
+    errors.ExpectationFailed: "expectation-failed",
+    errors.UnsupportedTransferCoding: "not-implemented",
+    errors.ParseException: "bad-request",
+    # What the application answered is no fault of the client's.
+    errors.InvalidResponseHeader: "internal-error",
+    errors.InvalidResponseHeaderName: "internal-error",
+    errors.ConfigurationProblem: "internal-error",
+}
 
 log = structlog.get_logger("relay.web")
 
-_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_NOBODY_THERE = {errno.EAGAIN, errno.ECONNABORTED}
-# Told once when it changes, to one thread: https://man7.org/linux/man-pages/man7/epoll.7.html
-_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
+class RelayWorker(GeventWorker):  # type: ignore[misc]
+    """The gevent worker; a greenlet for each connection, and a ``ClientSocket`` for its client.
 
-class Connection(TConn):  # type: ignore[misc]
-    """A client's connection, used by one thread at a time: see ``BufferingWorker``."""
-
-    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.descriptor = sock.fileno()
-        self.sock = Outgoing(sock, WRITE_SECONDS)
-        self.incoming = Incoming()
-        self.parser = RequestParser(cfg, (), client)
-        self.parser.unreader = self.incoming
-        self.initialized = True
-        self.is_over = False  # answered for the last time, or about to be
-        # What is waited for, and until when; and when the worker stops.
-        self.on_event: Callable[[Connection], None]
-        self.until = 0.0
-        self.until_stopping = 0.0
-        # What the system told, and nobody has looked at yet. Other threads only ever set these.
-        self.is_called = False
-        self.is_writable = False
-        self.has_ended = False  # the client, its side
-
-    def receive(self) -> bytes | None:
-        """Read what is there: nothing from a client that has ended, None if there is nothing."""
-        try:
-            piece: bytes = self.sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-        return piece
-
-    def has_sent(self) -> bool:
-        """Whether something is there that nobody has read yet."""
-        try:
-            return bool(self.sock.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK))
-        except OSError:
-            return False
-
-    def allow_body(self) -> None:
-        """Tell a client that waits for it to go on, https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1"""
-        with suppress(OSError):  # one that is gone is found out when it is read
-            self.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
-        self.incoming.add()
-
-
-class BufferingWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's ``gthread``, whose threads wait for clients to send, and not for one of them.
-
-    A connection belongs to whoever takes it out of ``_waiting``, until it is put back or closed;
-    that needs no lock. The system tells each change once: whoever is told of a connection that is
-    not there leaves ``is_called`` behind, at which its owner looks after putting it back, and
-    whoever may have left something unread has the system tell again.
-
-    A request has ``request_seconds`` from when its first bytes are read; one whose head has come is
-    then answered 408. What came in time while no thread was free to read it is answered. A
-    connection without a request is kept as long as a kept-alive one, a new one too: load balancers
-    open some ahead. Whose last sign is oldest goes when there is no room for a new client.
-    An ended connection is read for ``linger_seconds`` more, so that a client that is still sending
-    gets its answer, and no reset: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+    ``idle`` holds the connections that wait for a request, the longest first. They end when the
+    worker stops, and the first of them when there is no room for a new client.
     """
 
-    request_seconds = 10.0
+    # For the whole of one head, one body, one answer.
+    head_seconds = 10.0
+    body_seconds = 10.0
+    answer_seconds = 2.0
+    # After the last answer: a client that is still sending receives it, and no reset.
+    # https://www.rfc-editor.org/rfc/rfc9112#section-9.6
     linger_seconds = 5.0
 
     worker_connections: int
-    nr_conns: int  # changed by the main loop only
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._connections: dict[int, Connection] = {}
-        self._waiting: dict[Connection, None] = {}  # whose last sign is oldest comes first
-        self._allowed = 0
-        self._swept_at = 0.0
-        self._stops_at = math.inf  # who waits then has waited long enough
+        self.idle: dict[ClientSocket, None] = {}
+        self.connections = 0
 
     def init_process(self) -> None:
-        """Start, with as many connections as the system leaves room for."""
-        spare = OTHER_FILES + 2 * self.cfg.threads
-        self._allowed = _allow_files(self.worker_connections + spare) - spare
-        self.worker_connections = self._allowed
-        # gunicorn looks each setting up anew, two dozen times a request; nothing changes them now.
-        self.cfg.__dict__.update({name: it.get() for name, it in self.cfg.settings.items()})
-        self._clients = select.epoll()
+        """Start, with as many connections as the system leaves files for."""
+        files = _allow_files(self.worker_connections + OTHER_FILES)
+        self.worker_connections = max(files - OTHER_FILES, 1)
         super().init_process()
 
-    def get_thread_pool(self) -> "Threads":
-        """Build what answers requests."""
-        return Threads(self.cfg.threads, self._serve)
+    def timeout_ctx(self) -> AbstractContextManager[None]:
+        """Set no limit on a head here: ``ClientSocket`` has one for idling, and one for a head."""
+        return nullcontext()
 
-    def accept(self, listener: socket.socket) -> None:
-        """Let a client in, and wait for its request."""
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - gunicorn's
+        """Stop, once the loop has had turns to accept the clients that came before the signal."""
+        gevent.spawn(self._stop_soon)
+
+    def notify(self) -> None:
+        """Once a second: show the arbiter that the loop turns, and end idle clients at a stop."""
+        super().notify()
+        if not self.alive:
+            for client in list(self.idle):
+                client.end_waiting()
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """Serve one connection until it ends."""
+        self.connections += 1
         try:
-            sock, client = listener.accept()
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                self.worker_connections = self.nr_conns  # until the next sweep
-            elif error.errno not in _NOBODY_THERE:
-                raise
-        else:
-            self.nr_conns += 1
-            conn = Connection(self.cfg, sock, client, listener.getsockname())
-            self._connections[conn.descriptor] = conn
-            self._wait(conn, self.cfg.keepalive, self._receive)
-            self._clients.register(conn.descriptor, _EVENTS)
-
-    def _serve(self) -> None:
-        """In a thread: see to the next client of whom the system tells."""
-        for descriptor, flags in self._clients.poll(maxevents=1):
-            if conn := self._connections.get(descriptor):
-                conn.has_ended |= bool(flags & select.EPOLLRDHUP)
-                conn.is_writable |= bool(flags & select.EPOLLOUT)
-                conn.is_called = True
-                while conn.is_called and self._take(conn):
-                    conn.is_called = False
-                    self._see_to(conn)
-
-    def _see_to(self, conn: Connection) -> None:
-        try:
-            conn.on_event(conn)
-        except BaseException:
-            if conn not in self._waiting:  # else it would be kept for ever
-                self._end(conn)
-            raise
-
-    def _take(self, conn: Connection) -> bool:
-        """Make it one's own, if it is nobody's."""
-        return self._waiting.pop(conn, conn) is None
-
-    def _wait(
-        self,
-        conn: Connection,
-        seconds: float,
-        on_event: Callable[[Connection], None],
-        if_stopping: float = STOP_KEEPALIVE_LINGER,
-    ) -> None:
-        """Put it back, to wait for so many ``seconds``, or fewer where the worker stops."""
-        now = time.monotonic()
-        conn.on_event = on_event
-        conn.until = now + seconds
-        conn.until_stopping = now + if_stopping
-        self._waiting[conn] = None
-
-    def _wait_on(self, conn: Connection) -> None:
-        """Put it back, to wait for the rest of its time."""
-        self._waiting[conn] = None
-
-    def _call_again(self, conn: Connection) -> None:
-        """Have the system tell of it once more, behind all others, if there is anything to tell."""
-        with suppress(OSError):  # put back before, it may have been closed by now
-            self._clients.modify(conn.descriptor, _EVENTS)
-
-    def _receive(self, conn: Connection) -> None:
-        piece = conn.receive()
-        if piece is None:
-            self._wait_on(conn)
-            return
-        if not piece:
-            self._end(conn)
-            return
-        if len(piece) == RECEIVE_BYTES or conn.has_ended:
-            self._call_again(conn)  # what is left has been told already
-        is_first = not conn.incoming.received
-        conn.incoming.add(piece)
-        if conn.incoming.stage is Stage.CONTINUE:
-            conn.allow_body()
-        if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
-            self._answer(conn)
-        elif is_first:
-            self._wait(conn, self.request_seconds, self._receive)
-        else:
-            self._wait_on(conn)
-
-    def _answer(self, conn: Connection) -> None:
-        conn.incoming.release()
-        is_kept = False
-        try:
-            is_kept = self.handle(conn)
+            super().handle(listener, ClientSocket(client, self), addr)
         finally:
-            if is_kept:
-                self._go_on(conn)
-            else:
-                self._linger(conn)
+            self.connections -= 1
 
-    def handle(self, conn: Connection) -> bool:
-        """Answer whatever gunicorn makes of the request; whether to keep ``conn``."""
-        is_kept = super().handle(conn)
-        try:
-            conn.sock.flush()
-        except TimeoutError:
-            self.log.info("A client does not take its answer")
-            return False
-        except OSError:  # it is gone
-            return False
-        return bool(is_kept)
+    def make_room(self) -> None:
+        """End the connection that has been idle longest, where no further one would be accepted.
 
-    def handle_request(self, req: Any, conn: Connection) -> bool:
-        """Answer; a connection on which more of this request may come ends with it."""
-        req._expected_100_continue = False  # noqa: SLF001 - told already, see `allow_body`
-        if conn.incoming.stage is not Stage.WHOLE:
-            req.force_close()
-        return bool(super().handle_request(req, conn))
-
-    def _go_on(self, conn: Connection) -> None:
-        """Wait for the next request, of which some may have come already."""
-        conn.is_over = False
-        conn.incoming.begin()
-        if not conn.incoming.received:
-            self._wait(conn, self.cfg.keepalive, self._receive)
-            return
-        if conn.incoming.stage is Stage.CONTINUE:
-            conn.allow_body()
-        if conn.incoming.stage in {Stage.WHOLE, Stage.REFUSED}:
-            # Not at once: a client that sends on and on, and never reads, would hold a thread.
-            conn.is_writable = False
-            self._wait(conn, self.request_seconds, self._answer_if_taken)
-            self._call_again(conn)
-        else:
-            self._wait(conn, self.request_seconds, self._receive)
-
-    def _answer_if_taken(self, conn: Connection) -> None:
-        if conn.is_writable:
-            self._call_again(conn)  # that it has sent more may have been told with this
-            self._answer(conn)
-        else:
-            self._wait_on(conn)
-
-    def _linger(self, conn: Connection) -> None:
-        conn.is_over = True
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._end(conn)
-        else:
-            self._wait(conn, self.linger_seconds, self._discard)
-
-    def _discard(self, conn: Connection) -> None:
-        piece = conn.receive()
-        if piece == b"":
-            self._end(conn)
-            return
-        if piece:
-            self._call_again(conn)
-        self._wait_on(conn)
-
-    def _end(self, conn: Connection) -> None:
-        """In a thread: have the main loop close it."""
-        self.method_queue.defer(self._close, conn)
-
-    def _close(self, conn: Connection) -> None:
-        if self._connections.get(conn.descriptor) is conn:
-            del self._connections[conn.descriptor]
-            self.nr_conns -= 1
-            conn.close()
-
-    def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Have a turn of the main loop at least as often as times are to be looked at."""
-        super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
-
-    def murder_pending(self) -> None:
-        """After each turn of the main loop: make room, and end what has waited too long."""
-        if self.nr_conns >= self.worker_connections:
-            self._make_room()
-        now = time.monotonic()
-        if now - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = now
-            self.worker_connections = self._allowed
-            for conn in list(self._waiting):
-                if self._is_late(conn) and self._take(conn):
-                    self._give_up(conn)
-
-    def _make_room(self) -> None:
-        for conn in list(self._waiting):
-            if not conn.has_sent() and self._take(conn):
-                self._close(conn)
-                return
-
-    def _is_late(self, conn: Connection) -> bool:
-        until = min(conn.until, max(conn.until_stopping, self._stops_at))
-        return until <= time.monotonic()
-
-    def _give_up(self, conn: Connection) -> None:
-        stage = conn.incoming.stage
-        is_read = stage in {Stage.WHOLE, Stage.REFUSED}
-        is_unanswered = conn.is_writable if is_read else conn.has_sent()
-        if not self._is_late(conn):  # a thread was quicker
-            self._wait_on(conn)
-            self._call_again(conn)
-        elif not conn.is_over and (is_unanswered or (stage is Stage.BODY and self.alive)):
-            conn.is_over = True
-            self._wait(conn, self.request_seconds, self._answer_late, self.request_seconds)
-            self._call_again(conn)
-        else:
-            self._close(conn)
-
-    def _answer_late(self, conn: Connection) -> None:
-        """Answer what has come by now: all of it, where no thread was there to read it in time."""
-        self._call_again(conn)  # more than this request may have come
-        unfinished = {Stage.HEAD, Stage.CONTINUE, Stage.BODY}
-        while conn.incoming.stage in unfinished and (piece := conn.receive()):
-            conn.incoming.add(piece)
-        if conn.incoming.stage is Stage.HEAD:
-            self._end(conn)
-        else:
-            self._answer(conn)
-
-    def _cap_keepalive(self, deadline: float) -> None:
-        """The worker stops: let in who has come before, as far as there is room, and nobody else.
-
-        Nobody waits longer than till ``deadline``, or as long from then on. Once no process listens
-        any more the system refuses: a client that it lets in, and we never do, would be reset in
-        the end, with its request sent.
+        One that has not been served yet may be about to send its request, and stays if it is alone.
         """
-        self._stops_at = deadline
-        for listener in self.sockets:
-            for _ in range(listener.get_backlog()):
-                with suppress(OSError):  # one client's network is no reason to leave the others
-                    if self.nr_conns < self.worker_connections:
-                        self.accept(listener)
-            listener.close()
+        longest = next(iter(self.idle))
+        if self.connections >= self.worker_connections and (
+            longest.has_been_served or len(self.idle) > 1
+        ):
+            longest.end_waiting()
+
+    def _stop_soon(self) -> None:
+        # Not by spawn_later: its time counts from the loop's clock, which may be long past here.
+        gevent.sleep(ACCEPT_SECONDS)
+        self.alive = False
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
+        """Answer one request; a connection on which more of it may come ends with it."""
+        # A client whose next request is always there would be served again and again, alone.
+        gevent.sleep(ONE_TURN)
+        sock.expect_body()
+        req.body = RequestBody(req)
+        try:
+            super().handle_request(listener_name, req, sock, addr)
+        finally:
+            sock.flush()
+            # Of a body that was not read nothing is kept while the connection ends.
+            follows = req.unreader.take_buffered()
+        req.unreader.unread(follows)
+        sock.expect_head(follows)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
+        """Answer a request that gunicorn refuses, or that broke, with a problem."""
+        kinds = (PROBLEM_OF_ERROR[kind] for kind in type(exc).__mro__ if kind in PROBLEM_OF_ERROR)
+        slug = next(kinds, "internal-error")
+        if slug == "internal-error":
+            log.error("request_failed", exc_info=exc)
+        else:
+            # Without the text: it quotes the request, which may hold a token.
+            log.info("request_refused", problem=slug, reason=type(exc).__name__)
+        client.send_problem(slug)
 
 
-class Threads:
-    """A pool of threads, each of which does the same again and again."""
+class RequestBody:
+    """A request's body; the connection is kept only where ``read`` has come to its end."""
 
-    def __init__(self, count: int, work: Callable[[], None]) -> None:
-        self._work = work
-        for number in range(count):
-            Thread(target=self._run, name=f"request-{number}", daemon=True).start()
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self._body = request.body
+        self._must_close = request.must_close
+        headers = dict(request.headers)
+        if "TRANSFER-ENCODING" in headers or int(headers.get("CONTENT-LENGTH", 0)) > 0:
+            request.force_close()
 
-    def shutdown(self, *, wait: bool) -> None:
-        """Let them end with the process: gunicorn has waited for requests by then."""
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self._work()
-            except BaseException:  # a thread that ended would be missed by everyone
-                log.exception("request_thread_failed")
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read ``size`` bytes, or fewer at the body's end; all of it where ``size`` is negative.
+
+        Raises ``TimeoutError``, ``OSError``, or gunicorn's ``ParseException``.
+        """
+        piece: bytes = self._body.read(size)
+        if not 0 <= size <= len(piece):
+            self._request.must_close = self._must_close
+        return piece
+
+
+class Stage(Enum):
+    """The part of a request that is expected next; ``IDLE``: its first byte."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class ClientSocket:
+    """A client's socket with a total time for each head, each body, and each answer.
+
+    gunicorn reads and writes through it. A connection that is idle for ``keepalive`` seconds, or
+    whose head does not come in time, looks to it like one that the client has ended.
+    """
+
+    def __init__(self, sock: socket.socket, worker: RelayWorker) -> None:
+        self.has_been_served = False
+        self._sock = sock
+        self._worker = worker
+        self._stage = Stage.IDLE
+        self._until = 0.0
+        self._head_bytes = 0
+        self._answer: list[bytes] = []
+        self._continue = b""
+        self._has_ended = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def expect_head(self, begun: bytes) -> None:
+        """Expect the next request, of which ``begun`` has come already."""
+        self.has_been_served = True
+        self._continue = b""
+        self._begin_head(begun)
+        if not begun.strip():  # an empty line behind a request is no beginning of the next one
+            self._stage = Stage.IDLE
+
+    def expect_body(self) -> None:
+        """Expect the rest of a request whose head has come."""
+        self._stage = Stage.BODY
+        self._until = time.monotonic() + self._worker.body_seconds
+
+    def recv(self, size: int) -> bytes:
+        """Receive at most ``size`` bytes; none where the client has ended or is given up.
+
+        Raises ``TimeoutError`` where a body does not come in time.
+        """
+        if self._stage is Stage.IDLE:
+            piece = self._wait_for_request(size)
+            self._begin_head(piece)
+        else:
+            piece = self._receive_in_time(size)
+            self._head_bytes += len(piece)
+        self._has_ended = not piece
+        if self._stage is Stage.HEAD and self._head_bytes > MAX_HEAD_BYTES:
+            raise errors.LimitRequestHeaders("the head is too large")
+        return piece
+
+    def send(self, data: bytes) -> int:
+        """Keep ``data``, which is gunicorn's ``100 Continue``, until the body is read.
+
+        A request that is refused by its head does not get one, nor one whose body is there.
+        """
+        self._continue = data
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        """Keep a part of an answer until ``flush``: its head and its body are one packet then."""
+        self._answer.append(data)
+
+    def flush(self) -> None:
+        """Send the answer. Raises ``OSError``; EPIPE where the client does not take it in time."""
+        answer = b"".join(self._answer)
+        self._answer.clear()
+        self._sock.settimeout(self._worker.answer_seconds)
+        try:
+            self._sock.sendall(answer)
+        except TimeoutError as error:
+            self._has_ended = True
+            raise BrokenPipeError(errno.EPIPE, "the client does not take its answer") from error
+
+    def end_waiting(self) -> None:
+        """Let the greenlet that waits for a request see the end of the connection."""
+        self._worker.idle.pop(self, None)
+        # A duplicate: the socket itself cannot be shut down for reading while it is read.
+        with suppress(OSError), self._sock.dup() as twin:
+            twin.shutdown(socket.SHUT_RD)
+
+    def send_problem(self, slug: str) -> None:
+        """Send a problem as the connection's last answer."""
+        body, status = problem_body(Refusal(slug)), HTTPStatus(PROBLEMS[slug].status)
+        head = (
+            f"HTTP/1.1 {status} {status.phrase}\r\n"
+            "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+            f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self.sendall(head.encode() + body)
+        with suppress(OSError):
+            self.flush()
+
+    def close(self) -> None:
+        """Close the connection, after what the client is still sending."""
+        try:
+            if not self._has_ended:
+                self._linger()
+        except OSError:
+            pass
+        finally:
+            self._sock.close()
+
+    def _begin_head(self, begun: bytes) -> None:
+        self._stage = Stage.HEAD
+        self._until = time.monotonic() + self._worker.head_seconds
+        self._head_bytes = len(begun)
+
+    def _wait_for_request(self, size: int) -> bytes:
+        self._worker.idle[self] = None
+        try:
+            self._worker.make_room()
+            self._sock.settimeout(self._worker.cfg.keepalive)
+            piece: bytes = self._sock.recv(size)
+        except TimeoutError:
+            piece = b""
+        finally:
+            self._worker.idle.pop(self, None)
+        return piece
+
+    def _receive_in_time(self, size: int) -> bytes:
+        """Receive what comes; give a head up silently, and a body by ``TimeoutError``."""
+        if self._continue:
+            self.sendall(self._continue)
+            self.flush()
+            self._continue = b""
+        gevent.sleep(ONE_TURN)  # a flood is always there, and would leave no turn to others
+        seconds = self._until - time.monotonic()
+        if seconds > 0:
+            self._sock.settimeout(seconds)
+            with suppress(TimeoutError):
+                piece: bytes = self._sock.recv(min(size, PIECE_BYTES))
+                return piece
+        if self._stage is Stage.BODY:
+            raise TimeoutError("the body did not come in time")
+        return b""
+
+    def _linger(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
+        seconds = self._worker.linger_seconds if self._worker.alive else STOPPING_LINGER_SECONDS
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._sock.settimeout(left)
+            if not self._sock.recv(LINGER_BYTES):
+                return
+            gevent.sleep(ONE_TURN)  # what a client sends on and on is always there
 
 
 def _allow_files(wanted: int) -> int:
-    """Raise the limit of open files as far as needed and possible; how many there may be."""
+    """Raise the limit of open files as far as needed and possible; return how many there may be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if resource.RLIM_INFINITY != soft < possible:

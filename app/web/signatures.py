@@ -9,22 +9,22 @@ HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
 class Signatures:
-    """All secrets that a signature may be made with: several, so that they can be rotated."""
+    """The secrets of signatures: several at once, so that they can be rotated."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._webhooks = [Webhook(secret) for secret in secrets]
 
-    def are_on(self, request: Request) -> bool:
-        """Whether ``request`` says that it is signed, and there are secrets to prove it by."""
+    def is_signed(self, request: Request) -> bool:
+        """Return whether ``request`` claims a signature, and there are secrets for it."""
         return bool(self._webhooks) and any(name in request.headers for name in HEADERS)
 
-    def prove(self, request: Request, body: bytes) -> bool:
-        """Whether ``body`` is signed with one of the secrets, not more than five minutes ago."""
+    def verify(self, request: Request, body: bytes) -> bool:
+        """Return whether one of the secrets signed ``body``, at most five minutes ago."""
         headers = {name: request.headers.get(name, "") for name in HEADERS}
-        return any(_is_proved(webhook, body, headers) for webhook in self._webhooks)
+        return any(_is_verified(webhook, body, headers) for webhook in self._webhooks)
 
 
-def _is_proved(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
+def _is_verified(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
     try:
         webhook.verify(body, headers, json_parse=False)
     except (WebhookVerificationError, ValueError):

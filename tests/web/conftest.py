@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.store.connect import connect
 from config.logging import configure
 from tests.stack.processes import free_port
+from tests.stack.redis_client import connect_to
 from tests.stack.valkey import Valkey
 from tests.web.service import Service, serve
 
@@ -22,7 +22,7 @@ def json_lines() -> None:
 @pytest.fixture(scope="package")
 def running_service(valkey: Valkey, json_lines: None) -> Iterator[Service]:
     """One application for all tests here."""
-    with connect(valkey.url) as client:
+    with connect_to(valkey.url) as client:
         yield serve(client)
 
 
@@ -35,4 +35,4 @@ def service(running_service: Service, redis_url: str) -> Service:
 @pytest.fixture(scope="package")
 def cut_off(running_service: Service) -> Service:
     """The relay while nothing listens where its Redis should be."""
-    return serve(connect(f"redis://127.0.0.1:{free_port()}/0"))
+    return serve(connect_to(f"redis://127.0.0.1:{free_port()}/0"))

@@ -1,24 +1,32 @@
-"""What gunicorn serves where a test would wait too long, or needs what is rare or large."""
+"""Workers and applications for gunicorn where a test would wait long, or needs large answers."""
 
 import signal
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from app.web.server import BufferingWorker
+from app.web.server import RelayWorker
 
 
-class HastyWorker(BufferingWorker):
-    """Gives everybody a second, where the relay gives several."""
+class HastyWorker(RelayWorker):
+    """Worker that gives each client a second, where the relay gives several."""
 
-    request_seconds = 1.0
+    head_seconds = 1.0
+    body_seconds = 1.0
+    answer_seconds = 1.0
     linger_seconds = 1.0
 
 
-class LateWorker(BufferingWorker):
-    """Starts once it has been told to stop."""
+class PatientWorker(RelayWorker):
+    """Worker that waits for a body for longer than a test takes."""
+
+    body_seconds = 60.0
+
+
+class LateWorker(RelayWorker):
+    """Worker that starts once it has received a stop signal."""
 
     def init_process(self) -> None:
-        """Hear of the stop, the way it is heard before anything is set up."""
+        """Receive the signal as it is received before anything is set up."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self.log.info("Starting late")
         signal.sigwait({signal.SIGTERM})

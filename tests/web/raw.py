@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import select
 import socket
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Self
 
 import requests
@@ -20,13 +22,11 @@ START_TIMEOUT_SECONDS = 30
 SERVED_SECONDS = 5  # what "served" means, whatever other clients do
 STOPPED_SECONDS = 20  # well before gunicorn kills who has not stopped
 
-THREADS = 4
 TOKEN = "submit-0123456789abcdef"
 SETTINGS = {
     "SUBMIT_TOKENS": f"orders:{TOKEN}",
     "READ_TOKENS": f"crm:{TOKEN}-2",
     "WEB_CONCURRENCY": "1",
-    "WEB_THREADS": str(THREADS),
 }
 RELAY = "app.wsgi:application"
 
@@ -40,9 +40,11 @@ class RawClient:
     Between a ``narrow`` one and the server the system buffers little: about 60 KB, else megabytes.
     """
 
-    def __init__(self, port: int, *, narrow: bool = False) -> None:
+    def __init__(
+        self, port: int, *, narrow: bool = False, patience_seconds: float = SERVED_SECONDS
+    ) -> None:
         self._sock = socket.socket()
-        self._sock.settimeout(SERVED_SECONDS)
+        self._sock.settimeout(patience_seconds)
         if narrow:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 500)
@@ -65,6 +67,19 @@ class RawClient:
         """Send nothing more; answers can still be read."""
         self._sock.shutdown(socket.SHUT_WR)
         return self
+
+    def flood(self, content: bytes, over: Event) -> None:
+        """Send ``content`` again and again, and take what is answered, until it is ``over``."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        self._sock.settimeout(0)
+        whole = rest = memoryview(content)
+        while not over.is_set():
+            for _, ready in poll.poll(100):
+                if ready & select.POLLIN and not self._sock.recv(1024 * 1024):
+                    return
+                if ready & select.POLLOUT:
+                    rest = rest[self._sock.send(rest) :] or whole
 
     def is_answered(self) -> bool:
         """Whether something has come, or the end."""
@@ -101,9 +116,11 @@ class Web:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
-    def client(self, *, narrow: bool = False) -> RawClient:
+    def client(
+        self, *, narrow: bool = False, patience_seconds: float = SERVED_SECONDS
+    ) -> RawClient:
         """Connect."""
-        return RawClient(self.port, narrow=narrow)
+        return RawClient(self.port, narrow=narrow, patience_seconds=patience_seconds)
 
     def serves(self, events: int = 5) -> bool:
         """Whether a good client's events are accepted in time, over a connection each."""
@@ -124,10 +141,18 @@ class Web:
 
     def open_connections(self) -> int:
         """How many clients' sockets gunicorn holds, in whatever state."""
-        return sum(
-            own.endswith(f":{self.port:04X}") and state != LISTENING
-            for own, _, state in _held_sockets()
-        )
+        return len(self._clients())
+
+    def unread_bytes(self) -> int:
+        """What clients have sent and gunicorn has not read."""
+        return sum(client.unread_bytes for client in self._clients())
+
+    def _clients(self) -> list["HeldSocket"]:
+        return [
+            held
+            for held in _held_sockets()
+            if held.own_port == self.port and held.state != LISTENING
+        ]
 
     def wait_until_alone(self) -> None:
         """Return once gunicorn holds no client's socket. Raises TimeoutError."""
@@ -138,6 +163,12 @@ class Web:
         (pid,) = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text().split()
         return int(pid)
 
+    def memory_bytes(self) -> int:
+        """The resident memory of the only worker, https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+        status = Path(f"/proc/{self.worker()}/status").read_text()
+        (kilobytes,) = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+        return int(kilobytes) * 1024
+
     def wait_for_event(self, event: str) -> None:
         """Return once the log tells so. Raises TimeoutError."""
         wait_until(lambda: event in self.log.read_text(), START_TIMEOUT_SECONDS, event)
@@ -147,15 +178,33 @@ class Web:
         return [line for line in self.log.read_text().splitlines() if _is_complaint(line)]
 
 
+@dataclass(frozen=True)
+class HeldSocket:
+    """A TCP socket that a process holds."""
+
+    own_port: int
+    other_port: int
+    state: str
+    unread_bytes: int
+
+
 def connections_to(port: int) -> int:
-    """How many sockets are connected to ``port``, by whomever."""
-    return sum(other.endswith(f":{port:04X}") for _, other, _ in _held_sockets())
+    """How many sockets are connected to ``port``, from anywhere."""
+    return sum(held.other_port == port for held in _held_sockets())
 
 
-def _held_sockets() -> list[tuple[str, str, str]]:
-    """Own address, the other one's and state of each TCP socket that a process holds."""
+def _held_sockets() -> list[HeldSocket]:
+    """Read https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html"""
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return [(row[1], row[2], row[3]) for row in rows if row[9] != "0"]
+    return [
+        HeldSocket(_last_number(row[1]), _last_number(row[2]), row[3], _last_number(row[4]))
+        for row in rows
+        if row[9] != "0"
+    ]
+
+
+def _last_number(pair: str) -> int:
+    return int(pair.rpartition(":")[2], 16)
 
 
 def _is_complaint(line: str) -> bool:
@@ -174,10 +223,11 @@ def serve(
     *options: str,
     limit: str = "-S -n 256",
     complains: bool = False,
+    **settings: str,
 ) -> Iterator[Web]:
     """Run ``application`` as the relay is run, from a shell with that ``ulimit``.
 
-    Unless it ``complains``, it has nothing to complain of, whatever clients do to it.
+    Unless it ``complains``, its log has no complaint, whatever clients do to it.
     """
     port, log = free_port(), directory / "web.log"
     gunicorn = [PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py"]
@@ -194,7 +244,7 @@ def serve(
                 *options,
                 application,
             ],
-            env={**SETTINGS, "REDIS_URL": redis_url},
+            env={**SETTINGS, "REDIS_URL": redis_url, **settings},
             cwd=ROOT,
             output=output,
         )

@@ -10,31 +10,29 @@ from werkzeug.test import TestResponse
 
 from app.chats.trace import TakeSpan
 from app.store.audit import Auditor
-from app.store.client import Client
 from app.store.keys import Keys
 from app.store.notices import Notices
 from app.store.operations import Operations
 from app.store.scripts import Scripts
 from app.web.application import create_app
-from app.web.callers import Callers, Right
+from app.web.authentication import Authenticator, Scope
 from app.web.metrics import Metrics
 from app.web.problems import PROBLEMS
-from app.web.waiting import WaitingRoom
+from tests.stack.redis_client import Client
 from tests.store.bench import TTL_SECONDS, Bench
 
 SUBMIT_TOKEN = "submit-7f3a"
 READ_TOKEN = "read-9c1e"
 BOTH_TOKEN = "both-55d0"
 TOKENS = [
-    (Right.SUBMIT, "orders", SUBMIT_TOKEN),
-    (Right.READ, "crm", READ_TOKEN),
-    (Right.SUBMIT, "admin", BOTH_TOKEN),
-    (Right.READ, "admin", BOTH_TOKEN),
+    (Scope.SUBMIT, "orders", SUBMIT_TOKEN),
+    (Scope.READ, "crm", READ_TOKEN),
+    (Scope.SUBMIT, "admin", BOTH_TOKEN),
+    (Scope.READ, "admin", BOTH_TOKEN),
 ]
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_WEBHOOK_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 WEBHOOK_SECRETS = (WEBHOOK_SECRET, OTHER_WEBHOOK_SECRET)
-SEATS = 2
 EVENT = {"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}
 
 Body = bytes | Mapping[str, Any]
@@ -47,7 +45,6 @@ class Service:
     caller: FlaskClient
     bench: Bench
     notices: Notices
-    waiting_room: WaitingRoom
 
     def post(self, body: Body = EVENT, **headers: str | None) -> TestResponse:
         """Post an event with the submit token. ``Content_Type=None`` leaves that header out."""
@@ -80,18 +77,18 @@ def serve(
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys(prefix))
     events = bench.intake(max_backlog=max_backlog)
-    notices = Notices(client, bench.keys)
-    waiting_room = WaitingRoom(notices, events.find, seats=SEATS)
+    notices = Notices(client.relay, bench.keys)
+
     app = create_app(
         events,
-        Callers(TOKENS, webhook_secrets),
-        Auditor(client),
-        waiting_room,
-        Metrics(Operations(Scripts(client, bench.keys), record_ttl_seconds=TTL_SECONDS)),
+        Authenticator(TOKENS, webhook_secrets),
+        Auditor(client.relay),
+        notices,
+        Metrics(Operations(Scripts(client.relay, bench.keys), record_ttl_seconds=TTL_SECONDS)),
         allow_unsafe=allow_unsafe,
         take_span=take_span,
     )
-    return Service(app.test_client(), bench, notices, waiting_room)
+    return Service(app.test_client(), bench, notices)
 
 
 def problem(response: TestResponse) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.store.client import Client
-from app.store.connect import connect
+from tests.stack.redis_client import Client, connect_to
 from tests.stack.valkey import Valkey
 from tests.web.service import EVENT, Service, problem, serve, slug
 
@@ -84,7 +83,7 @@ def test_a_redis_that_keeps_nothing_is_warned_about(forgetful: Client) -> None:
 
 def test_a_redis_that_comes_back_is_used_again(tmp_path: Path) -> None:
     """Stopped: 503 for all that needs it. Started: as before, with what was accepted."""
-    with Valkey(tmp_path) as server, connect(server.url) as client:
+    with Valkey(tmp_path) as server, connect_to(server.url) as client:
         service = serve(client)
         first = service.post().get_json()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.chats.outcome import Outcome
-from app.store.client import Client
+from tests.stack.redis_client import Client
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.service import EVENT, Service, errors, problem, serve, slug
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.store.client import Client
+from tests.stack.redis_client import Client
 from tests.store.outcomes import CREATED
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, Service, serve
 

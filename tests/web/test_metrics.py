@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from app.store.client import Client
+from app.chats.outcome import Outcome
 from tests.scraped import labels, samples
+from tests.stack.redis_client import Client
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.service import EVENT, READ_TOKEN, Service, serve
 
@@ -102,13 +103,19 @@ def test_how_the_relay_stands_is_read_at_each_scrape(service: Service) -> None:
     """Backlog, held, failed, the breaker, and how long the first in line has waited."""
     bench = service.bench
     bench.open_gate()
-    for outcome in (UNKNOWN, REFUSED, REFUSED, CREATED):
-        bench.accept(f"{outcome.kind}-{bench.now_ms()}")
+    outcomes: dict[str, Outcome] = {
+        "held": UNKNOWN,
+        "failed-1": REFUSED,
+        "failed-2": REFUSED,
+        "opened": CREATED,
+    }
+    for event_id, outcome in outcomes.items():
+        bench.accept(event_id)
         bench.worker().settle(bench.grant(), outcome)
     bench.accept("called")
     bench.grant()
     bench.accept("waiting")
-    bench.set_fields("waiting", accepted=bench.now_ms() - 60_000)
+    bench.set_fields("waiting", accepted_ms=bench.now_ms() - 60_000)
     bench.set_gate(state="half_open")
 
     told = samples(scrape(service))

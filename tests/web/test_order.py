@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.store.client import Client
+from tests.stack.redis_client import Client
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, serve, slug
 
 SUBMITS = f"Bearer {SUBMIT_TOKEN}"

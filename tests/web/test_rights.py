@@ -1,20 +1,41 @@
 """Nothing is told or done without a token that has the right to it."""
 
 import hmac
+import re
 
 import pytest
+from flask import Flask, Response
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from app.web.application import add_routes
+from app.web.authentication import Authenticator, Scope
+from app.web.problems import Refusal, answer
+from app.web.request_context import RelayRequest
 from tests.web.service import (
     BOTH_TOKEN,
     EVENT,
     READ_TOKEN,
     SUBMIT_TOKEN,
+    TOKENS,
     Service,
     slug,
 )
 
-OPEN = {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/<slug>"}
+# The scope that each route needs; none: open to all.
+SCOPES = {
+    "/v1/events": Scope.SUBMIT,
+    "/v1/events/<event_id>": Scope.READ,
+    "/v1/users/<user_id>/chats": Scope.READ,
+    "/v1/chats/<chat_id>": Scope.READ,
+    "/livez": None,
+    "/readyz": None,
+    "/metrics": None,
+    "/openapi.json": None,
+    "/docs": None,
+    "/problems/<slug>": None,
+}
+TOKENS_OF = {Scope.SUBMIT: SUBMIT_TOKEN, Scope.READ: READ_TOKEN}
 LOOK_UPS = ["/v1/events/refund-7731", "/v1/users/u/chats", "/v1/chats/c"]
 CHALLENGE = 'Bearer realm="chat-relay"'
 
@@ -24,15 +45,56 @@ def is_challenged(response: TestResponse) -> bool:
     return slug(response) == "unauthorized" and response.headers["WWW-Authenticate"] == CHALLENGE
 
 
-def test_each_route_is_authenticated_or_listed_as_open(service: Service) -> None:
-    """A route that is added is closed, or somebody says here that it is open."""
-    for rule in service.caller.application.url_map.iter_rules():
-        for method in rule.methods or ():
-            path = rule.rule.replace("<", "").replace(">", "")
+def test_each_route_has_a_scope_or_is_open(service: Service) -> None:
+    """A route that is added has its scope here, or is said here to be open."""
+    assert SCOPES.keys() == {rule.rule for rule in rules_of(service.caller.application)}
 
-            response = service.caller.open(path, method=method)
 
-            assert (response.status_code == 401) == (rule.rule not in OPEN)
+def rules_of(app: Flask) -> list[Rule]:
+    """Return the rules of all routes."""
+    return list(app.url_map.iter_rules())
+
+
+@pytest.mark.parametrize("rule", SCOPES)
+def test_the_scope_of_each_route_is_enforced(service: Service, rule: str) -> None:
+    """For each of its methods: 401 without a token, 403 with one that has only another scope."""
+    assert_enforced(service.caller.application, rule, SCOPES[rule])
+
+
+def assert_enforced(app: Flask, rule: str, scope: Scope | None) -> None:
+    """Check what each kind of caller gets from the route of ``rule``."""
+    (route,) = (known for known in rules_of(app) if known.rule == rule)
+    path = re.sub("[<>]", "", rule)
+    for method in route.methods or ():
+        refused = {
+            token: app.test_client()
+            .open(path, method=method, headers={"Authorization": f"Bearer {token}"})
+            .status_code
+            for token in (SUBMIT_TOKEN, READ_TOKEN, BOTH_TOKEN, "wrong")
+        }
+        refused["none"] = app.test_client().open(path, method=method).status_code
+
+        expected = {token: 403 for known, token in TOKENS_OF.items() if known is not scope}
+        expected |= {"wrong": 401, "none": 401}
+        assert (expected if scope else {}) == {
+            token: status for token, status in refused.items() if status in {401, 403}
+        }
+
+
+@pytest.mark.parametrize("scope", [*Scope, None])
+@pytest.mark.parametrize("rule", ["/elsewhere", "/elsewhere/<name>", "/v2/events", "/"])
+def test_the_scope_of_a_route_anywhere_is_enforced(rule: str, scope: Scope | None) -> None:
+    """Whatever its address: the table alone decides."""
+
+    def view(name: str = "") -> Response:
+        return Response(name)
+
+    app = Flask("small")
+    app.request_class = RelayRequest
+    app.register_error_handler(Refusal, answer)
+    add_routes(app, [("GET", rule, scope, view)], Authenticator(TOKENS))
+
+    assert_enforced(app, rule, scope)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from threading import Event, Thread
 import pytest
 
 from app.chats.grant import Grant
-from app.store.connect import connect
 from app.store.keys import Keys
 from tests.stack.processes import free_port, stop_child
+from tests.stack.redis_client import connect_to
 from tests.stack.relay import ROOT, Caller, start_process
 from tests.store.bench import Bench
 from tests.store.outcomes import REFUSED, UNKNOWN, created
@@ -67,7 +67,7 @@ def running_web(redis_url: str, log: Path) -> Iterator[str]:
 def settling(redis_url: str) -> Iterator[None]:
     """Meanwhile each event is settled or held soon after it is accepted."""
     stopping = Event()
-    with connect(redis_url) as client:
+    with connect_to(redis_url) as client:
         thread = Thread(target=_settle_all, args=(Bench(client, Keys("relay")), stopping))
         thread.start()
         try:

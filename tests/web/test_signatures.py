@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, webhooks
 from werkzeug.test import TestResponse
 
-from app.store.client import Client
+from tests.stack.redis_client import Client
 from tests.web.service import (
     EVENT,
     OTHER_WEBHOOK_SECRET,

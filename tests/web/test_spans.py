@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.chats.trace import Span
-from app.store.client import Client
+from tests.stack.redis_client import Client
 from tests.web.service import Service, serve
 
 

@@ -123,12 +123,12 @@ def test_a_repeated_key_is_refused(service: Service, body: bytes, pointer: str) 
 )
 def test_thousands_of_faults_are_told_fast(service: Service, body: bytes) -> None:
     """Within the size limit nothing costs more than a moment."""
-    began = time.perf_counter()
+    began = time.thread_time()  # not the time that a busy machine gives to others
 
     response = service.post(body)
 
     assert response.status_code == 422
-    assert time.perf_counter() - began < 1
+    assert 1 > time.thread_time() - began
     assert not service.stored()
 
 

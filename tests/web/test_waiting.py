@@ -1,129 +1,160 @@
-"""``Prefer: wait``: from event to ids in one round trip, and never worse than without."""
+"""``Prefer: wait``: from event to ids in one round trip, and never worse than without.
 
+Against a web process, since waits need its loop; the worker is the test itself.
+"""
+
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from flask import Request
-from werkzeug.test import EnvironBuilder, TestResponse
+from werkzeug.test import EnvironBuilder
 
+from app.chats.grant import Grant
 from app.chats.outcome import Outcome
-from app.store.client import Client
-from app.web.waiting import preferred_wait
+from app.store.keys import Keys
+from app.web.prefer import preferred_wait
 from tests.stack.processes import wait_until
-from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
-from tests.web.service import EVENT, SEATS, Service, serve, slug
+from tests.stack.redis_client import Client, connect_to
+from tests.stack.valkey import Valkey
+from tests.store.bench import Bench
+from tests.store.outcomes import CREATED, REFUSED, UNKNOWN, created
+from tests.web.raw import RELAY, SERVED_SECONDS, TOKEN, Web, serve
+from tests.web.service import EVENT
+from tests.web.test_slow_clients import allow_files
 
-Posted = Future[TestResponse]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+Posted = Future[requests.Response]
+PREFIX = "waiting"
 AT_ONCE_SECONDS = 3  # on a busy machine; a wait that ends by itself takes 30
+MANY = 200
+
+
+@pytest.fixture(scope="module")
+def web(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A web process, whose keys and notices are its own."""
+    directory = tmp_path_factory.mktemp("web")
+    with serve(RELAY, valkey.url, directory, complains=True, KEY_PREFIX=PREFIX) as web:
+        yield web
 
 
 @pytest.fixture
-def relay(service: Service) -> Iterator[Service]:
-    """A relay whose gate is open; after the test nobody waits for anything."""
-    service.bench.open_gate()
-    yield service
-    assert 0 == service.notices.watched
-
-
-@pytest.fixture
-def own(client: Client) -> Iterator[Service]:
-    """One whose subscription can be told from those that other tests have left behind."""
-    own = serve(client, prefix="own")
-    own.bench.open_gate()
-    yield own
-    assert 0 == own.notices.watched
+def bench(client: Client) -> Bench:
+    """What the web process works with; its gate is open."""
+    bench = Bench(client, Keys(PREFIX))
+    bench.open_gate()
+    return bench
 
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     """Callers beside this one."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(16) as pool:
         yield pool
 
 
-def post(pool: ThreadPoolExecutor, relay: Service, prefer: str = "wait=30", **body: Any) -> Posted:
-    """Post as another caller, once that one waits."""
-    before = waiting(relay)
-    posted = pool.submit(ask, relay, prefer, **body)
-    wait_until(lambda: posted.done() or waiting(relay) > before, 10, "the wait")
+def post(web: Web, prefer: str = "wait=30", **body: Any) -> requests.Response:
+    """Post an event with a preference."""
+    return requests.post(
+        f"{web.url}/v1/events",
+        json={**EVENT, **body},
+        headers={"Authorization": f"Bearer {TOKEN}", "Prefer": prefer},
+        timeout=40,
+    )
+
+
+def begin_post(
+    pool: ThreadPoolExecutor, web: Web, bench: Bench, prefer: str = "wait=30", **body: Any
+) -> Posted:
+    """Post as another caller; return once the event, new or known, is accepted."""
+    before = accepted(bench)
+    posted = pool.submit(post, web, prefer, **body)
+    wait_until(lambda: accepted(bench) > before, SERVED_SECONDS, "the event to be accepted")
     return posted
 
 
-def ask(relay: Service, prefer: str = "wait=30", **body: Any) -> TestResponse:
-    """Post with a preference, as a caller with a client of its own."""
-    own = replace(relay, caller=relay.caller.application.test_client())
-    return own.post({**EVENT, **body}, Prefer=prefer)
+def accepted(bench: Bench) -> int:
+    """How many scripts have run: between two looks of a test, those that accept an event."""
+    return sum(count(bench, command) for command in ("eval", "evalsha"))
 
 
-def waiting(relay: Service) -> int:
-    """How many requests have a seat: their event is accepted, and open."""
-    return SEATS - relay.waiting_room._seats._value
+def count(bench: Bench, command: str) -> int:
+    """How often Redis has run ``command`` without an error."""
+    found = bench.client.info("commandstats").get(f"cmdstat_{command}", {})
+    return int(found.get("calls", 0)) - int(found.get("failed_calls", 0))
 
 
-def settle(relay: Service, outcome: Outcome = CREATED) -> None:
-    """Make the next call, as a worker that lives elsewhere."""
-    worker = relay.bench.worker()
-    worker.settle(relay.bench.grant(worker), outcome)
+def settle(bench: Bench, outcome: Outcome = CREATED) -> None:
+    """Make the next call, as a worker elsewhere."""
+    worker = bench.worker()
+    worker.settle(bench.grant(worker), outcome)
 
 
-def outcome_of(response: TestResponse) -> tuple[int, str, str | None]:
+def outcome_of(response: requests.Response) -> tuple[int, str, str | None]:
     """The answer's status, the event's, and which preference was applied."""
     return (
         response.status_code,
-        response.get_json()["status"],
+        response.json()["status"],
         response.headers.get("Preference-Applied"),
     )
+
+
+def subscribers(bench: Bench) -> int:
+    """How many connections listen for what is settled."""
+    ((_, number),) = bench.client.pubsub_numsub(bench.keys.settled)
+    return int(number)
 
 
 @pytest.mark.parametrize(
     ("outcome", "status"), [(CREATED, "opened"), (REFUSED, "failed"), (UNKNOWN, "unknown")]
 )
 def test_a_wait_ends_when_the_event_is_settled_or_held(
-    relay: Service, pool: ThreadPoolExecutor, outcome: Outcome, status: str
+    web: Web, bench: Bench, pool: ThreadPoolExecutor, outcome: Outcome, status: str
 ) -> None:
     """The answer to the post is the final record; held is as final as a wait can see."""
-    posted = post(pool, relay)
+    posted = begin_post(pool, web, bench)
 
-    settle(relay, outcome)
+    settle(bench, outcome)
 
-    assert (200, status, "wait=30") == outcome_of(posted.result(AT_ONCE_SECONDS))
-    assert "Retry-After" not in posted.result().headers
-    assert "/v1/events/refund-7731" == posted.result().headers["Location"]
+    response = posted.result(AT_ONCE_SECONDS)
+    assert (200, status, "wait=30") == outcome_of(response)
+    assert "Retry-After" not in response.headers
+    assert "/v1/events/refund-7731" == response.headers["Location"]
 
 
-def test_duplicates_join_the_wait(relay: Service, pool: ThreadPoolExecutor) -> None:
+def test_duplicates_join_the_wait(web: Web, bench: Bench, pool: ThreadPoolExecutor) -> None:
     """Each gets the same record; only the first was new."""
-    first, second = post(pool, relay), post(pool, relay)
+    first, second = begin_post(pool, web, bench), begin_post(pool, web, bench)
 
-    settle(relay)
+    settle(bench)
 
     answers = [posted.result(AT_ONCE_SECONDS) for posted in (first, second)]
     assert [(200, "opened", "wait=30")] * 2 == [outcome_of(answer) for answer in answers]
-    assert answers[0].data == answers[1].data
-    assert ["true"] == [
-        answer.headers["Idempotent-Replayed"]
-        for answer in answers
-        if "Idempotent-Replayed" in answer.headers
-    ]
+    assert answers[0].content == answers[1].content
+    assert [None, "true"] == [answer.headers.get("Idempotent-Replayed") for answer in answers]
 
 
-def test_a_settled_event_is_not_waited_for(relay: Service) -> None:
+def test_a_settled_event_is_not_waited_for(web: Web, bench: Bench) -> None:
     """The preference is met as it stands, and says with how many seconds it was understood."""
-    relay.post()
-    settle(relay)
+    post(web, "wait=0")
+    settle(bench)
 
-    assert (200, "opened", "wait=30") == outcome_of(ask(relay, "wait=600"))
+    assert (200, "opened", "wait=30") == outcome_of(post(web, "wait=600"))
 
 
-def test_a_wait_that_runs_out_is_202(relay: Service) -> None:
+def test_a_wait_that_runs_out_is_202(web: Web, bench: Bench) -> None:
     """As without the preference, and it says that it was applied."""
     began = time.monotonic()
 
-    response = ask(relay, "wait=1")
+    response = post(web, "wait=1")
 
     assert (202, "accepted", "wait=1") == outcome_of(response)
     assert "1" == response.headers["Retry-After"]
@@ -131,96 +162,145 @@ def test_a_wait_that_runs_out_is_202(relay: Service) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=soon", "wait", "respond-async"])
-def test_what_is_no_wait_is_answered_at_once(relay: Service, prefer: str) -> None:
+def test_what_is_no_wait_is_answered_at_once(web: Web, bench: Bench, prefer: str) -> None:
     """202, and no word of a preference."""
-    assert (202, "accepted", None) == outcome_of(ask(relay, prefer))
+    assert (202, "accepted", None) == outcome_of(post(web, prefer))
 
 
-def test_no_more_wait_than_there_are_seats(relay: Service, pool: ThreadPoolExecutor) -> None:
-    """Beyond them the answer is 202 at once; who need not wait, needs no seat."""
-    relay.post({**EVENT, "event_id": "settled"})
-    settle(relay)
-    posts = [post(pool, relay, event_id=f"e{number}") for number in range(SEATS)]
+def test_a_refused_event_is_not_waited_for(web: Web, bench: Bench) -> None:
+    """Its caller is told at once."""
+    post(web, "wait=0")
+    began = time.monotonic()
 
-    beyond = ask(relay, event_id="beyond")
-    known = ask(relay, event_id="settled")
+    reused, invalid = post(web, user_id="other"), post(web, user_id=7)
 
-    assert (202, "accepted", None) == outcome_of(beyond)
-    assert (200, "opened", "wait=30") == outcome_of(known)
-    assert not [posted for posted in posts if posted.done()]
-    settle_all(relay, SEATS + 1)
-    assert {200} == {posted.result(AT_ONCE_SECONDS).status_code for posted in posts}
+    assert "/problems/event-id-reused" == reused.json()["type"]
+    assert "/problems/invalid-event" == invalid.json()["type"]
+    assert time.monotonic() - began < AT_ONCE_SECONDS
 
 
-def test_a_seat_is_free_again_after_a_wait(relay: Service, pool: ThreadPoolExecutor) -> None:
-    """However the wait ended."""
-    for number in range(SEATS):
-        ask(relay, "wait=1", event_id=f"timed-out-{number}")
-    settle_all(relay, SEATS)
+@linux
+def test_as_many_wait_as_there_are_connections(web: Web, bench: Bench) -> None:
+    """Each gets its own ids in the same request; others are served meanwhile."""
+    allow_files(1_000)
+    with ExitStack() as clients:
+        waiting = [
+            clients.enter_context(web.client(patience_seconds=20)).send(raw_post(f"e{number}"))
+            for number in range(MANY)
+        ]
+        wait_until(lambda: len(bench.queue("due")) == MANY, SERVED_SECONDS, "all to be accepted")
+        assert web.serves()
+        assert 1 == subscribers(bench)
 
-    posts = [post(pool, relay, event_id=f"e{number}") for number in range(SEATS)]
+        worker = bench.worker()
+        while isinstance(grant := bench.take(worker), Grant):
+            worker.settle(grant, created(f"chat-of-{grant.event_id}"))
 
-    settle_all(relay, SEATS)
-    applied = {outcome_of(posted.result(AT_ONCE_SECONDS)) for posted in posts}
-    assert {(200, "opened", "wait=30")} == applied
-
-
-def settle_all(relay: Service, count: int) -> None:
-    """Open so many events."""
-    for _ in range(count):
-        settle(relay)
-
-
-def test_a_refused_event_is_not_waited_for(relay: Service) -> None:
-    """And leaves nobody registered."""
-    relay.post()
-
-    assert "event-id-reused" == slug(ask(relay, user_id="other"))
-    assert "invalid-event" == slug(ask(relay, user_id=7))
+        for number, client in enumerate(waiting):
+            status, _, content = client.answer()
+            assert (200, True) == (status, f'"chat-of-e{number}"'.encode() in content)
 
 
-def test_one_subscriber_serves_all_who_wait(
-    own: Service, pool: ThreadPoolExecutor, client: Client
+def raw_post(event_id: str, prefer: str = "wait=30") -> bytes:
+    """Return the post of an event, as bytes."""
+    body = b'{"event_id": "%b", "user_id": "u1"}' % event_id.encode()
+    lines = [
+        b"POST /v1/events HTTP/1.1",
+        b"Host: relay",
+        b"Content-Type: application/json",
+        b"Authorization: Bearer " + TOKEN.encode(),
+        b"Prefer: " + prefer.encode(),
+        b"Content-Length: %d" % len(body),
+    ]
+    return b"\r\n".join([*lines, b"", body])
+
+
+@linux
+def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: Bench) -> None:
+    """One look at the end, and one when the subscription began: hundreds would be a load else."""
+    before = count(bench, "get")
+    with ExitStack() as clients:
+        waiting = [
+            clients.enter_context(web.client()).send(raw_post(f"e{number}", "wait=2"))
+            for number in range(20)
+        ]
+
+        assert {202} == {client.status() for client in waiting}
+
+    assert 20 <= count(bench, "get") - before <= 40
+
+
+def test_one_subscription_serves_wait_after_wait(
+    web: Web, bench: Bench, pool: ThreadPoolExecutor
 ) -> None:
-    """Not one for each request, each event, or each wait after the other."""
-    for _ in range(3):
-        posts = [post(pool, own, event_id=f"e{number}") for number in range(SEATS)]
-        wait_until(lambda: subscribers(client), 10, "the subscription")
-        assert 1 == subscribers(client)
-        settle_all(own, SEATS)
-        for posted in posts:
-            posted.result(AT_ONCE_SECONDS)
-        client.flushall()
-        own.bench.open_gate()
+    """Not one for each request, or each event."""
+    for turn in range(3):
+        posts = [begin_post(pool, web, bench, event_id=f"{turn}-{n}") for n in range(4)]
+        wait_until(lambda: subscribers(bench), SERVED_SECONDS, "the subscription")
 
-
-def subscribers(client: Client) -> int:
-    """How many listen to what is settled."""
-    ((_, count),) = client.pubsub_numsub("{own}:settled")
-    return int(count)
+        assert 1 == subscribers(bench)
+        for _ in posts:
+            settle(bench)
+        assert {200} == {posted.result(AT_ONCE_SECONDS).status_code for posted in posts}
 
 
 def test_a_killed_subscription_costs_a_look_and_comes_back(
-    own: Service, pool: ThreadPoolExecutor, client: Client
+    web: Web, bench: Bench, pool: ThreadPoolExecutor
 ) -> None:
-    """Meanwhile whoever waits reads the record, and nobody who waits hears of it."""
-    posted = post(pool, own)
-    wait_until(lambda: subscribers(client), 10, "the subscription")
+    """Meanwhile requests that wait read the record, and their callers notice nothing."""
+    posted = begin_post(pool, web, bench)
+    wait_until(lambda: subscribers(bench), SERVED_SECONDS, "the subscription")
 
-    client.client_kill_filter(_type="pubsub")
-    settle(own)
+    bench.client.client_kill_filter(_type="pubsub")
+    settle(bench)
 
     assert (200, "opened", "wait=30") == outcome_of(posted.result(AT_ONCE_SECONDS))
-    wait_until(lambda: subscribers(client), 10, "the subscription")
+    wait_until(lambda: subscribers(bench), SERVED_SECONDS, "the subscription")
 
 
-def test_a_lost_notice_costs_a_look(relay: Service, pool: ThreadPoolExecutor) -> None:
-    """The line stands and says nothing: nobody relies on pub/sub alone."""
-    posted = post(pool, relay)
+def test_a_lost_notice_costs_the_wait_and_no_more(
+    web: Web, bench: Bench, pool: ThreadPoolExecutor
+) -> None:
+    """The record is read once more at its end."""
+    posted = begin_post(pool, web, bench, "wait=2")
 
-    relay.bench.set_fields("refund-7731", status="unknown")
+    bench.set_fields("refund-7731", status="unknown")
 
-    assert (200, "unknown", "wait=30") == outcome_of(posted.result(AT_ONCE_SECONDS))
+    assert (200, "unknown", "wait=2") == outcome_of(posted.result(2 + AT_ONCE_SECONDS))
+
+
+@linux
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "silent"])
+def test_redis_lost_during_a_wait_is_202(
+    tmp_path: Path, pool: ThreadPoolExecutor, *, is_stopped: bool
+) -> None:
+    """The event is accepted all the same, and its caller can look it up later."""
+    with Valkey(tmp_path) as redis, connect_to(redis.url) as client:
+        bench = Bench(client, Keys(PREFIX))
+        with serve(RELAY, redis.url, tmp_path, complains=True, KEY_PREFIX=PREFIX) as web:
+            posted = begin_post(pool, web, bench, "wait=4")
+            (redis.stop if is_stopped else redis.pause)()
+
+            response = posted.result(4 + AT_ONCE_SECONDS)
+
+            assert (202, "accepted", "wait=4") == outcome_of(response)
+
+
+def test_a_stop_sees_waits_through(
+    valkey: Valkey, bench: Bench, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    """Their callers get what has come by their ends, and the process ends after them."""
+    with serve(RELAY, valkey.url, tmp_path, KEY_PREFIX=PREFIX) as web:
+        opened = begin_post(pool, web, bench)
+        waiting = begin_post(pool, web, bench, "wait=4", event_id="other")
+
+        web.child.send_signal(signal.SIGTERM)
+        wait_until(web.refuses, SERVED_SECONDS, "the end of listening")
+        settle(bench)
+
+        assert (200, "opened", "wait=30") == outcome_of(opened.result(AT_ONCE_SECONDS))
+        assert (202, "accepted", "wait=4") == outcome_of(waiting.result(4 + AT_ONCE_SECONDS))
+        assert 0 == web.child.wait(SERVED_SECONDS)
 
 
 @pytest.mark.parametrize(

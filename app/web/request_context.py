@@ -1,24 +1,27 @@
-"""What is known of one request, and told of it: in the log, to traces, in metrics."""
+"""The context of one request: its trace, caller and result, for the log, spans and metrics."""
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from flask import Request, Response, request
 
 from app.chats.trace import Span, Trace
-from app.web.callers import Caller
+from app.web.authentication import Caller
 
-# Any other word that a client sends is not told: https://opentelemetry.io/docs/specs/semconv/http/
+# Any other method is shown as _OTHER: https://opentelemetry.io/docs/specs/semconv/http/
 METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 SERVER_ERRORS = range(500, 600)
+# For all commands to Redis of one request, from the moment it is complete; waits aside.
+REQUEST_SECONDS = 2.6
 
 
 @dataclass(slots=True)
-class Visit:
-    """One request, from its arrival on. What is not known (yet) is None.
+class RequestContext:
+    """One request, from its arrival on. A field that is not known (yet) is ``None``.
 
     ``result``: what became of a posted event; ``problem``: the slug of what was answered instead.
+    ``deadline``: of its commands to Redis, on ``time.monotonic``.
     """
 
     trace: Trace
@@ -26,31 +29,34 @@ class Visit:
     event_id: str | None = None
     result: str | None = None
     problem: str | None = None
+    deadline: float = field(default_factory=lambda: time.monotonic() + REQUEST_SECONDS)
     _began: float = field(default_factory=time.perf_counter)
+
+    def restart_deadline(self) -> None:
+        """Count the deadline from now: the request's body has come."""
+        self.deadline = time.monotonic() + REQUEST_SECONDS
 
     @property
     def seconds(self) -> float:
-        """For how long it has lasted."""
+        """The time since the request's arrival."""
         return time.perf_counter() - self._began
 
-    def told(self, request: Request, response: Response) -> dict[str, Any]:
+    def log_fields(self, request: Request, response: Response) -> dict[str, Any]:
         """Return the canonical log line, without what is not known."""
-        told = {
+        fields = {
             "method": request.method,
             "route": request.url_rule.rule if request.url_rule else None,
             "status": response.status_code,
             "trace_id": self.trace.trace_id,
             "duration_ms": round(self.seconds * 1000, 1),
         }
-        if self.event_id:
-            told["event_id"] = self.event_id
-        if self.result:
-            told["result"] = self.result
-        if self.problem:
-            told["problem"] = self.problem
-        if self.caller:
-            told["caller"] = self.caller.name
-        return told
+        optional = {
+            "event_id": self.event_id,
+            "result": self.result,
+            "problem": self.problem,
+            "caller": self.caller and self.caller.name,
+        }
+        return fields | {name: value for name, value in optional.items() if value}
 
     def span(self, request: Request, response: Response) -> Span:
         """Return the span. The address is left out: users are named in it."""
@@ -75,15 +81,14 @@ class Visit:
         )
 
 
-class VisitingRequest(Request):
-    """A request, and what is known of it so far."""
+class RelayRequest(Request):
+    """A request with its context."""
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
         super().__init__(environ, *args, **options)
-        self.visit = Visit(Trace.after(environ.get("HTTP_TRACEPARENT")))
+        self.context = RequestContext(Trace.after(environ.get("HTTP_TRACEPARENT")))
 
 
-def current_request() -> VisitingRequest:
-    """Return the request itself: each look at it through its proxy would be a search."""
-    asked: VisitingRequest = request._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - documented
-    return asked
+def current_context() -> RequestContext:
+    """Return the context of the current request."""
+    return cast("RelayRequest", request).context
