@@ -1,33 +1,26 @@
-"""Reads the canonical log lines of calls back, for when Redis and the spool's disk both failed."""
+"""Reader of a worker's canonical `call` lines, for when Redis and the spool's disk both failed."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError
 
 from app.chats.event import EventId, UserId
 from app.chats.record import Chat, Session, is_chat_id
+from app.store.operations import Operations
 
-# Text in an object in an object, and what was wrapped so twice.
-MAX_NESTING = 8
+# Where a collector's object keeps the line that it was given.
+LINE_FIELDS = ("log", "message", "msg")
 MAX_BRACES = 50
 
-# What is left of a line that tells of a created chat, however it was cut or wrapped.
+Call = dict[str, Any]
+
+# What is left of a line with a created chat, however it was cut or wrapped.
 _MARK = re.compile(r'"outcome\W+created\b')
 _DECODER = json.JSONDecoder()
-
-
-class Recovery(Protocol):
-    """Settles what a line holds."""
-
-    def recover(
-        self, event_id: str, *, user_id: str, attempt: int, chat: Chat, at: datetime
-    ) -> str:
-        """Settle a created chat; return what became of the event."""
 
 
 def _check_chat_id(text: str) -> str:
@@ -37,11 +30,11 @@ def _check_chat_id(text: str) -> str:
 
 
 class CreatedLine(BaseModel):
-    """One call that created a chat, as the log tells it. The sessions' keys are not in the log."""
+    """One call that created a chat, as it is logged: without the sessions' keys."""
 
     event_id: EventId
     user_id: UserId
-    attempt: Annotated[int, Field(ge=1, strict=True)]
+    attempt: Annotated[int, Field(ge=1, lt=10**14, strict=True)]
     chat_id: Annotated[str, AfterValidator(_check_chat_id)]
     channel_id: str | None = None
     chat_state: str | None = None
@@ -49,9 +42,9 @@ class CreatedLine(BaseModel):
     user_session_id: str | None = None
     timestamp: AwareDatetime
 
-    def settle(self, recovery: Recovery) -> str:
-        """Settle it; twice is once."""
-        return recovery.recover(
+    def settle(self, operations: Operations) -> str:
+        """Settle the answer, and return what became of the event; twice is once."""
+        return operations.recover(
             self.event_id,
             user_id=self.user_id,
             attempt=self.attempt,
@@ -71,51 +64,71 @@ class CreatedLine(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class UnreadableLine:
-    """A line, counted from 1, that tells of a created chat and lacks what it takes to settle it."""
+    """A line, counted from 1, with a created chat that cannot be settled from it."""
 
     number: int
 
 
 def read_created_lines(log: Iterable[str]) -> Iterator[CreatedLine | UnreadableLine]:
-    """The lines of ``log`` that tell of a created chat; all others are passed over.
+    """Yield the calls of ``log`` that created a chat; pass over all other lines.
 
-    A log collector may have written something before or after the JSON object, or have put it,
-    parsed or as text, into an object of its own.
+    A call is a JSON object that stands in its line, with or without text around it. Or a
+    collector's object stands there, and has the line of the call in one of ``LINE_FIELDS``, as
+    text or as an object.
     """
     for number, text in enumerate(log, start=1):
-        call = _call_in(text, MAX_NESTING)
-        if call is not None and call.get("outcome") != "created":
-            continue
-        if call is not None or _MARK.search(text):
-            yield _line(call) or UnreadableLine(number)
+        calls, rest = _split_calls(text)
+        for call in calls:
+            if call.get("outcome") == "created":
+                yield _validate(call) or UnreadableLine(number)
+        if _MARK.search(rest):
+            yield UnreadableLine(number)
 
 
-def _line(call: dict[str, Any] | None) -> CreatedLine | None:
+def _validate(call: Call) -> CreatedLine | None:
     try:
         return CreatedLine.model_validate(call)
     except ValidationError:
         return None
 
 
-def _call_in(value: Any, depth: int) -> dict[str, Any] | None:
-    """The canonical line of a call that is ``value``, or is somewhere in it."""
-    if isinstance(value, dict) and value.get("event") == "call":
-        return value
-    if depth == 0 or not isinstance(value, dict | str):
+def _split_calls(text: str) -> tuple[list[Call], str]:
+    """Return the calls of a line, and the line without the objects that they came from."""
+    calls, rest = [], text
+    for found, source in _read_objects(text):
+        if call := _call_of(found):
+            calls.append(call)
+            rest = rest.replace(source, "", 1)
+    return calls, rest
+
+
+def _call_of(found: dict[str, Any]) -> Call | None:
+    candidates = (found, *(_parse(found.get(name)) for name in LINE_FIELDS))
+    return next(filter(_is_call, candidates), None)
+
+
+def _is_call(found: Any) -> bool:
+    return isinstance(found, dict) and found.get("event") == "call"
+
+
+def _parse(line: Any) -> Any:
+    if not isinstance(line, str):
+        return line
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    inner = value.values() if isinstance(value, dict) else _objects_in(value)
-    return next(filter(None, (_call_in(each, depth - 1) for each in inner)), None)
 
 
-def _objects_in(text: str) -> Iterator[Any]:
-    """Every JSON object in the text that is not inside of another."""
+def _read_objects(text: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield every JSON object in ``text`` that is not inside of another, and its source."""
     start = text.find("{")
     for _ in range(MAX_BRACES):
         if start < 0:
             return
         try:
-            value, end = _DECODER.raw_decode(text, start)
-            yield value
+            found, end = _DECODER.raw_decode(text, start)
+            yield found, text[start:end]
         except (ValueError, RecursionError):
             end = start + 1
         start = text.find("{", end)

@@ -6,13 +6,14 @@ from typing import IO
 import click
 
 from app.chats.errors import NothingDone
-from app.operate import documents, tables
-from app.operate.desk import Desk, Operations, json_option
+from app.operate import json_output, text_output
+from app.operate.context import CliContext, json_option
 from app.operate.log_lines import CreatedLine, read_created_lines
+from app.store.operations import Operations
 
 Result = dict[str, str]
 
-# What `settle` says of an answer that changed the record.
+# The results of `settle` for an answer that changed the record.
 CHANGED = {"opened", "duplicate"}
 
 
@@ -22,11 +23,11 @@ CHANGED = {"opened", "duplicate"}
     "log",
     type=click.File(errors="replace"),
     required=True,
-    help="A file of the worker's log lines, whatever a collector wrote around them; - is stdin.",
+    help="A file of the worker's log lines, or of a collector's objects of them; - is stdin.",
 )
 @json_option
 @click.pass_obj
-def recover(desk: Desk, *, log: IO[str], is_json: bool) -> None:
+def recover(context: CliContext, *, log: IO[str], is_json: bool) -> None:
     """Settle the created chats that a worker's log holds.
 
     For when Redis was away and the spool's disk failed. What is settled already stays, so all of a
@@ -34,14 +35,21 @@ def recover(desk: Desk, *, log: IO[str], is_json: bool) -> None:
     """
     results: list[Result] = []
     try:
-        _recover(desk.connect(), log, results)
+        _recover(context.connect(), log, results)
     finally:
         if results:
-            click.echo(documents.recovered(results) if is_json else tables.recovered(results))
+            _report(results, is_json=is_json)
     if not results:
         raise NothingDone("the log holds no line of a call that created a chat")
     if not any(result["result"] in CHANGED for result in results):
         raise NothingDone("the records have all of these chats already")
+
+
+def _report(results: list[Result], *, is_json: bool) -> None:
+    if is_json:
+        click.echo(json_output.format_recovered(results))
+    else:
+        click.echo(text_output.format_recovered(results))
 
 
 def _recover(operations: Operations, log: Iterable[str], results: list[Result]) -> None:

@@ -4,17 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.store.client import Client
-from app.store.keys import Keys
-from tests.operate.operator import LossyScripts, Operator
-from tests.store.bench import Bench
+from tests.operate.operator import Operator
 from tests.store.rules import broken_rules
 
 
 @pytest.fixture
-def operator(client: Client) -> Iterator[Operator]:
+def operator(redis_url: str) -> Iterator[Operator]:
     """An operator, and a relay without any event."""
-    bench = Bench(client, Keys("relay"))
-    bench.open_gate()
-    yield Operator(bench, LossyScripts(client, bench.keys))
-    assert [] == broken_rules(client, bench.keys)
+    with Operator.connected_to(redis_url) as operator:
+        operator.bench.open_gate()
+        yield operator
+        assert [] == broken_rules(operator.bench.client, operator.bench.keys)

@@ -1,8 +1,10 @@
 """An operator, and the situations that he finds: the command line over a real Redis."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from click.testing import CliRunner, Result
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,10 +13,12 @@ from app.chats.grant import Grant, Settled
 from app.chats.outcome import Outcome
 from app.chats.record import as_json
 from app.operate.commands import cli
-from app.operate.desk import Desk
-from app.store.calls import CallStore
+from app.operate.context import CliContext
+from app.store.grants import GrantStore
+from app.store.keys import Keys
 from app.store.operations import Operations
 from app.store.scripts import Scripts
+from tests.stack.redis_client import connect_to
 from tests.store.bench import LIMITS, TTL_SECONDS, Bench
 from tests.store.outcomes import REFUSED, UNKNOWN
 
@@ -29,8 +33,8 @@ class LossyScripts(Scripts):
     spared: int = 0
     lost: int = 0
 
-    def _send(self, *command: Any, acknowledge: bool) -> Any:
-        reply = super()._send(*command, acknowledge=acknowledge)
+    def _execute(self, *command: Any, acknowledge: bool) -> Any:
+        reply = super()._execute(*command, acknowledge=acknowledge)
         if self.spared:
             self.spared -= 1
         elif self.lost:
@@ -43,8 +47,17 @@ class LossyScripts(Scripts):
 class Operator:
     """Runs commands, and lets things happen to events."""
 
+    url: str
     bench: Bench
     scripts: LossyScripts
+
+    @classmethod
+    @contextmanager
+    def connected_to(cls, url: str) -> Iterator[Self]:
+        """Connect; one thread at a time may use it."""
+        with connect_to(url) as client:
+            bench = Bench(client, Keys("relay"))
+            yield cls(url, bench, LossyScripts(client.relay, bench.keys))
 
     @property
     def operations(self) -> Operations:
@@ -53,8 +66,8 @@ class Operator:
 
     def run(self, *arguments: str, text: str | None = None) -> Result:
         """Run one command; ``text`` is its standard input."""
-        desk = Desk(connect=lambda: self.operations, settings=list)
-        return CliRunner().invoke(cli, arguments, obj=desk, input=text, catch_exceptions=False)
+        context = CliContext(connect=lambda: self.operations, settings=list)
+        return CliRunner().invoke(cli, arguments, obj=context, input=text, catch_exceptions=False)
 
     def refused(self, *arguments: str) -> str:
         """The reason in a command's one line that says that nothing was done."""
@@ -91,7 +104,7 @@ class Operator:
             for moment in history
         ]
 
-    def worker(self, **options: Any) -> CallStore:
+    def worker(self, **options: Any) -> GrantStore:
         """A worker whose calls may come to anything."""
         return self.bench.worker(limits=CALM, **options)
 

@@ -1,4 +1,4 @@
-"""What is read back from a log: the calls that created a chat, however their lines are wrapped."""
+"""Calls that created a chat, read back from a log and from what collectors make of it."""
 
 import json
 from collections.abc import Callable
@@ -37,9 +37,23 @@ WRAPPED: dict[str, Callable[[str], str]] = {
     "prefix with an object": lambda line: f'{{"pod": "relay-0"}} {line}',
     "with something behind": lambda line: f"{line} \x1b[0m (truncated)",
     "docker's json-file": lambda line: json.dumps({"log": line + "\n", "stream": "stdout"}),
-    "parsed by a collector": lambda line: json.dumps({"pod": "relay-0", "json": json.loads(line)}),
-    "text in an object in an object": lambda line: json.dumps({"fields": {"message": line}}),
+    "message as text": lambda line: json.dumps({"@timestamp": "now", "message": line}),
+    "msg as text": lambda line: json.dumps({"level": "info", "msg": line}),
+    "log as an object": lambda line: json.dumps({"pod": "relay-0", "log": json.loads(line)}),
+    "message as an object": lambda line: json.dumps({"message": json.loads(line)}),
+    "msg as an object": lambda line: json.dumps({"msg": json.loads(line), "log": "stdout"}),
     "syslog": lambda line: f"<14>1 2026-11-22T10:00:00Z host relay 1 - - {line}",
+}
+
+# None of these is a form in which a collector is known to keep a line.
+NOT_READ: dict[str, Callable[[str], str]] = {
+    "another field": lambda line: json.dumps({"pod": "relay-0", "json": json.loads(line)}),
+    "another field, as text": lambda line: json.dumps({"event": "request", "path": line}),
+    "an object in an object": lambda line: json.dumps({"fields": {"message": line}}),
+    "text in text": lambda line: json.dumps({"log": json.dumps({"log": line})}),
+    "an object in text": lambda line: json.dumps({"log": json.dumps({"msg": json.loads(line)})}),
+    "a list": lambda line: json.dumps({"log": [line]}),
+    "text around it in a field": lambda line: json.dumps({"log": f"stdout F {line}"}),
 }
 
 GARBAGE = [
@@ -71,14 +85,34 @@ def without(*names: str, **changed: Any) -> str:
 
 
 @pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED.keys())
-def test_a_line_is_found_whatever_a_collector_made_of_it(wrap: Callable[[str], str]) -> None:
-    """With everything that it tells."""
+def test_a_line_is_read_as_collectors_keep_it(wrap: Callable[[str], str]) -> None:
+    """With every field that a record has room for."""
     (line,) = read(wrap(LINE))
 
     assert isinstance(line, CreatedLine)
     assert ("e1", "u1", 1, "chat-1") == (line.event_id, line.user_id, line.attempt, line.chat_id)
     assert ("s-1", None) == (line.session_id, line.user_session_id)
     assert 2026 == line.timestamp.year
+
+
+@pytest.mark.parametrize("wrap", NOT_READ.values(), ids=NOT_READ.keys())
+def test_a_line_in_any_other_form_is_passed_over(wrap: Callable[[str], str]) -> None:
+    """It is named, so that a person may read the id; the lines after it are read."""
+    assert [UnreadableLine(1), CreatedLine.model_validate(CALL)] == read(wrap(LINE), LINE)
+
+
+def test_lines_that_lost_their_break_are_read() -> None:
+    """What is whole is settled, what is cut is named, and other calls hide neither."""
+    refused = without(outcome="refused")
+    second = without(chat_id="chat-2")
+
+    lines = read(refused + LINE + second, refused + LINE[:-20])
+
+    assert [
+        CreatedLine.model_validate(CALL),
+        CreatedLine.model_validate(json.loads(second)),
+        UnreadableLine(2),
+    ] == lines
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -111,6 +145,7 @@ def test_no_text_makes_it_stumble(text: str) -> None:
         without(attempt="one"),
         without(attempt=0),
         without(attempt=True),
+        without(attempt=10**14),
         without(timestamp="yesterday"),
         without(timestamp="2026-11-22T10:00:00"),
     ],

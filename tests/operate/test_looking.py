@@ -1,15 +1,14 @@
 """What an operator sees: how the relay stands, which events are where, and why."""
 
 import subprocess
+from typing import Any
 
 import pytest
 
-from app.store.connect import connect
-from app.store.keys import Keys
 from app.store.operations import PAGE
-from tests.operate.operator import LossyScripts, Operator
+from tests.operate.operator import Operator
 from tests.stack.processes import free_port
-from tests.store.bench import HOUR_MS, TTL_SECONDS, Bench
+from tests.store.bench import HOUR_MS, TTL_SECONDS, UNREADABLE
 from tests.store.outcomes import CREATED, NOT_SENT, THROTTLED, created
 
 
@@ -56,16 +55,27 @@ def test_the_first_in_line_tells_for_how_long_it_has_waited(operator: Operator) 
 
     waited = []
     for accepted_ms in (operator.bench.now_ms() - HOUR_MS, operator.bench.now_ms() + HOUR_MS):
-        operator.bench.set_fields(accepted=accepted_ms)
+        operator.bench.set_fields(accepted_ms=accepted_ms)
         waited.append(operator.json("status")["oldest_waiting_seconds"])
 
     assert [3600, 0] == [round(seconds, -1) for seconds in waited]
 
 
+def test_status_counts_nothing_that_is_gone(operator: Operator) -> None:
+    """Neither a failed event whose record has ended, nor an entry of the queue without a record."""
+    operator.fail("e1")
+    operator.forget("e1")
+    operator.bench.client.zadd(operator.bench.key("due"), {"e2": 1})
+
+    told = operator.json("status")
+
+    assert (0, 0) == (told["failed"], told["oldest_waiting_seconds"])
+
+
 def test_an_event_waits_since_it_was_tried_again(operator: Operator) -> None:
     """An old event that was redriven just now has not waited for as long as it is old."""
     operator.fail("e1")
-    operator.bench.set_fields(accepted=operator.bench.now_ms() - HOUR_MS)
+    operator.bench.set_fields(accepted_ms=operator.bench.now_ms() - HOUR_MS)
     operator.run("redrive", "e1")
 
     assert operator.json("status")["oldest_waiting_seconds"] < 60
@@ -162,7 +172,7 @@ def test_a_record_of_a_newer_release_hides_no_others(operator: Operator) -> None
     """It is named, and passed over."""
     operator.hold("newer")
     operator.hold("e1")
-    operator.bench.set_fields("newer", v="2")
+    operator.bench.set_fields("newer", v=3)
 
     result = operator.run("list")
 
@@ -279,13 +289,37 @@ def test_an_unknown_event_is_said(operator: Operator, options: list[str]) -> Non
     assert "no event e9 is kept." == operator.refused("explain", "e9", *options)
 
 
-def test_a_newer_releases_record_is_not_explained(operator: Operator) -> None:
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_another_releases_record_is_not_explained(
+    operator: Operator, content: dict[str, Any] | str
+) -> None:
     """It would be a guess."""
     operator.hold("e1")
-    operator.bench.set_fields(v="2")
+    operator.bench.make_unreadable(content)
 
     assert "a newer release" in operator.refused("explain", "e1")
-    operator.bench.set_fields(v="1")
+
+
+def test_status_counts_records_of_another_release(operator: Operator) -> None:
+    """Those that a worker met in its way; one that is read, or gone, is counted no more."""
+    names = ["read", "gone", *UNREADABLE]
+    for name in names:
+        operator.bench.accept(name)
+        operator.bench.make_unreadable(UNREADABLE.get(name, {"v": 3}), name)
+    unmet = operator.json("status")["unreadable"]
+
+    operator.bench.take()
+    met = operator.json("status")["unreadable"]
+    text = operator.run("status").stdout
+    operator.bench.set_fields("read", v=2)
+    operator.bench.client.delete(operator.bench.keys.event("gone"))
+    operator.bench.client.zrem(operator.bench.key("due"), "gone")
+
+    assert (0, len(names)) == (unmet, met)
+    assert f"unreadable      {len(names)}, written by another release" in text
+    assert len(UNREADABLE) == operator.json("status")["unreadable"]
+    operator.bench.client.zrem(operator.bench.key("due"), *UNREADABLE)
+    assert 0 == operator.json("status")["unreadable"]
 
 
 @pytest.mark.parametrize(
@@ -302,10 +336,7 @@ def test_a_newer_releases_record_is_not_explained(operator: Operator) -> None:
 )
 def test_without_redis_there_is_one_line(command: tuple[str, ...], *, is_changing: bool) -> None:
     """Exit code 3. Of a change nobody can say whether it was done."""
-    with connect(f"redis://127.0.0.1:{free_port()}/0") as nobody:
-        bench = Bench(nobody, Keys("relay"))
-        operator = Operator(bench, LossyScripts(nobody, bench.keys))
-
+    with Operator.connected_to(f"redis://127.0.0.1:{free_port()}/0") as operator:
         result = operator.run(*command)
 
     assert (3, "") == (result.exit_code, result.stdout)

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping
 
 import pytest
 
@@ -11,23 +10,7 @@ from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
 from tests.operate.test_settings import ALL
 from tests.stack.processes import free_port
-from tests.stack.relay import PYTHON, ROOT
-
-
-def operate(
-    environ: Mapping[str, str], *arguments: str, text: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run one command in a process of its own."""
-    return subprocess.run(
-        [PYTHON, "-m", "app.operate", *arguments],
-        env=environ,
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.stack.relay import PYTHON, ROOT, operate
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 
 from app.chats.errors import NothingDone
-from app.chats.grant import Grant, Wait
+from app.chats.grant import Grant, NoWork, Settled
 from app.chats.outcome import Outcome
 from app.chats.record import Record
 from tests.operate.operator import NAME, Operator
@@ -16,7 +16,7 @@ from tests.store.outcomes import NOT_SENT, REFUSED, created
 
 ROUNDS = 25
 LATE = created("late")
-Deed = Callable[[], object]
+Deed = Callable[[Operator], object]
 
 # What an operator may decide, and what is then published once the late answer has come as well.
 DECISIONS = {
@@ -44,7 +44,7 @@ def test_a_late_answer_comes_after_the_decision(
         record["chat"]["id"],
         record["duplicate_chat_ids"],
     )
-    assert isinstance(operator.bench.take(operator.worker()), Wait)
+    assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
 @pytest.mark.parametrize("decision", [decision for decision, *_ in DECISIONS.values()])
@@ -100,7 +100,7 @@ def test_a_redrive_races_a_late_answer(operator: Operator, *, is_first: bool) ->
 
     assert ("opened", "late") == (operator.document()["status"], operator.document()["chat"]["id"])
     assert "e1 is opened" in operator.refused("redrive", "e1")
-    assert isinstance(operator.bench.take(operator.worker()), Wait)
+    assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
 @pytest.mark.parametrize("decision", ["chat", "recreate", "give_up"])
@@ -111,8 +111,8 @@ def test_at_the_same_time_one_id_is_published(operator: Operator, decision: str)
 
     for grant in grants:
         deeds: list[Deed] = [
-            partial(operator.settle, grant, created(f"late-{grant.event_id}")),
-            partial(_decide, operator, decision, grant),
+            partial(_settle, grant, created(f"late-{grant.event_id}")),
+            partial(_decide, decision, grant),
         ]
         published = _publish_at_once(operator, grant, deeds)
         record = operator.bench.record(grant.event_id)
@@ -128,7 +128,7 @@ def test_at_the_same_time_one_id_is_published(operator: Operator, decision: str)
 def test_of_two_operators_one_decides(operator: Operator, decision: str) -> None:
     """At the same time, from threads: the other is told that nothing was done."""
     for grant in [operator.hold(f"e{number}") for number in range(ROUNDS)]:
-        results = _at_once([partial(_decide, operator, decision, grant)] * 2)
+        results = _at_once(operator, [partial(_decide, decision, grant)] * 2)
 
         assert {bool, Record} == {type(result) for result in results}
         assert 1 == operator.bench.history(grant.event_id).count("resolved")
@@ -142,7 +142,7 @@ def test_two_events_are_never_given_one_chat(operator: Operator) -> None:
             operator.hold(name)
         chat_id = f"found-{number}"
 
-        _at_once([partial(_resolve_with, operator, name, chat_id) for name in names])
+        _at_once(operator, [partial(_resolve_with, name, chat_id) for name in names])
 
         statuses = sorted(operator.bench.record(name).status for name in names)
         assert ["opened", "unknown"] == statuses
@@ -157,22 +157,21 @@ def test_consent_and_proof_together_are_one_call(operator: Operator, proof: Outc
     for number in range(ROUNDS):
         grant = operator.hold(f"e{number}")
 
-        _at_once(
-            [
-                partial(operator.settle, grant, proof),
-                partial(_decide, operator, "recreate", grant),
-            ]
-        )
+        _at_once(operator, [partial(_settle, grant, proof), partial(_decide, "recreate", grant)])
 
         operator.bench.client.zadd(operator.bench.key("due"), {grant.event_id: 1}, xx=True)
         taken = operator.bench.take(operator.worker())
         if isinstance(taken, Grant):
             assert (grant.event_id, 2) == (taken.event_id, taken.attempt)
             operator.settle(taken, REFUSED)
-        assert isinstance(operator.bench.take(operator.worker()), Wait)
+        assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
-def _decide(operator: Operator, decision: str, grant: Grant) -> Record | bool:
+def _settle(grant: Grant, outcome: Outcome, operator: Operator) -> Settled:
+    return operator.settle(grant, outcome)
+
+
+def _decide(decision: str, grant: Grant, operator: Operator) -> Record | bool:
     """The record, or ``False`` where the decision came too late."""
     operations, event_id = operator.operations, grant.event_id
     try:
@@ -185,20 +184,21 @@ def _decide(operator: Operator, decision: str, grant: Grant) -> Record | bool:
         return False
 
 
-def _resolve_with(operator: Operator, event_id: str, chat_id: str) -> Record | bool:
+def _resolve_with(event_id: str, chat_id: str, operator: Operator) -> Record | bool:
     try:
         return operator.operations.resolve_with_chat(event_id, chat_id, by=NAME)
     except NothingDone:
         return False
 
 
-def _at_once(deeds: Sequence[Deed]) -> list[object]:
-    """What each returns, all done at the same time."""
+def _at_once(operator: Operator, deeds: Sequence[Deed]) -> list[object]:
+    """What each returns, all done at the same time, each by an operator of its own."""
     start = Barrier(len(deeds))
 
     def do(deed: Deed) -> object:
-        start.wait(30)
-        return deed()
+        with Operator.connected_to(operator.url) as another:
+            start.wait(30)
+            return deed(another)
 
     with ThreadPoolExecutor(len(deeds)) as pool:
         return list(pool.map(do, deeds))
@@ -207,10 +207,10 @@ def _at_once(deeds: Sequence[Deed]) -> list[object]:
 def _publish_at_once(operator: Operator, grant: Grant, deeds: Sequence[Deed]) -> set[str]:
     """Every chat id that a look-up answered with meanwhile."""
 
-    def look_up() -> set[str]:
-        records = [operator.bench.record(grant.event_id) for _ in range(5)]
+    def look_up(another: Operator) -> set[str]:
+        records = [another.bench.record(grant.event_id) for _ in range(5)]
         return {record.chat.id for record in records if record.chat}
 
-    *_, published = _at_once([*deeds, look_up])
+    *_, published = _at_once(operator, [*deeds, look_up])
     assert isinstance(published, set)
     return published

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.chats.grant import Wait
-from app.store.connect import connect
-from app.store.keys import Keys
-from tests.operate.operator import LossyScripts, Operator
+from app.chats.grant import NoWork
+from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
 from tests.stack.processes import free_port
-from tests.store.bench import TTL_SECONDS, Bench, event_of
+from tests.store.bench import TTL_SECONDS, UNREADABLE, event_of
 from tests.store.outcomes import UNKNOWN, created
 
 
@@ -59,7 +57,7 @@ def test_a_lost_answer_opens_its_event(operator: Operator, log: Path, situation:
         record["chat"]["channel_id"],
     )
     assert ({"id": "s-1", "key": None}, None) == (record["session"], record["user_session"])
-    assert isinstance(operator.bench.take(operator.worker()), Wait)
+    assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
 def test_twice_is_once(operator: Operator, log: Path) -> None:
@@ -113,7 +111,7 @@ def test_what_redis_still_has_of_an_event_is_kept(operator: Operator, log: Path)
     assert {"order": "7731"} == operator.document()["metadata"]
     _, is_new = operator.bench.intake().accept(event_of("e1", metadata={"order": "7731"}))
     assert not is_new
-    assert isinstance(operator.bench.take(operator.worker()), Wait)
+    assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
 def test_a_late_answer_of_the_worker_itself_changes_nothing_more(
@@ -168,17 +166,19 @@ def test_a_log_that_is_not_there_is_wrong_usage(operator: Operator, tmp_path: Pa
     assert "--from-log" in operator.misused("recover")
 
 
-def test_what_a_newer_release_wrote_is_left_alone(operator: Operator, log: Path) -> None:
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_what_another_release_wrote_is_left_alone(
+    operator: Operator, log: Path, content: dict[str, Any] | str
+) -> None:
     """Its own command line reads the same log."""
     operator.hold("e1")
     operator.hold("e2")
-    operator.bench.set_fields(v="2")
-    before = operator.bench.fields()
+    before = operator.bench.make_unreadable(content)
 
     results = recover(operator, log, line("e1", "c1"), line("e2", "c2"))
 
     assert ["newer", "opened"] == [result for *_, result in results]
-    assert before == operator.bench.fields()
+    assert before == operator.bench.text()
 
 
 def test_when_redis_goes_in_the_middle_the_recovered_are_told(
@@ -202,10 +202,7 @@ def test_when_redis_goes_in_the_middle_the_recovered_are_told(
 def test_without_redis_there_is_one_line(log: Path) -> None:
     """Exit code 3, and no half of a table."""
     log.write_text(f"{line()}\n")
-    with connect(f"redis://127.0.0.1:{free_port()}/0") as nobody:
-        bench = Bench(nobody, Keys("relay"))
-        operator = Operator(bench, LossyScripts(nobody, bench.keys))
-
+    with Operator.connected_to(f"redis://127.0.0.1:{free_port()}/0") as operator:
         result = operator.run("recover", "--from-log", str(log))
 
     assert (3, "", 1) == (result.exit_code, result.stdout, len(result.stderr.splitlines()))

@@ -56,6 +56,16 @@ def test_settings_lists_problems_and_shows_the_rest() -> None:
     assert "RATE_LIMIT_BURST" not in worker["settings"]
 
 
+@pytest.mark.parametrize("broken", [{}, {"PORT": "0"}])
+def test_settings_shows_that_web_threads_is_ignored(broken: dict[str, str]) -> None:
+    """A value that it could never have had is no problem either."""
+    done = show(ALL | broken | {"WEB_THREADS": "many"}, "--json")
+
+    web = json.loads(done.stdout)["web"]
+    assert "ignored: it has no effect any more, unset it" == web["settings"]["WEB_THREADS"]
+    assert [] == [problem for problem in web["problems"] if "WEB_THREADS" in problem]
+
+
 def test_settings_tells_of_two_that_do_not_go_together() -> None:
     """Each is shown, and the problem with both."""
     done = show(ALL | {"RECORD_TTL_SECONDS": "60"})
