@@ -10,7 +10,7 @@ from tests.prove.table import Row
 from tests.stack.oracle import Json, Run, faults_of, lost_answers, lost_events, unasked
 from tests.stack.processes import wait_until
 from tests.system.deployment import Deployment
-from tests.system.verdict import find_leaks, run_of
+from tests.system.verdict import find_breaks, find_leaks, run_of
 
 SETTLE_TIMEOUT_SECONDS = 60
 
@@ -51,7 +51,12 @@ def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) ->
         created_twice=len(list(unasked(run))),
         lost=len([*lost_events(run), *lost_answers(run)]),
         recovery_seconds=None if doing.over_at is None else settled_at - doing.over_at,
-        faults=(*faults, *faults_of(run), *_doubts(deployment, run, doing), *_broken(deployment)),
+        faults=(
+            *faults,
+            *faults_of(run),
+            *_doubts(deployment, run, doing),
+            *find_process_faults(deployment),
+        ),
         note=doing.note,
     )
 
@@ -74,7 +79,7 @@ def open_events(deployment: Deployment) -> int:
 def count(deployment: Deployment, queue: str) -> int:
     """How many events are in one of the relay's sorted sets."""
     with deployment.connect() as client:
-        return int(client.zcard(f"{{relay}}:{queue}"))
+        return int(client.relay.execute("ZCARD", f"{{relay}}:{queue}"))
 
 
 def records_of(deployment: Deployment) -> dict[str, Json | None]:
@@ -116,12 +121,10 @@ def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
             yield f"{creates[user_id]} chats of {user_id} were created"
 
 
-def _broken(deployment: Deployment) -> Iterator[str]:
-    """What no process may do, whatever is done to it."""
+def find_process_faults(deployment: Deployment) -> Iterator[str]:
+    """Yield a sentence for each process that broke or ended by itself, and for each leak."""
     for process in deployment.processes:
-        for event in ("worker_failed", "request_failed", "spool_failed"):
-            if process.lines(event):
-                yield f"{process.log.name} has {event}"
+        yield from (f"{process.log.name} has {event}" for event in find_breaks(process))
         if process.child.poll() not in {None, 0, -9}:
             yield f"{process.log.name} ended by itself"
     yield from (f"leaked: {leak}" for leak in find_leaks(deployment))

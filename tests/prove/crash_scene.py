@@ -5,29 +5,33 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
+from threading import Event
 
 import requests
 
 from app.chats.grant import new_token
 from app.chats.record import as_json
-from app.chats.steps import BEFORE, Step
 from app.operate.log_lines import CreatedLine, read_created_lines
-from app.store.client import Client
 from app.store.keys import Keys
 from app.store.operations import Operations
 from app.store.scripts import Scripts
-from tests.prove.crash_table import NOT_SENT, REDIS_GONE, Crash, Kind
-from tests.prove.ending import Orders, Strike, Way
+from tests.prove.account import find_process_faults
+from tests.prove.crash_points import HOLDS, Edge, Hold, Step, dump_holds
+from tests.prove.crash_table import NOT_SENT, REDIS_GONE, Crash, Kind, Way
 from tests.stack.oracle import ENDS, Json, Run, faults_of
 from tests.stack.processes import free_port, start_child, wait_until
+from tests.stack.redis_client import Client
 from tests.stack.relay import ROOT, Caller, Process
 from tests.store.bench import Bench
 from tests.system.deployment import READ_TOKEN, SUBMIT_TOKEN, Deployment
 from tests.system.verdict import run_of
 
 TIMEOUT_SECONDS = 60
-GUNICORN = ("gunicorn", "--config", "config/gunicorn.py", "app.wsgi:application", "--bind")
+WORKER = ("tests.prove.held_worker",)
+WEB = ("gunicorn", "--config", "config/gunicorn.py", "tests.prove.held_web:application", "--bind")
+# A process logs one of these once it has got SIGTERM.
+STOP_LINES = ("worker_stopping", "Handling signal: term")
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,13 @@ class Scene:
         self._crash = crash
         self._relay = relay
         self._bench = Bench(client, Keys("relay"))
-        self._operations = Operations(Scripts(client, self._bench.keys), record_ttl_seconds=3600)
+        self._operations = Operations(
+            Scripts(client.relay, self._bench.keys), record_ttl_seconds=3600
+        )
         self._kinds = {kind.name: kind for kind in crash.kinds}
         self._mark = relay.directory / "mark"
+        self._redis_gone = relay.directory / "redis-gone"
+        self._is_struck = Event()
         self._faults: list[str] = []
         self._seen: list[Json] = []
 
@@ -69,36 +77,49 @@ class Scene:
         """Every event waits, and Channel.io was found well: the first calls are the events'."""
         worker, token = self._bench.worker(base_url=self._relay.channel_io.url), new_token()
         worker.take(token)
-        worker.probed(token, problem=None)
+        worker.report_probe(token, problem=None)
         for name, kind in self._kinds.items():
             if kind.behaviour is not None:
-                self._relay.channel_io.plan(kind.behaviour, user_id=f"u-{name}")
+                self._relay.channel_io.plan(
+                    kind.behaviour, user_id=f"u-{name}", withheld=self._crash.withheld
+                )
             if self._crash.step is not Step.ACCEPTED:
                 self._bench.accept(name, user_id=f"u-{name}")
         if NOT_SENT in self._crash.kinds:
             self._relay.channel_io.stop()
 
     def _strike_worker(self) -> Process:
-        """A worker, with a thread for each event, to which it has happened."""
-        worker = self._start("worker", "app.worker", WORKER_CONCURRENCY=str(len(self._kinds)))
-        self._wait_for_mark()
-        if self._crash.way in REDIS_GONE and self._crash.step is not Step.SPOOLED:
+        """Start a worker, strike while it makes all calls at once, and return it."""
+        concurrency = str(len(self._kinds))
+        worker = self._start("worker", *WORKER, WORKER_CONCURRENCY=concurrency)
+        is_spooled = self._crash.step is Step.SPOOLED
+        if is_spooled:
+            self._wait_for(self._redis_gone)
+            self._take_redis_away()
+            self._redis_gone.unlink()
+        self._wait_until_held()
+        self._strike(worker)
+        self._let_go()
+        if self._crash.way in REDIS_GONE and not is_spooled:
             worker.wait_for_line("redis_unavailable")
         self._leave(worker)
         return worker
 
     def _strike_web(self) -> Process:
-        """A web to which it has happened while all events were posted at once; they are repeated
-        then, as every caller must.
+        """Start a web, strike while all events are posted at once, and return it.
+
+        The events are posted again then, as every caller must.
         """
         port = free_port()
-        web = self._start("web", *GUNICORN, f"127.0.0.1:{port}", WEB_THREADS="16")
+        web = self._start("web", *WEB, f"127.0.0.1:{port}")
         caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
         caller.wait_until_ready()
         with ThreadPoolExecutor(len(self._kinds)) as pool:
-            are_confirmed = list(pool.map(partial(self._post_until_struck, caller), self._kinds))
-        self._wait_for_mark()
-        if self._crash.way is Way.STOP and not all(are_confirmed):
+            posts = [pool.submit(self._post_until_struck, caller, name) for name in self._kinds]
+            self._wait_until_held()
+            self._strike(web)
+            self._let_go()
+        if self._crash.way is Way.STOP and not all(post.result() for post in posts):
             self._faults.append("a request that was under way at SIGTERM got no answer")
         self._leave(web)
         self._post_again()
@@ -106,14 +127,52 @@ class Scene:
         return web
 
     def _post_until_struck(self, caller: Caller, name: str) -> bool:
-        """Whether it was confirmed. All must come to the step: what a machine that is slow for a
-        moment refuses before the strike is sent again, as every caller must.
+        """Post an event until it is confirmed or the strike has come; return which.
+
+        All must come to the step: what a machine that is slow for a moment refuses is sent again.
         """
         until = time.monotonic() + TIMEOUT_SECONDS
         while not (is_confirmed := _post(caller, name)):
-            if self._mark.exists() or time.monotonic() > until:
+            if self._is_struck.is_set() or time.monotonic() > until:
                 break
         return is_confirmed
+
+    def _wait_until_held(self) -> None:
+        """Return once the calls stand at the point. Raises TimeoutError."""
+        if self._crash.withheld is None:
+            self._wait_for(self._mark)
+            return
+        self._relay.channel_io.wait_for_arrivals(len(self._kinds), TIMEOUT_SECONDS)
+        wait_until(self._has_read_all, TIMEOUT_SECONDS, "the worker to read what was sent")
+
+    def _wait_for(self, mark: Path) -> None:
+        wait_until(mark.exists, TIMEOUT_SECONDS, f"the calls to be held: {self._crash}")
+
+    def _has_read_all(self) -> bool:
+        """Check that the worker has read what the stand-in has sent.
+
+        https://docs.kernel.org/networking/proc_net_tcp.html: the queues are "sent:received".
+        """
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        ends = [line.split()[2:5] for line in lines]
+        port = f":{self._relay.channel_io.port:04X}"
+        return all(int(queues[9:], 16) == 0 for remote, _, queues in ends if remote.endswith(port))
+
+    def _strike(self, process: Process) -> None:
+        self._is_struck.set()
+        if self._crash.way is Way.KILL:
+            process.kill()
+        elif self._crash.way is Way.STOP:
+            process.child.terminate()
+            wait_until(lambda: any(map(process.lines, STOP_LINES)), TIMEOUT_SECONDS, "the stop")
+        elif self._crash.step is Step.SPOOLED:
+            self._bring_redis_back()  # while the answers are written
+        else:
+            self._take_redis_away()
+
+    def _let_go(self) -> None:
+        self._mark.unlink(missing_ok=True)
+        self._relay.channel_io.release()
 
     def _post_again(self) -> None:
         caller = self._relay.start_web()
@@ -127,13 +186,20 @@ class Scene:
         code = {Way.KILL: -9, Way.STOP: 0}.get(self._crash.way)
         if code is not None and struck.child.wait(TIMEOUT_SECONDS) != code:
             self._faults.append(f"the exit code was {struck.child.returncode}, not {code}")
-        valkey = self._relay.valkey
-        if self._crash.redis_way is Way.LOSE_REDIS:
-            wait_until(lambda: not valkey.is_running, TIMEOUT_SECONDS, "Valkey to end")
-            valkey.start()
-        elif self._crash.redis_way is Way.FREEZE_REDIS:
-            valkey.resume()
-        self._mark.unlink()
+        self._bring_redis_back()
+
+    def _take_redis_away(self) -> None:
+        if self._crash.redis_way is Way.FREEZE_REDIS:
+            self._relay.valkey.pause()
+        else:
+            self._relay.valkey.kill()
+
+    def _bring_redis_back(self) -> None:
+        """Start or resume Redis, where it is away."""
+        if self._crash.redis_way is Way.FREEZE_REDIS:
+            self._relay.valkey.resume()
+        elif not self._relay.valkey.is_running:
+            self._relay.valkey.start()
 
     def _put_right(self, struck: Process) -> None:
         """A worker is there, and Channel.io; leases of the dead are over. All events end."""
@@ -183,34 +249,31 @@ class Scene:
         )
         if self._crash.is_unsent and run.creates:
             self._faults.append("a call was made")
-        said = [*self._faults, *faults_of(run)]
+        said = [*self._faults, *faults_of(run), *find_process_faults(self._relay)]
         return Finding(run, [f"{self._crash}: {fault}" for fault in said], recovery_seconds)
 
-    def _start(self, name: str, module: str, *arguments: str, **settings: str) -> Process:
-        log, redis = self._relay.directory / f"{name}-struck.log", self._relay.valkey
-        orders = Orders(list(self._strikes()), redis.pid, redis.port).as_json()
-        command = [sys.executable, "-m", "tests.prove.ending", orders, module, *arguments]
+    def _start(self, name: str, *module: str, **settings: str) -> Process:
+        log = self._relay.directory / f"{name}-struck.log"
+        holds = {HOLDS: dump_holds(list(self._holds()))}
         with log.open("ab") as output:
-            environ = {**self._relay.environ, **settings}
-            child = start_child(command, env=environ, cwd=ROOT, output=output)
+            child = start_child(
+                [sys.executable, "-m", *module],
+                env={**self._relay.environ, **settings, **holds},
+                cwd=ROOT,
+                output=output,
+            )
         self._relay.processes.append(Process(child, log))
         return self._relay.processes[-1]
 
-    def _strikes(self) -> Iterator[Strike]:
-        """Redis goes before the settle where something is to be spooled; what was to go anyway
-        comes back then, while the answer is written.
-        """
+    def _holds(self) -> Iterator[Hold]:
+        """Yield the holds of the process; for a spooled result Redis goes before the settle."""
         crash, calls = self._crash, len(self._kinds)
-        if crash.step is not Step.SPOOLED or crash.redis_way is None:
-            yield Strike(crash.edge, crash.step, crash.way, calls, self._mark)
-            return
-        way = Way.HOLD if crash.way in REDIS_GONE else crash.way
-        gone = self._mark.with_name("redis-gone")
-        yield Strike(BEFORE, Step.SETTLED, crash.redis_way, calls, gone)
-        yield Strike(crash.edge, crash.step, way, 1, self._mark)
-
-    def _wait_for_mark(self) -> None:
-        wait_until(self._mark.exists, TIMEOUT_SECONDS, f"the strike: {self._crash}")
+        if crash.step is Step.SPOOLED:
+            yield Hold(Edge.BEFORE, Step.SETTLED, calls, self._redis_gone)
+        if crash.withheld is None:
+            # One take has all events before it.
+            is_take = (crash.edge, crash.step) == (Edge.BEFORE, Step.GRANTED)
+            yield Hold(crash.edge, crash.step, 1 if is_take else calls, self._mark)
 
 
 def _post(caller: Caller, name: str) -> bool:

@@ -1,14 +1,24 @@
-"""The table of crash points: every durable step, before and after, by kind of answer and way.
+"""The table of crashes: every durable step, before and after, by kind of answer and way.
 
 Generated, so that no cell is forgotten; how each must end is decided here, by what was known where.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from app.chats.steps import AFTER, BEFORE, Step
-from tests.prove.ending import EDGES, Way
-from tests.stack.channel_io import Behaviour
+from tests.prove.crash_points import Edge, Step
+from tests.stack.channel_io import Behaviour, Withheld
+
+
+class Way(StrEnum):
+    """A strike: at the process that makes the calls, or at its Redis."""
+
+    KILL = "kill -9"
+    STOP = "SIGTERM"
+    LOSE_REDIS = "Redis killed"
+    FREEZE_REDIS = "Redis frozen"
+
 
 PROCESS_ENDS = (Way.KILL, Way.STOP)
 REDIS_GONE = (Way.LOSE_REDIS, Way.FREEZE_REDIS)
@@ -37,14 +47,20 @@ KINDS = (
 
 # Of a call in these places only its process knows: that nothing was sent; that it was, or what the
 # answer is; and, besides, its log.
-UNSENT = {(AFTER, Step.GRANTED), (BEFORE, Step.SENT)}
+UNSENT = {(Edge.AFTER, Step.GRANTED), (Edge.BEFORE, Step.SENT)}
 UNLOGGED = {
-    (AFTER, Step.SENT),
-    (BEFORE, Step.ANSWERED),
-    (AFTER, Step.ANSWERED),
-    (BEFORE, Step.LOGGED),
+    (Edge.AFTER, Step.SENT),
+    (Edge.BEFORE, Step.ANSWERED),
+    (Edge.AFTER, Step.ANSWERED),
+    (Edge.BEFORE, Step.LOGGED),
 }
-LOGGED = {(AFTER, Step.LOGGED), (BEFORE, Step.SPOOLED), (BEFORE, Step.SETTLED)}
+LOGGED = {(Edge.AFTER, Step.LOGGED), (Edge.BEFORE, Step.SPOOLED), (Edge.BEFORE, Step.SETTLED)}
+
+# These lie in the midst of an exchange: the stand-in holds the calls there, by what it withholds.
+WITHHELD = {
+    (Edge.AFTER, Step.SENT): Withheld.ANSWER,
+    (Edge.BEFORE, Step.ANSWERED): Withheld.BODY,
+}
 
 
 @dataclass(frozen=True)
@@ -52,14 +68,19 @@ class Crash:
     """What happens, and at which step; it is a cell of the table for each of ``kinds``."""
 
     way: Way
-    edge: str
+    edge: Edge
     step: Step
     kinds: Sequence[Kind]
 
     def __str__(self) -> str:
         """In words, for the sentences of faults."""
         kinds = ", ".join(kind.name for kind in self.kinds)
-        return f"{self.way} {self.edge.removeprefix('relay.')} {self.step} ({kinds})"
+        return f"{self.way} {self.edge} {self.step} ({kinds})"
+
+    @property
+    def withheld(self) -> Withheld | None:
+        """The part of an answer that the stand-in withholds; none where the process is held."""
+        return WITHHELD.get((self.edge, self.step))
 
     @property
     def is_lost(self) -> bool:
@@ -90,26 +111,24 @@ class Crash:
 
 def crashes_at(step: Step, ways: Sequence[Way]) -> Iterator[Crash]:
     """All cells of one step, those together whose calls can stand there together."""
-    for edge in EDGES:
+    for edge in Edge:
         kinds = [kind for kind in KINDS if _comes_to(kind, edge, step)]
         for way in ways:
-            for together in _together(kinds, way, step):
+            for together in _together(kinds, step):
                 yield Crash(way, edge, step, together)
 
 
-def _comes_to(kind: Kind, edge: str, step: Step) -> bool:
+def _comes_to(kind: Kind, edge: Edge, step: Step) -> bool:
     """Nothing is sent where nobody listens; and where it is, no answer need begin."""
-    has_begun = (edge, step) == (BEFORE, Step.ANSWERED)
+    has_begun = (edge, step) == (Edge.BEFORE, Step.ANSWERED)
     return not (has_begun and kind in {NO_ANSWER, NOT_SENT}) and not (
         kind is NOT_SENT and step is Step.SENT
     )
 
 
-def _together(kinds: Sequence[Kind], way: Way, step: Step) -> list[Sequence[Kind]]:
-    """At an address where nobody listens all calls are alike; answers are spooled one by one."""
+def _together(kinds: Sequence[Kind], step: Step) -> list[Sequence[Kind]]:
+    """At an address where nobody listens all calls are alike."""
     if step is Step.ACCEPTED:
         return [kinds]
-    if step is Step.SPOOLED and way not in REDIS_GONE:
-        return [[kind] for kind in kinds]
     others = [kind for kind in kinds if kind is not NOT_SENT]
     return [others, [NOT_SENT]] if NOT_SENT in kinds else [others]

@@ -13,10 +13,9 @@ from itertools import chain, count
 from pathlib import Path
 from random import Random
 
-from app.chats.steps import Step
+from tests.prove.crash_points import Step
 from tests.prove.crash_scene import Finding, Scene
-from tests.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, crashes_at
-from tests.prove.ending import Way
+from tests.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, Way, crashes_at
 from tests.prove.table import Proof, Row
 from tests.stack.oracle import Run, lost_answers, lost_events, unasked
 from tests.system.deployment import Deployment

@@ -15,12 +15,9 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
-from app.store.client import Client
-from app.store.connect import connect
 from tests.prove.account import Doing, account, wait_until_settled
 from tests.prove.ha_servers import (
     QUICK,
-    SLOT_KEY,
     Address,
     Cluster,
     Sentinels,
@@ -32,6 +29,7 @@ from tests.prove.scene import at_work, post
 from tests.prove.table import Proof, Row
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import wait_until
+from tests.stack.redis_client import Client, connect_to
 from tests.system.deployment import Deployment
 from tests.system.load import Load
 
@@ -95,8 +93,8 @@ class HaDeployment(Deployment):
         return self
 
     def connect(self) -> Client:
-        """A client that finds its server as the relay does."""
-        return connect(self._redis_url, slot_key=SLOT_KEY)
+        """A client, of which ``relay`` finds its server as the relay does."""
+        return connect_to(self._redis_url)
 
 
 class Callers:

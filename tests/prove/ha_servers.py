@@ -11,8 +11,8 @@ from typing import Any, cast
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from app.store.connect import connect
 from tests.stack.processes import free_port, wait_until
+from tests.stack.redis_client import connect_to
 from tests.stack.valkey import Valkey
 from tests.system.redis_line import RedisLine
 
@@ -31,7 +31,7 @@ class Server(Valkey):
 
     def command(self, *words: str | int) -> Any:
         """The reply to a command. Raises what Redis says."""
-        with connect(self.url) as client:
+        with connect_to(self.url) as client:
             execute: Callable[..., Any] = client.execute_command
             return execute(*words)
 
@@ -45,7 +45,7 @@ class Server(Valkey):
 
     def info(self, section: str) -> dict[str, Any]:
         """What it tells about itself."""
-        with connect(self.url) as client:
+        with connect_to(self.url) as client:
             return cast("dict[str, Any]", client.info(section))
 
     def wait_for_replicas(self, count: int) -> None:

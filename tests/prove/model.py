@@ -7,12 +7,11 @@ from random import Random
 
 from hypothesis import settings
 
-from app.store.client import Client
-from app.store.connect import connect
 from tests.model.explorer import Explorer
 from tests.model.replay import Replay
 from tests.model.specification import Specification
 from tests.prove.table import Proof, Row
+from tests.stack.redis_client import Client, connect_to
 from tests.stack.valkey import Valkey
 from tests.store.test_state_machine import EXAMPLES, try_interleavings
 
@@ -76,5 +75,5 @@ def _try_at_random(directory: Path, _random: Random) -> Row:
 
 @contextmanager
 def _redis(directory: Path) -> Iterator[Client]:
-    with Valkey(directory) as server, connect(server.url) as client:
+    with Valkey(directory) as server, connect_to(server.url) as client:
         yield client

@@ -15,7 +15,7 @@ from tests.system.deployment import ACCESS_KEY, ACCESS_SECRET, Deployment
 
 RATE_PER_SECOND = 20
 BURST = 10
-THREADS = 2
+CALLS_IN_FLIGHT = 2
 EVENTS = 70
 
 PAUSE_SECONDS = 3
@@ -66,7 +66,7 @@ def overruns(
 def _share(workers: int, directory: Path, _random: Random) -> Row:
     deployment = Deployment(
         directory,
-        WORKER_CONCURRENCY=str(THREADS),
+        WORKER_CONCURRENCY=str(CALLS_IN_FLIGHT),
         RATE_LIMIT_PER_SECOND=str(RATE_PER_SECOND),
         RATE_LIMIT_BURST=str(BURST),
     )
@@ -75,13 +75,13 @@ def _share(workers: int, directory: Path, _random: Random) -> Row:
             post(deployment, range(EVENTS))
         row = account(deployment, Doing(name=f"{workers} workers share one rate"))
         times = [call.at for call in calls_of(deployment)]
-        return row.blamed_for(overruns(times, RATE_PER_SECOND, BURST, workers * THREADS))
+        return row.blamed_for(overruns(times, RATE_PER_SECOND, BURST, workers * CALLS_IN_FLIGHT))
 
 
 def _pause(directory: Path, _random: Random) -> Row:
     """Each way of telling a pause, one after the other; all workers keep to each."""
     ways = (Behaviour.THROTTLED, Behaviour.THROTTLED_RESET)
-    deployment = Deployment(directory, WORKER_CONCURRENCY=str(THREADS))
+    deployment = Deployment(directory, WORKER_CONCURRENCY=str(CALLS_IN_FLIGHT))
     with at_work(deployment, workers=3):
         faults = [
             fault

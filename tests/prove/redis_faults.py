@@ -15,14 +15,14 @@ from random import Random
 from threading import Event, Thread
 from typing import cast
 
-from app.store.client import Client
 from tests.prove.account import Doing, account, wait_until_settled
 from tests.prove.scene import at_work, post
 from tests.prove.table import Proof, Row
 from tests.stack.channel_io import Behaviour
 from tests.stack.processes import free_port, wait_until
+from tests.stack.redis_client import Client
 from tests.stack.relay import Process
-from tests.system.deployment import Deployment
+from tests.system.deployment import LONG_CALLS, Deployment
 from tests.system.load import Load
 from tests.system.redis_line import RedisLine
 
@@ -30,7 +30,7 @@ LASTS_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 3.0
 UNAVAILABLE = (503, "1")
-# Threads that look at a broken Redis twice a second use little of a core, and say little.
+# A worker that looks at a broken Redis twice a second uses little of a core, and says little.
 MOST_CPU_SHARE = 0.25
 MOST_SAID_PER_SECOND = 1500
 LOST_SHARE = 0.1
@@ -257,7 +257,7 @@ _TROUBLES = (
 def _flush(directory: Path, _random: Random) -> Row:
     """What was settled or waited is gone with Redis' memory; calls in flight are put back."""
     in_flight = 8
-    with at_work(Deployment(directory)) as deployment:
+    with at_work(Deployment(directory, **LONG_CALLS)) as deployment:
         settled = post(deployment, range(20), name="settled")
         wait_until_settled(deployment)
         deployment.channel_io.always(Behaviour.CREATE_THEN_WAIT)

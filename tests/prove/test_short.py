@@ -1,11 +1,15 @@
 """The prover itself, in short: it runs what was asked for, finds faults, and says so."""
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.prove.__main__ import all_proofs, main
+from tests.prove.crash_points import Edge, Hold, Holder, Step
+from tests.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Way, crashes_at
 from tests.prove.outages import mean_displacement
 from tests.prove.rate import overruns
 from tests.prove.table import Proof, Row, render
@@ -99,6 +103,35 @@ def test_proofs_have_names_of_their_own() -> None:
     names = [proof.name for proof in all_proofs()]
 
     assert len(names) == len(set(names)) > 0
+
+
+def test_the_table_of_crashes_has_every_cell() -> None:
+    """Each step on both sides, in each way, for every kind of answer that comes to it."""
+    crashes = [
+        crash for step in Step for ways in (PROCESS_ENDS, REDIS_GONE)
+        for crash in crashes_at(step, ways)
+    ]  # fmt: skip
+    cells = [(crash.edge, crash.step, crash.way, kind) for crash in crashes for kind in crash.kinds]
+
+    assert 320 == len(cells) == len(set(cells))
+    assert set(product(Edge, Step, Way)) == {cell[:3] for cell in cells}
+
+
+def test_calls_are_held_at_one_point_after_the_other(tmp_path: Path) -> None:
+    """As many as were ordered, until the mark is taken away; at other points none is held."""
+    first = Hold(Edge.BEFORE, Step.SETTLED, 2, tmp_path / "first")
+    second = Hold(Edge.AFTER, Step.SPOOLED, 1, tmp_path / "second")
+    holder = Holder([first, second])
+
+    holder.stand(second.edge, second.step)
+    assert [False, False] == [holder.arrive(first.edge, first.step), first.mark.exists()]
+    assert [True, True] == [holder.arrive(first.edge, first.step), first.mark.exists()]
+    with ThreadPoolExecutor() as calls:
+        held = calls.submit(holder.wait, first.edge, first.step)
+        assert not held.done()
+        first.mark.unlink()
+        held.result()
+    assert [True, True] == [holder.arrive(second.edge, second.step), second.mark.exists()]
 
 
 def test_too_many_calls_in_any_window_are_found() -> None:

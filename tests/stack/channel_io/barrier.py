@@ -1,6 +1,14 @@
 """Where requests to the stand-in wait until the test lets them go."""
 
 import threading
+from enum import StrEnum, auto
+
+
+class Withheld(StrEnum):
+    """The part of an answer that waits for a release: all of it, or what follows its head."""
+
+    ANSWER = auto()
+    BODY = auto()
 
 
 class Barrier:
@@ -24,14 +32,16 @@ class Barrier:
             mine = self._releases
             self._waiting += 1
             self._changed.wait_for(lambda: self._releases > mine or self._stopping.is_set())
-            self._waiting -= 1
             if self._releases == mine:
+                self._waiting -= 1
                 raise ConnectionAbortedError
 
     def release(self) -> None:
-        """Let go whoever waits now."""
+        """Let all waiting requests go."""
         with self._changed:
             self._releases += 1
+            # A thread that wakes late would else be taken for the next test's held request.
+            self._waiting = 0
             self._changed.notify_all()
 
     def wake(self) -> None:

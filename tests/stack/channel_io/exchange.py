@@ -20,7 +20,7 @@ from tests.stack.channel_io.answers import (
     http_bytes,
     media_type,
 )
-from tests.stack.channel_io.barrier import Barrier
+from tests.stack.channel_io.barrier import Barrier, Withheld
 from tests.stack.channel_io.ledger import Create
 from tests.stack.channel_io.rate_limit import Level
 
@@ -31,7 +31,8 @@ LINGER_NOT = struct.pack("ii", 1, 0)
 class Exchange:
     """A request (a probe where ``user_id`` is ``None``), and the means of answering it, or not.
 
-    ``seconds`` and ``retry_after`` are what the test asked of the behaviour, if anything.
+    ``seconds``, ``retry_after`` and ``withheld`` are what the test asked of the behaviour, if
+    anything.
     """
 
     user_id: str | None
@@ -43,6 +44,7 @@ class Exchange:
     level: Level
     seconds: float | None = None
     retry_after: str | None = None
+    withheld: Withheld | None = None
     keeps_connection: bool = True
 
     def perform(self) -> Json:
@@ -71,7 +73,11 @@ class Exchange:
         yield "x-ratelimit-reset", str(math.ceil(time.time() + self.level.wait_seconds))
 
     def send(self, raw: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes as they are; those that are withheld, after the next release."""
+        if self.withheld is Withheld.BODY:
+            head, line_breaks, raw = raw.partition(b"\r\n\r\n")
+            self.connection.sendall(head + line_breaks)
+        self._wait_for_release()
         self.connection.sendall(raw)
 
     def send_dripping(self, raw: bytes, pause_seconds: float) -> None:
@@ -86,7 +92,8 @@ class Exchange:
         self.stopping.wait(seconds)
 
     def hang_up(self) -> None:
-        """Close the connection after what was sent."""
+        """Close the connection after what was sent, and after a release where that is withheld."""
+        self._wait_for_release()
         self.keeps_connection = False
 
     def reset(self) -> None:
@@ -100,3 +107,8 @@ class Exchange:
         self.keeps_connection = False
         while self.connection.recv(1024):
             pass
+
+    def _wait_for_release(self) -> None:
+        if self.withheld is not None:
+            self.withheld = None
+            self.barrier.wait()

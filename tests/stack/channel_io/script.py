@@ -4,6 +4,7 @@ import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
+from tests.stack.channel_io.barrier import Withheld
 from tests.stack.channel_io.behaviours import Behaviour
 
 BY_USER_ID = {behaviour.user_id: behaviour for behaviour in Behaviour}
@@ -11,11 +12,12 @@ BY_USER_ID = {behaviour.user_id: behaviour for behaviour in Behaviour}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One behaviour; ``seconds`` and ``retry_after`` change what it does by itself."""
+    """One behaviour, and what changes it: ``seconds``, ``retry_after`` and ``withheld``."""
 
     behaviour: Behaviour = Behaviour.CREATE
     seconds: float | None = None
     retry_after: str | None = None
+    withheld: Withheld | None = None
 
 
 class Script:

@@ -91,6 +91,7 @@ def _is_known(path: str) -> bool:
 def _follow(line: Line, exchange: Exchange) -> None:
     exchange.seconds = line.seconds
     exchange.retry_after = line.retry_after
+    exchange.withheld = line.withheld
     behave(line.behaviour, exchange)
 
 

@@ -4,7 +4,7 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
-from tests.stack.channel_io.barrier import Barrier
+from tests.stack.channel_io.barrier import Barrier, Withheld
 from tests.stack.channel_io.behaviours import Behaviour
 from tests.stack.channel_io.control import PREFIX, Control
 from tests.stack.channel_io.http_server import Arrival, HttpServer
@@ -74,10 +74,10 @@ class ChannelIo:
 
     @property
     def waiting(self) -> int:
-        """How many requests are held by WAIT_THEN_CREATE and CREATE_THEN_WAIT now."""
+        """How many requests wait for ``release`` now."""
         return self._barrier.waiting
 
-    def wait_for_arrivals(self, count: int = 1, timeout_seconds: float = 10) -> None:
+    def wait_for_arrivals(self, count: int = 1, timeout_seconds: float = 30) -> None:
         """Return once at least ``count`` requests are held. Raises TimeoutError."""
         wait_until(lambda: self.waiting >= count, timeout_seconds, f"{count} requests to be held")
 
@@ -91,9 +91,13 @@ class ChannelIo:
         user_id: str | None = None,
         seconds: float | None = None,
         retry_after: str | None = None,
+        withheld: Withheld | None = None,
     ) -> None:
-        """Behave so for the next creates, one after the other: this user's, or anybody's."""
-        lines = [Line(behaviour, seconds, retry_after) for behaviour in behaviours]
+        """Behave so for the next creates, one after the other: this user's, or anybody's.
+
+        What is ``withheld`` of an answer waits for ``release``; a close without one waits as well.
+        """
+        lines = [Line(behaviour, seconds, retry_after, withheld) for behaviour in behaviours]
         self._script.plan(lines, user_id)
 
     def always(
