@@ -6,13 +6,19 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from app.store.client import Client
-from app.store.connect import connect
+from tests.stack.redis_client import Client, connect_to
 from tests.stack.valkey import Valkey
 
 # Each file is one process's work: begun last, these would leave the other cores idle at the end.
 LONGEST_FIRST = (
-    *("test_connect", "test_slow_clients", "test_tracing", "test_schemathesis"),
+    *(
+        "test_client_patched",
+        "test_notices",
+        "test_slow_clients",
+        "test_tracing",
+        "test_schemathesis",
+    ),
+    *("test_waiters", "test_stalled_log", "test_time", "test_redis_ways"),
     *("test_audit_at_start", "test_wait_and_metrics", "test_run", "test_explorer", "test_scripts"),
     *("test_stopping_workers", "test_killed_workers", "test_channel_io_away", "test_redis_away"),
     *("test_state_machine", "test_spool_unusable", "test_settle", "test_replay", "test_loop"),
@@ -49,7 +55,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def cleaner(valkey: Valkey) -> Iterator[Client]:
     """One connection for all tests to begin with: half of what a short test takes is connecting."""
-    with connect(valkey.url) as client:
+    with connect_to(valkey.url) as client:
         yield client
 
 
@@ -63,5 +69,5 @@ def redis_url(valkey: Valkey, cleaner: Client) -> str:
 @pytest.fixture
 def client(redis_url: str) -> Iterator[Client]:
     """The relay's own kind of client of the shared server."""
-    with connect(redis_url) as client:
+    with connect_to(redis_url) as client:
         yield client

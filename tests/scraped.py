@@ -11,6 +11,7 @@ OF_WEB = {
     "relay_held_events": "gauge",
     "relay_failed_events": "gauge",
     "relay_breaker_open": "gauge",
+    "relay_log_lines_lost_total": "counter",
 }
 OF_WORKER = {
     "relay_calls_total": "counter",
@@ -19,6 +20,7 @@ OF_WORKER = {
     "relay_possible_orphans_total": "counter",
     "relay_duplicate_chats_total": "counter",
     "relay_workers_lost_total": "counter",
+    "relay_log_lines_lost_total": "counter",
 }
 METRICS = OF_WEB | OF_WORKER
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stack.relay import Process
-from tests.system.deployment import Deployment
+from tests.system.deployment import LONG_CALLS, Deployment
 from tests.system.verdict import find_leaks, judge
 
 
 @pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A Valkey, a stand-in and one web; in the end, none of them has written what it must not."""
-    with Deployment(tmp_path_factory.mktemp("deployment")) as deployment:
+    with Deployment(tmp_path_factory.mktemp("deployment"), **LONG_CALLS) as deployment:
         deployment.start_web().wait_until_ready()
         yield deployment
         assert [] == find_leaks(deployment)

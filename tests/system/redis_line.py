@@ -9,7 +9,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-GRANT = b"$2\r\ngo\r\n"  # the word in a take's reply, as Redis sends strings
+GRANT = b"$5\r\ngrant\r\n"  # the word in a take's reply, as Redis sends strings
 LINGER_NOT = struct.pack("ii", 1, 0)  # a close is then a reset
 
 

@@ -60,7 +60,7 @@ def test_a_primary_that_becomes_an_evicting_one_is_not_ready(
         assert 503 == answer.status_code
         (error,) = answer.json()["errors"]
         assert "maxmemory-policy is allkeys-lru" in error["check"]
-        wait_until(caller.is_ready, 10, "web to be ready again")
+        wait_until(caller.is_ready, 30, "web to be ready again")
 
 
 def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> None:

@@ -11,9 +11,6 @@ from tests.system.deployment import Deployment, Json
 from tests.system.redis_line import GRANT, RedisLine
 from tests.system.verdict import spooled_ids
 
-# However slow the machine is, no call ends by itself while a test holds it.
-LONG = {"CALL_DEADLINE_SECONDS": "60"}
-
 
 @pytest.fixture(scope="module")
 def line(deployment: Deployment, no_worker_stays: None) -> Iterator[RedisLine]:
@@ -25,14 +22,14 @@ def line(deployment: Deployment, no_worker_stays: None) -> Iterator[RedisLine]:
 @pytest.fixture
 def worker(relay: Deployment, line: RedisLine) -> Process:
     """The worker that is to be lost; it may be the one that came to help in the test before."""
-    return relay.worker(REDIS_URL=line.url, **LONG)
+    return relay.worker(REDIS_URL=line.url)
 
 
 def recover(relay: Deployment, line: RedisLine, event_id: str, status: str) -> Json:
     """The record as it is once its lost worker was noticed, and another one is there."""
     line.mend()
     relay.expire_leases()
-    relay.worker(REDIS_URL=line.url, **LONG)
+    relay.worker(REDIS_URL=line.url)
     return relay.caller.wait_for(event_id, status)
 
 

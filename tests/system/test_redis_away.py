@@ -13,16 +13,17 @@ import pytest
 
 from tests.stack.processes import wait_until
 from tests.stack.valkey import Valkey
-from tests.system.deployment import Deployment
+from tests.system.deployment import LONG_CALLS, Deployment
 from tests.system.load import CALLERS, Load
-from tests.system.verdict import find_leaks, judge
+from tests.system.verdict import find_breaks, find_leaks, judge
 
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A relay with a Redis of its own, which tests may end."""
     directory = tmp_path_factory.mktemp("redis-away")
-    with Deployment(directory, valkey_arguments=("--appendfsync", "always")) as relay:
+    arguments = ("--appendfsync", "always")
+    with Deployment(directory, valkey_arguments=arguments, **LONG_CALLS) as relay:
         relay.start_worker()
         relay.start_web().wait_until_ready()
         yield relay
@@ -57,4 +58,4 @@ def test_redis_goes_and_comes_back_under_load(
     judge(relay)
     statuses = Counter(relay.caller.record(event_id)["status"] for event_id in relay.accepted)
     assert {"opened": load.accepted} == statuses
-    assert [] == relay.worker().lines("worker_failed")
+    assert [] == find_breaks(relay.worker())

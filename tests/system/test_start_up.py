@@ -53,6 +53,20 @@ def test_wrong_settings_end_it(relay: Deployment, name: str) -> None:
     assert problems == sorted(process.log.read_text().splitlines())
 
 
+def test_web_says_that_web_threads_is_ignored(relay: Deployment) -> None:
+    """One warning at the start, whatever it holds."""
+    caller = relay.start_web(WEB_THREADS="many")
+    caller.wait_until_ready()
+
+    (line,) = relay.processes[-1].lines("setting_ignored", level="warning")
+
+    assert ("WEB_THREADS", "ignored: it has no effect any more, unset it") == (
+        line["name"],
+        line["reason"],
+    )
+    relay.callers.remove(caller)
+
+
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_an_evicting_redis_ends_it(evicting: Deployment, name: str) -> None:
     """It must not run where accepted events can vanish; gunicorn does not try again and again."""

@@ -13,7 +13,7 @@ from tests.stack.channel_io import Behaviour
 from tests.stack.processes import free_port, wait_until
 from tests.stack.relay import OWN
 from tests.system.collector import Collector
-from tests.system.deployment import QUICK, SECRETS, Deployment
+from tests.system.deployment import LONG_CALLS, SECRETS, Deployment
 from tests.system.verdict import find_leaks, judge
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -21,7 +21,7 @@ MISSING = (
     f"{ENDPOINT}: needs what is not installed: "
     "pip install --require-hashes -r requirements-tracing.txt"
 )
-MAX_STOP_SECONDS = float(QUICK["CALL_DEADLINE_SECONDS"]) + 2
+MAX_STOP_SECONDS = 4  # of a process without a call
 # so that a test need not wait for the usual five seconds
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 # spans stay where they are until the process ends
@@ -46,7 +46,7 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def exporting(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Traced]:
     """A relay that exports to the collector as soon as there is anything."""
-    settings = {ENDPOINT: collector.url, **SOON, **SAYS_IMPORTS}
+    settings = {ENDPOINT: collector.url, **LONG_CALLS, **SOON, **SAYS_IMPORTS}
     with Traced(tmp_path_factory.mktemp("exporting"), **settings) as exporting:
         exporting.start_web().wait_until_ready()
         yield exporting
@@ -65,7 +65,7 @@ def traced(exporting: Traced) -> Iterator[Traced]:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
     """One whose tests start processes with settings of their own."""
-    with Traced(tmp_path_factory.mktemp("traced")) as deployed:
+    with Traced(tmp_path_factory.mktemp("traced"), **LONG_CALLS) as deployed:
         yield deployed
         assert [] == find_leaks(deployed)
 
@@ -187,7 +187,8 @@ def test_probes_and_what_the_caller_does_not_record_are_no_spans(
 
     stop(relay)
 
-    assert ([], 2) == (collector.of_event("e5"), len(collector.of_event("e6")))
+    assert 2 == len(collector.wait_for("e6", 2))
+    assert [] == collector.of_event("e5")
     ours = [span for span in collector.spans if span.resource["service.name"] == "chats"]
     assert {"POST /v1/events", "GET /v1/events/<event_id>", "open chat"} == {
         span.sent.name for span in ours
@@ -224,7 +225,7 @@ def test_a_worker_that_exports_is_told_to_stop_twice(traced: Traced) -> None:
     """The second SIGTERM ends no thread, and so not the process: its call is settled."""
     traced.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
     traced.caller.post({"event_id": "twice", "user_id": "u-twice"})
-    wait_until(lambda: traced.calls_of("u-twice"), 20, "the call")
+    traced.channel_io.wait_for_arrivals()
     worker = traced.worker()
 
     worker.child.terminate()

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,6 @@ from tests.system.deployment import Deployment
 from tests.system.verdict import judge
 
 Posted = Future[requests.Response]
-THREADS = 4
 
 
 @pytest.fixture
@@ -48,14 +48,14 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def post(caller: Caller, event_id: str, seconds: int = 8) -> requests.Response:
+def post(caller: Caller, event_id: str, seconds: int = 30) -> requests.Response:
     """Post an event of a user of its own, and wait."""
     return caller.post({"event_id": event_id, "user_id": event_id}, Prefer=f"wait={seconds}")
 
 
 def scrape(address: str) -> str:
     """What ``/metrics`` answers there."""
-    response = requests.get(f"{address}/metrics", timeout=10)
+    response = requests.get(f"{address}/metrics", timeout=30)
     assert 200 == response.status_code
     return response.text
 
@@ -65,7 +65,7 @@ def test_one_round_trip_from_event_to_ids(relay: Deployment) -> None:
     """The answer to the post is the record with the chat that Channel.io made."""
     answer = post(relay.caller, "e1")
 
-    assert (200, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
+    assert (200, "wait=30") == (answer.status_code, answer.headers["Preference-Applied"])
     (create,) = relay.creates_of("e1")
     assert create.chat_id == answer.json()["chat"]["id"]
 
@@ -78,25 +78,6 @@ def test_a_wait_ends_where_nobody_can_know(relay: Deployment) -> None:
     answer = post(relay.caller, "e1")
 
     assert (200, "unknown") == (answer.status_code, answer.json()["status"])
-
-
-def test_half_of_the_threads_wait_and_the_others_serve(
-    idle: Deployment, pool: ThreadPoolExecutor
-) -> None:
-    """Who comes after that is answered at once."""
-    caller = idle.start_web(WEB_THREADS=str(THREADS))
-    caller.wait_until_ready()
-    waiting = [pool.submit(post, caller, f"e{number}") for number in range(THREADS // 2)]
-    wait_until(lambda: len(accepted(idle)) == len(waiting), 10, "the waits")
-
-    others = [post(caller, f"other-{number}") for number in range(THREADS)]
-
-    assert {(202, None)} == {
-        (answer.status_code, answer.headers.get("Preference-Applied")) for answer in others
-    }
-    assert not [posted for posted in waiting if posted.done()]
-    idle.start_worker()
-    assert {200} == {posted.result().status_code for posted in waiting}
 
 
 def accepted(relay: Deployment) -> list[str]:
@@ -136,19 +117,23 @@ def metrics_directory(web: Process) -> Path:
 
 def test_redis_lost_during_a_wait_is_202(idle: Deployment, pool: ThreadPoolExecutor) -> None:
     """The event is accepted all the same, and its caller learns that it must ask again."""
+    with idle.connect() as client:
+        client.config_set("appendfsync", "always")  # else the kill may take the event with it
     posted = pool.submit(post, idle.caller, "e1")
-    wait_until(lambda: accepted(idle), 10, "the wait")
+    wait_until(lambda: accepted(idle), 30, "the wait")
     accepted(idle)  # Redis answers again only after it has sent its earlier answers, web's as well
 
+    killed_at = time.monotonic()
     idle.valkey.kill()
     try:
         answer = posted.result()
-        scraped = requests.get(f"{idle.caller.url}/metrics", timeout=10)
+        seconds = time.monotonic() - killed_at
+        scraped = requests.get(f"{idle.caller.url}/metrics", timeout=30)
     finally:
         idle.valkey.start()  # others use it as well
 
-    assert (202, "wait=8") == (answer.status_code, answer.headers["Preference-Applied"])
-    assert answer.elapsed.total_seconds() < 5
+    assert (202, "wait=30") == (answer.status_code, answer.headers["Preference-Applied"])
+    assert 5 > seconds
     assert 200 == scraped.status_code
     idle.start_worker()
     idle.caller.wait_for("e1", "opened")
@@ -234,7 +219,7 @@ def test_a_worker_with_metrics_finishes_its_call(idle: Deployment) -> None:
     worker.child.terminate()
     worker.wait_for_line("worker_stopping")
     worker.child.terminate()
-    assert 200 == requests.get(f"http://127.0.0.1:{port}/livez", timeout=10).status_code
+    assert 200 == requests.get(f"http://127.0.0.1:{port}/livez", timeout=30).status_code
     idle.channel_io.release()
 
     assert 0 == worker.child.wait(20)

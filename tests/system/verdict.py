@@ -5,9 +5,21 @@ from pathlib import Path
 
 from tests.stack.oracle import ENDS, Run, faults_of, leaks_in
 from tests.stack.processes import wait_until
+from tests.stack.relay import Process
 from tests.system.deployment import SECRETS, Deployment, Json
 
 SETTLE_TIMEOUT_SECONDS = 40
+# Log events of exceptions that no code expects; the processes go on after them.
+BREAKS = (
+    "call_failed",
+    "greenlet_failed",
+    "log_record_broken",
+    "probe_broke",
+    "request_failed",
+    "spool_failed",
+    "taker_ended",
+    "taker_failed",
+)
 
 
 def judge(deployment: Deployment) -> None:
@@ -34,6 +46,11 @@ def find_leaks(deployment: Deployment) -> list[str]:
         for path in _written(deployment.directory)
         for leak in leaks_in(path.read_text(errors="replace"), SECRETS)
     ]
+
+
+def find_breaks(process: Process) -> list[str]:
+    """Return the events of ``BREAKS`` that a process has logged."""
+    return [event for event in BREAKS if process.lines(event)]
 
 
 def spooled_ids(deployment: Deployment) -> list[str]:
