@@ -12,13 +12,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import drain, growth, intake, memory, processes, round_trips, wait
+from tests.bench import drain, growth, intake, memory, wait, waiters
 from tests.bench.document import write
 from tests.bench.load import Invalid, require_wrk
 from tests.bench.scene import Measure, Scene
 from tests.bench.table import Broken, Row, render
 
-MODULES = (intake, wait, drain, growth, memory, round_trips, processes)
+MODULES = (intake, wait, waiters, drain, growth, memory)
 LEAST_ROUNDS = 3
 PEERS = Path(f"{sys.prefix}-bench") / "bin"
 

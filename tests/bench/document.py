@@ -16,7 +16,7 @@ from tests.stack.valkey import find_binary
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PLOT = ROOT / "docs" / "benchmarks.svg"
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
-PACKAGES = ("gunicorn", "flask", "redis", "requests")
+PACKAGES = ("gunicorn", "gevent", "flask", "redis", "requests")
 _PLOTTER = Path(__file__).with_name("plot.py")
 
 

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
-from app.store.client import Client
 from tests.bench import fill
 from tests.bench.drain import drained
 from tests.bench.load import load
 from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn
 from tests.bench.table import Row, ratios
 from tests.bench.upstream import Upstream, upstream
+from tests.stack.redis_client import Client
 from tests.stack.valkey import Valkey
 
 MUST = 1.1
@@ -93,9 +93,9 @@ def _open(scene: Scene, stack: ExitStack, size: Size) -> Place:
     else:
         known = ("known", KNOWN)
         fill.settle(client, "known", range(KNOWN))
-    # How connections happen to divide over two processes would tell more than the size does.
-    web = scene.web(valkey, WEB_CONCURRENCY="1")
-    return Place(size, valkey, client, stack.enter_context(web).port, known)
+    # The chance division of connections over two processes would outweigh the size.
+    port = stack.enter_context(scene.web(valkey, processes=1))
+    return Place(size, valkey, client, port, known)
 
 
 def _intake(_scene: Scene, _channel: Upstream, place: Place) -> float:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from app.store.client import Client
 from tests.bench import fill
-from tests.bench.load import CONNECTIONS, Invalid, load
+from tests.bench.load import CONNECTIONS, Invalid, Load, load
 from tests.bench.scene import READ_TOKEN, SUBMIT_TOKEN, Measure, Scene, in_turn
 from tests.bench.table import Row, ratios
+from tests.stack.redis_client import Client
 from tests.stack.relay import RUN_TIME
 
 KNOWN = 1000
@@ -29,7 +29,7 @@ FLASK_PEERS: dict[str, tuple[str, Queued]] = {
 
 @dataclass(frozen=True)
 class Contender:
-    """A server that takes events in, and how many of them it has; None: it keeps none."""
+    """A server that takes events in, and the count of its queue; None where it keeps none."""
 
     name: str
     port: int
@@ -37,49 +37,57 @@ class Contender:
 
 
 def measures() -> Sequence[Measure]:
-    """Intake; duplicates and look-ups."""
+    """Return those of intake, and the one of duplicates and look-ups."""
     return [
-        Measure("intake of unique events", _intake),
-        Measure("duplicates and look-ups", _known),
+        Measure("intake of unique events, one process", _intake_beside_echo),
+        Measure("intake of unique events, beside queues", _intake_beside_queues),
+        Measure("duplicates and look-ups, one process", _known),
     ]
 
 
-def _intake(scene: Scene) -> list[Row]:
+def _intake_beside_echo(scene: Scene) -> list[Row]:
     with ExitStack() as stack:
         valkey = stack.enter_context(scene.valkey())
         client = stack.enter_context(scene.client(valkey))
-        echo = stack.enter_context(scene.gunicorn("echo", RUN_TIME))
-        web = stack.enter_context(scene.web(valkey))
-        contenders = [
-            Contender(ECHO, echo.port, None),
-            Contender(RELAY, web.port, lambda redis: redis.zcard("{relay}:due")),
-        ]
+        echo = stack.enter_context(scene.gunicorn("echo", RUN_TIME, processes=1))
+        web = stack.enter_context(scene.web(valkey, processes=1))
+        loads = _take_turns(scene, client, [Contender(ECHO, echo, None), _relay(web)])
+    ours, theirs = _rates(loads[RELAY]), _rates(loads[ECHO])
+    our_p99, their_p99 = ([one.p99_ms for one in loads[name]] for name in (RELAY, ECHO))
+    return [
+        Row(
+            what="intake of unique events, one process",
+            against=ECHO,
+            values=ratios(ours, theirs),
+            must=0.8,
+            aim=1.0,
+            note=per_second(ours, theirs),
+        ),
+        Row(
+            what="intake of unique events, one process, p99",
+            against=ECHO,
+            values=ratios(our_p99, their_p99),
+            must=None,
+            aim=2.0,
+            is_most=True,
+            note=f"{median(our_p99):.1f} and {median(their_p99):.1f} ms",
+        ),
+    ]
+
+
+def _intake_beside_queues(scene: Scene) -> list[Row]:
+    with ExitStack() as stack:
+        valkey = stack.enter_context(scene.valkey())
+        client = stack.enter_context(scene.client(valkey))
+        contenders = [_relay(stack.enter_context(scene.web(valkey)))]
         for name, (module, queued) in FLASK_PEERS.items():
             peer = scene.gunicorn(module, scene.peers, REDIS_URL=valkey.url)
-            contenders.append(Contender(name, stack.enter_context(peer).port, queued))
+            contenders.append(Contender(name, stack.enter_context(peer), queued))
         arq = stack.enter_context(scene.uvicorn("fastapi_arq", REDIS_URL=valkey.url))
-        contenders.append(Contender(ARQ, arq.port, lambda redis: redis.zcard("arq:queue")))
-        rates: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-        for number in range(1 + scene.loads):
-            for contender in in_turn(contenders, number):
-                rates[contender.name].append(_take_in(client, contender))
-    return _intake_rows({name: found[1:] for name, found in rates.items()})  # the first warmed up
-
-
-def _take_in(client: Client, contender: Contender) -> float:
-    """Answers a second, each to an event that is queued afterwards."""
-    fill.empty(client)
-    taken = load(contender.port, what="post", prefix="event", token=SUBMIT_TOKEN)
-    if contender.queued is not None:
-        queued = contender.queued(client)
-        # What was under way when wrk stopped is queued without an answer.
-        if not taken.answers <= queued <= taken.answers + 2 * CONNECTIONS:
-            raise Invalid(f"{contender.name} answered {taken.answers} and queued {queued}")
-    return taken.rate
-
-
-def _intake_rows(rates: dict[str, list[float]]) -> list[Row]:
-    limits = {ECHO: (0.60, 0.80), ARQ: (None, 1.0)} | dict.fromkeys(FLASK_PEERS, (1.2, 1.5))
+        contenders.append(Contender(ARQ, arq, lambda redis: redis.zcard("arq:queue")))
+        loads = _take_turns(scene, client, contenders)
+    rates = {name: _rates(of_name) for name, of_name in loads.items()}
+    limits = {ARQ: (None, 1.2)} | dict.fromkeys(FLASK_PEERS, (1.2, 1.5))
     return [
         Row(
             what="intake of unique events",
@@ -93,6 +101,37 @@ def _intake_rows(rates: dict[str, list[float]]) -> list[Row]:
     ]
 
 
+def _relay(port: int) -> Contender:
+    return Contender(RELAY, port, lambda redis: redis.zcard("{relay}:due"))
+
+
+def _take_turns(
+    scene: Scene, client: Client, contenders: Sequence[Contender]
+) -> dict[str, list[Load]]:
+    """Load each contender in turn; return its loads by its name, without the first."""
+    loads: dict[str, list[Load]] = {contender.name: [] for contender in contenders}
+    for number in range(1 + scene.loads):
+        for contender in in_turn(contenders, number):
+            loads[contender.name].append(_take_in(client, contender))
+    return {name: of_name[1:] for name, of_name in loads.items()}
+
+
+def _take_in(client: Client, contender: Contender) -> Load:
+    """Load with new events; each that was answered must be queued afterwards."""
+    fill.empty(client)
+    taken = load(contender.port, what="post", prefix="event", token=SUBMIT_TOKEN)
+    if contender.queued is not None:
+        queued = contender.queued(client)
+        # An event whose answer was under way when wrk stopped is queued, and not counted by wrk.
+        if not taken.answers <= queued <= taken.answers + 2 * CONNECTIONS:
+            raise Invalid(f"{contender.name} answered {taken.answers} and queued {queued}")
+    return taken
+
+
+def _rates(loads: Sequence[Load]) -> list[float]:
+    return [one.rate for one in loads]
+
+
 def _known(scene: Scene) -> list[Row]:
     duplicates: tuple[list[float], list[float]] = ([], [])
     look_ups: tuple[list[float], list[float]] = ([], [])
@@ -100,8 +139,8 @@ def _known(scene: Scene) -> list[Row]:
         valkey = stack.enter_context(scene.valkey())
         client = stack.enter_context(scene.client(valkey))
         ports = (
-            stack.enter_context(scene.web(valkey)).port,
-            stack.enter_context(scene.gunicorn("echo", RUN_TIME)).port,
+            stack.enter_context(scene.web(valkey, processes=1)),
+            stack.enter_context(scene.gunicorn("echo", RUN_TIME, processes=1)),
         )
         fill.settle(client, "known", range(KNOWN))
         for number in range(1 + scene.loads):
@@ -111,8 +150,8 @@ def _known(scene: Scene) -> list[Row]:
         if client.zcard("{relay}:due"):
             raise Invalid("what was posted were no duplicates")
     return [
-        _known_row("duplicates of settled events", *duplicates),
-        _known_row("look-ups of settled events", *look_ups),
+        _known_row("duplicates of settled events, one process", *duplicates),
+        _known_row("look-ups of settled events, one process", *look_ups),
     ]
 
 

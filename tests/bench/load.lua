@@ -27,10 +27,10 @@ function request()
   return text
 end
 
-function done(summary)
+function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    '{"answers": %d, "seconds": %.6f, "refused": %d, "broken": %d}\n',
-    summary.requests, summary.duration / 1e6, errors.status,
+    '{"answers": %d, "seconds": %.6f, "p99_ms": %.3f, "refused": %d, "broken": %d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(99) / 1000, errors.status,
     errors.connect + errors.read + errors.write + errors.timeout))
 end

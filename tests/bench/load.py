@@ -24,10 +24,11 @@ class Invalid(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What came of a load. ``answers`` counts only whole ones; nothing else was among them."""
+    """Result of a load without errors: whole answers, and the latency that 99 % stay below."""
 
     answers: int
     seconds: float
+    p99_ms: float
 
     @property
     def rate(self) -> float:

@@ -9,11 +9,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TypeVar
 
-from app.store.client import Client
-from app.store.connect import connect
 from tests.bench.load import Invalid
 from tests.bench.table import Row
 from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
+from tests.stack.redis_client import Client, connect_to
 from tests.stack.relay import ROOT, RUN_TIME, Caller, Process, start_process
 from tests.stack.valkey import Valkey
 
@@ -22,7 +21,7 @@ T = TypeVar("T")
 SUBMIT_TOKEN = "bench-submit-token-9d2c5680"
 READ_TOKEN = "bench-read-token-efc60000"
 PROCESSES = 2
-THREADS = 8
+PEER_THREADS = 8
 START_SECONDS = 30
 LOADS_PER_ROUND = 5
 
@@ -32,15 +31,13 @@ RELAY = {
     "READ_TOKENS": f"bench:{READ_TOKEN}",
     "CHANNEL_ACCESS_KEY": "key",
     "CHANNEL_ACCESS_SECRET": "secret",
-    "WEB_CONCURRENCY": str(PROCESSES),
-    "WEB_THREADS": str(THREADS),
     "RATE_LIMIT_PER_SECOND": "10000",
     "RATE_LIMIT_BURST": "1000000",
     "MAX_BACKLOG": "10000000",
 }
 NO_REWRITE = ("--auto-aof-rewrite-percentage", "0")
 GUNICORN = (
-    *("--workers", str(PROCESSES), "--threads", str(THREADS), "--worker-class", "gthread"),
+    *("--threads", str(PEER_THREADS), "--worker-class", "gthread"),
     *("--keep-alive", "75", "--no-control-socket"),
 )
 
@@ -73,22 +70,23 @@ class Scene:
     @contextmanager
     def client(self, valkey: Valkey) -> Iterator[Client]:
         """A client of it; scripts that fill it take long."""
-        with connect(valkey.url) as client:
+        with connect_to(valkey.url) as client:
             client.connection_pool.connection_kwargs["socket_timeout"] = 120
             yield client
 
     @contextmanager
-    def web(self, valkey: Valkey, **settings: str) -> Iterator["Server"]:
-        """The relay's web as the Procfile has it, ready; its log goes to a file."""
+    def web(self, valkey: Valkey, *, processes: int = PROCESSES) -> Iterator[int]:
+        """Start the relay's web as the Procfile has it; yield its port once it is ready."""
         port = free_port()
-        environ = {**RELAY, "REDIS_URL": valkey.url, "PORT": str(port), **settings}
+        environ = {**RELAY, "REDIS_URL": valkey.url, "PORT": str(port)}
+        environ["WEB_CONCURRENCY"] = str(processes)
         bind = ("--bind", f"127.0.0.1:{port}")
         process = start_process("web", environ, self._log("web"), *bind, programs=RUN_TIME)
         caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
         try:
             wait_until_listening(port, process.child)
             caller.wait_until_ready()
-            yield Server(port, process.child)
+            yield port
         finally:
             stop_child(process.child, 20)
 
@@ -109,21 +107,26 @@ class Scene:
             stop_child(process.child, 30)
 
     @contextmanager
-    def gunicorn(self, module: str, programs: Path, **environ: str) -> Iterator["Server"]:
-        """A peer under the same gunicorn and flags as the relay."""
+    def gunicorn(
+        self, module: str, programs: Path, *, processes: int = PROCESSES, **environ: str
+    ) -> Iterator[int]:
+        """Start a peer under gunicorn's own threads; yield its port once it listens."""
         port = free_port()
-        command = [str(programs / "gunicorn"), *GUNICORN, "--bind", f"127.0.0.1:{port}"]
-        with self._peer([*command, f"tests.bench.peers.{module}:application"], environ) as child:
-            yield _ready(port, child)
+        command = [str(programs / "gunicorn"), *GUNICORN, "--workers", str(processes)]
+        command += ["--bind", f"127.0.0.1:{port}", f"tests.bench.peers.{module}:application"]
+        with self._peer(command, environ) as child:
+            wait_until_listening(port, child)
+            yield port
 
     @contextmanager
-    def uvicorn(self, module: str, **environ: str) -> Iterator["Server"]:
-        """A peer under uvicorn with its fast parts, in as many processes."""
+    def uvicorn(self, module: str, **environ: str) -> Iterator[int]:
+        """Start a peer under uvicorn with its fast parts; yield its port once it listens."""
         port = free_port()
         command = [str(self.peers / "uvicorn"), "--port", str(port), "--no-access-log"]
         command += ["--workers", str(PROCESSES), f"tests.bench.peers.{module}:application"]
         with self._peer(command, environ) as child:
-            yield _ready(port, child)
+            wait_until_listening(port, child)
+            yield port
 
     @contextmanager
     def _peer(self, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[Child]:
@@ -140,14 +143,6 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A server that is ready, and its first process."""
-
-    port: int
-    child: Child
-
-
-@dataclass(frozen=True)
 class Measure:
     """Something to measure, in plain words, and what does it."""
 
@@ -161,13 +156,11 @@ def in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:
     return [*contenders[first:], *contenders[:first]]
 
 
-def _ready(port: int, child: Child) -> Server:
-    wait_until_listening(port, child)
-    return Server(port, child)
-
-
 def wait_until_listening(port: int, child: Child) -> None:
-    """Return once somebody answers HTTP on ``port``. Raises ``TimeoutError``."""
+    """Return once a server answers HTTP on ``port``.
+
+    Raises ``TimeoutError``, or ``Invalid`` if ``child`` ends before.
+    """
 
     def answers() -> bool:
         connection = HTTPConnection("127.0.0.1", port, timeout=5)

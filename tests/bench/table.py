@@ -20,7 +20,7 @@ class Row:
     against: str
     values: tuple[float, ...]
     unit: str = TIMES
-    must: float | None
+    must: float | None = None
     aim: float | None = None
     is_most: bool = False
     note: str = ""
@@ -32,11 +32,11 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Whether what must be reached is."""
+        """Compare the median with the limits; empty where the row has none."""
         if self.aim is not None and self._is_met(self.aim):
             return "yes, the aim"
         if self.must is None:
-            return "no, the aim"
+            return "" if self.aim is None else "no, the aim"
         return "yes" if self._is_met(self.must) else "NO"
 
     @property
@@ -54,7 +54,7 @@ class Row:
         """A value with its unit."""
         if value is None:
             return ""
-        digits = 2 if self.unit == TIMES else 0 if value >= 10 else 1
+        digits = 2 if self.unit == TIMES else 0 if value >= 10 or isinstance(value, int) else 1
         return f"{value:.{digits}f} {self.unit}".rstrip()
 
     def _is_met(self, limit: float) -> bool:

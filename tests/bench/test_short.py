@@ -5,9 +5,9 @@ import pytest
 from tests.bench.__main__ import all_measures, main
 from tests.bench.document import BEGIN, END, replaced
 from tests.bench.load import Invalid, read_load
-from tests.bench.round_trips import read_names
 from tests.bench.scene import Measure, Scene
 from tests.bench.table import Broken, Row, markdown, ratios, render
+from tests.bench.waiters import Wave, rows
 
 FLOOR = Row(
     what="intake",
@@ -24,15 +24,7 @@ CEILING = Row(
 OUTPUT = """\
 Running 2s test @ http://127.0.0.1:1/
   1 threads and 16 connections
-{"answers": 1300, "seconds": 2.0, "refused": %d, "broken": %d}
-"""
-
-MONITORED = """\
-1700000000.1 [0 127.0.0.1:40000] "HELLO" "3"
-1700000000.2 [0 127.0.0.1:40000] "EVALSHA" "abc" "1" "{relay}" "{\\"event_id\\":\\"x [0 1:2] \\"}"
-1700000000.3 [0 lua] "GET" "{relay}:event:x"
-1700000000.4 [0 127.0.0.1:40001] "BLPOP" "{relay}:bell" "1"
-1700000000.5 [0 127.0.0.1:40000] "get" "{relay}:event:x"
+{"answers": 1300, "seconds": 2.0, "p99_ms": 15.1, "refused": %d, "broken": %d}
 """
 
 
@@ -40,7 +32,7 @@ def test_the_last_line_of_wrk_is_read() -> None:
     """What goes before it is for people."""
     load = read_load(OUTPUT % (0, 0))
 
-    assert (1300, 650) == (load.answers, load.rate)
+    assert (1300, 650, 15.1) == (load.answers, load.rate, load.p99_ms)
 
 
 @pytest.mark.parametrize("errors", [(1, 0), (0, 1)])
@@ -48,11 +40,6 @@ def test_a_load_with_errors_counts_for_nothing(errors: tuple[int, int]) -> None:
     """A refusal is quicker than an answer."""
     with pytest.raises(Invalid, match="counts for nothing"):
         read_load(OUTPUT % errors)
-
-
-def test_round_trips_are_what_clients_sent_for_an_event() -> None:
-    """Neither what a script does, nor what a connection begins with, nor an idle wait."""
-    assert ["EVALSHA", "GET"] == [*read_names(MONITORED.splitlines())]
 
 
 def test_contenders_are_compared_round_by_round() -> None:
@@ -76,6 +63,41 @@ def test_the_median_decides(values: tuple[float, ...], is_most: bool, verdict: s
     row = Row(what="", against="", values=values, must=must, aim=aim, is_most=is_most)
 
     assert verdict == row.verdict
+
+
+def test_row_without_limits_has_no_verdict() -> None:
+    """It is there to be read, and decides nothing."""
+    row = Row(what="settled to answered", against="", values=(2.0,), unit="ms")
+
+    assert ("", None) == (row.verdict, row.worth)
+
+
+def test_row_with_an_aim_alone_is_no_must() -> None:
+    """A missed aim is no failure."""
+    row = Row(what="p99", against="echo", values=(2.5,), aim=2.0, is_most=True)
+
+    assert ("no, the aim", None) == (row.verdict, row.worth)
+
+
+@pytest.mark.parametrize(
+    ("least", "slowest_ms", "verdicts"),
+    [(4, 9.0, ["yes", "", "", "yes"]), (3, 301.0, ["NO", "", "", "NO"])],
+)
+def test_every_waiting_caller_must_get_its_ids(
+    least: int, slowest_ms: float, verdicts: list[str]
+) -> None:
+    """One wave that left a caller without them is enough, and so is a late ``/livez``."""
+    waves = [Wave([2.0] * 4, [1.0, slowest_ms], 4.1) for _ in range(2)]
+
+    found = rows([*waves, Wave([2.0] * least, [1.0], 4.1)], callers=4)
+
+    assert verdicts == [row.verdict for row in found]
+
+
+def test_wave_without_ids_counts_for_nothing() -> None:
+    """There is no delay to measure."""
+    with pytest.raises(Invalid, match="at most one caller"):
+        rows([Wave([], [1.0], 4.1)], callers=4)
 
 
 def test_a_row_says_how_good_it_is() -> None:

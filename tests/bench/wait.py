@@ -34,14 +34,14 @@ def _wait(scene: Scene) -> list[Row]:
         channel = stack.enter_context(upstream())
         valkey = stack.enter_context(scene.valkey())
         web = stack.enter_context(scene.web(valkey))
-        stack.enter_context(scene.worker(valkey, channel.url(DELAY_MS)))
-        environ = {"CHANNEL_API_URL": channel.url(DELAY_MS)}
-        inline = stack.enter_context(scene.gunicorn("inline", RUN_TIME, **environ))
-        for port in (web.port, inline.port):
+        url = channel.url(DELAY_MS)
+        stack.enter_context(scene.worker(valkey, url))
+        inline = stack.enter_context(scene.gunicorn("inline", RUN_TIME, CHANNEL_API_URL=url))
+        for port in (web, inline):
             _latencies(port, WARM_REQUESTS)
         for _ in range(scene.rounds):
-            ours.append(_p50_and_p99(_latencies(web.port, requests)))
-            theirs.append(_p50_and_p99(_latencies(inline.port, requests)))
+            ours.append(_p50_and_p99(_latencies(web, requests)))
+            theirs.append(_p50_and_p99(_latencies(inline, requests)))
     return [
         _row(name, [one[place] for one in ours], [one[place] for one in theirs], must, aim)
         for place, (name, must, aim) in enumerate([("p50", 1.3, 1.1), ("p99", 1.5, None)])
