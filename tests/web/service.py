@@ -1,11 +1,13 @@
 """The relay as a caller sees it, without sockets: the application over a store on a real Redis."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 from flask.testing import FlaskClient
+from gevent.event import Event
 from werkzeug.test import TestResponse
 
 from app.chats.trace import TakeSpan
@@ -36,6 +38,18 @@ WEBHOOK_SECRETS = (WEBHOOK_SECRET, OTHER_WEBHOOK_SECRET)
 EVENT = {"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}
 
 Body = bytes | Mapping[str, Any]
+
+
+class SilentNotices(Notices):
+    """Notices that wake no one, so that a wait takes its time.
+
+    pytest is not patched: a greenlet that listens would block this process, in other tests too.
+    """
+
+    @contextmanager
+    def watch(self, event_id: str) -> Iterator[Event]:  # noqa: ARG002 - as Notices has it
+        """Register nothing."""
+        yield Event()
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ def serve(
     """Build the application over ``client`` as ``bootstrap`` does."""
     bench = Bench(client, Keys(prefix))
     events = bench.intake(max_backlog=max_backlog)
-    notices = Notices(client.relay, bench.keys)
+    notices = SilentNotices(client.relay, bench.keys)
 
     app = create_app(
         events,
