@@ -1,4 +1,4 @@
-"""What gunicorn serves: ``gunicorn --config config/gunicorn.py app.wsgi:application``."""
+"""The application of gunicorn, by ``--config config/gunicorn.py app.wsgi:application``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""How many cores this process may use; a container's share, not the host's."""
+"""The number of cores that this process may use: a container's share, not the host's."""
 
 import math
 import os

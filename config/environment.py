@@ -1,4 +1,4 @@
-"""Where the text of a setting comes from: its variable or, for a secret, a file."""
+"""The text of a setting: from its variable or, for a secret, from a file."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

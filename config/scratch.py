@@ -1,4 +1,4 @@
-"""Where processes put files that nobody needs after them."""
+"""Places for files that are of no use after their process."""
 
 import os
 import tempfile
@@ -11,13 +11,13 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - each file or directory there ha
 
 
 def scratch() -> str | None:
-    """Where to put such files; ``None``: where the system puts them."""
+    """Return a directory for such files; ``None``: the system's own choice."""
     return str(SHARED_MEMORY) if os.access(SHARED_MEMORY, os.W_OK) else None
 
 
 @cache
 def metrics_directory() -> str:
-    """Where web's processes add up their metrics: one directory, as long as their master lives.
+    """Return the directory in which web's processes add up their metrics.
 
     Made once, however often the settings are read: a reload (SIGHUP) sets no counter back.
     """

@@ -66,7 +66,7 @@ def _number(default: float, low: float, high: float) -> Any:
 
 
 class Settings(BaseModel):
-    """What web and worker both read, and must agree on."""
+    """Settings that web and worker both read, and must agree on."""
 
     model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
 
@@ -100,11 +100,11 @@ class Settings(BaseModel):
 
 
 class OperatorSettings(Settings):
-    """What the operator's command line reads: where Redis is, and nothing secret besides."""
+    """Settings of the operator's command line: where Redis is, and nothing secret besides."""
 
 
 class ProcessSettings(Settings):
-    """What web and worker read besides, and the operator's command line does not."""
+    """Settings that web and worker read besides, and the operator's command line does not."""
 
     otel_exporter_otlp_endpoint: ApiUrl | None = Field(None, description=PLAIN_URL_SENTENCE)
 
@@ -120,7 +120,7 @@ class ProcessSettings(Settings):
 
 
 class WebSettings(ProcessSettings):
-    """What the web process reads; never Channel.io's keys."""
+    """Settings of the web process; never Channel.io's keys."""
 
     port: int = _whole(8000, 1, 65_535)
     web_concurrency: int = Field(
@@ -144,7 +144,7 @@ class WebSettings(ProcessSettings):
 
 
 class WorkerSettings(ProcessSettings):
-    """What the worker reads."""
+    """Settings of the worker."""
 
     channel_api_url: ApiUrl = Field(
         "https://api.channel.io/open/v4", description=PLAIN_URL_SENTENCE

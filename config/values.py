@@ -1,4 +1,4 @@
-"""What may be written into a variable that is more than a number, and the type it becomes.
+"""Values of variables that are more than a number, and the types that they become.
 
 No message here quotes what it refuses: it may be a secret, or hold one.
 """

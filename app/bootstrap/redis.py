@@ -1,4 +1,4 @@
-"""What every kind of process asks of Redis first."""
+"""The check of Redis that every kind of process begins with."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What happened, and did it create a chat? The answer to both, as one table.
+"""The outcome of each answer, as one table: did it create a chat?
 
 Sentences are ours and for somebody on call; they never quote what Channel.io said.
 """
@@ -27,7 +27,7 @@ _ERRORS = {
 
 
 def outcome_of(attempt: CallAttempt) -> Outcome:
-    """What a create came to, however it ended; raises nothing."""
+    """Return the outcome of a create, however it ended; raises nothing."""
     why = _why(attempt.error_class)
     if not attempt.is_sent:
         return NotSent(f"Nothing was sent to Channel.io: {why}.")
@@ -105,7 +105,7 @@ _NOT_FOUND = {404}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What an answer with one of these statuses means."""
+    """The outcome of an answer with one of these statuses."""
 
     statuses: Container[int]
     outcome: Callable[[UpstreamResponse], Outcome]

@@ -1,4 +1,4 @@
-"""What is kept of an answer's body: identifiers, and nothing of a person.
+"""Reading of an answer's body: identifiers, and nothing of a person.
 
 No body makes anything here raise, whatever its bytes are.
 """
@@ -31,12 +31,12 @@ def read_chat(body: bytes | None) -> Chat | None:
 
 
 def has_channel(body: bytes | None) -> bool:
-    """Whether this is the answer to a request for the channel."""
+    """Return whether this is the answer to a request for the channel."""
     return isinstance(_read_object(body).get("channel"), dict)
 
 
 def says_not_found(body: bytes | None) -> bool:
-    """Whether an error's body says, in English or Korean, that there is no such user."""
+    """Return whether an error's body says, in English or Korean, that there is no such user."""
     text = (body or b"").decode("utf-8", "replace")
     # JSON may write Korean as \\uXXXX, so what parses is searched as it reads.
     return bool(_NOT_FOUND.search(json.dumps(_read_object(body), ensure_ascii=False) + text))

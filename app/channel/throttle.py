@@ -1,4 +1,4 @@
-"""How long a 429 asks us to pause.
+"""The pause that a 429 demands.
 
 ``Retry-After`` where it is there, else ``x-ratelimit-reset``. Instants are compared with the
 answer's own ``Date``, never with our clock, which may differ from theirs.

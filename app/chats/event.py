@@ -29,7 +29,7 @@ _RFC3339 = re.compile(
 
 
 class OnUnknown(StrEnum):
-    """What is to happen once nobody can know whether a call created a chat."""
+    """The event's way on from a call that may have created a chat, or not."""
 
     HOLD = "hold"
     RECREATE = "recreate"

@@ -38,7 +38,7 @@ class Trace:
 
     @property
     def traceparent(self) -> str:
-        """What names this step to the next one: the header's value."""
+        """The header's value, which names this step to the next one."""
         return f"00-{self.trace_id}-{self.span_id}-{int(self.is_sampled):02x}"
 
 

@@ -15,7 +15,7 @@ def livez() -> Response:
 
 
 class Readiness:
-    """Whether an event could be accepted now, and what the operator should know."""
+    """The view that answers whether an event could be accepted now."""
 
     def __init__(self, auditor: Auditor, *, allow_unsafe: bool) -> None:
         self._auditor = auditor

@@ -31,7 +31,7 @@ NO_ROUTE = "none"
 
 
 class Metrics:
-    """What is counted of requests, and ``/metrics``.
+    """Counts of requests, and the view ``/metrics``.
 
     No id is ever a label. Every label is there from the start, so that a first failure is a step.
     """
@@ -93,7 +93,7 @@ class _Of(Collector):
 
 
 class _Standing(Collector):
-    """How the relay stands, read from Redis at each scrape; nothing while Redis is away."""
+    """Counts that are read from Redis at each scrape; nothing while Redis is away."""
 
     def __init__(self, overviews: Overviews) -> None:
         self._overviews = overviews

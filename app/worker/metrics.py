@@ -32,7 +32,7 @@ OUTCOME_OF = {"denied": "refused"}
 
 
 class Metrics:
-    """What is counted of calls.
+    """Counts of calls.
 
     No id is ever a label. Every label is there from the start, so that a first failure is a step.
     """
