@@ -244,6 +244,8 @@ class ClientSocket:
         """Send the answer. Raises ``OSError``; EPIPE where the client does not take it in time."""
         answer = b"".join(self._answer)
         self._answer.clear()
+        if not answer:
+            return
         self._sock.settimeout(self._worker.answer_seconds)
         try:
             self._sock.sendall(answer)
