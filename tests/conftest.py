@@ -21,9 +21,9 @@ LONGEST_FIRST = (
     *("test_waiters", "test_stalled_log", "test_time", "test_redis_ways"),
     *("test_audit_at_start", "test_wait_and_metrics", "test_run", "test_explorer", "test_scripts"),
     *("test_stopping_workers", "test_killed_workers", "test_channel_io_away", "test_redis_away"),
-    *("test_state_machine", "test_spool_unusable", "test_settle", "test_replay", "test_loop"),
+    *("test_state_machine", "test_spool_unusable", "test_settle", "test_replay", "test_call"),
     *("test_start_up", "test_api_page", "test_any_event", "test_openapi", "test_channel_io"),
-    *("test_processes", "test_table", "test_races", "test_waiting", "test_deadline"),
+    *("test_processes", "test_taker", "test_races", "test_waiting", "test_deadline"),
 )
 settings.register_profile("tests", max_examples=30, deadline=None)
 settings.load_profile("tests")

@@ -64,7 +64,7 @@ _JSON = TypeAdapter(CallResult)
 class _Kept:
     """A result that is not settled; without a ``file`` it is in memory alone.
 
-    ``is_refused``: Redis was there when it was last to be settled, and it was not.
+    ``is_refused``: the last settle failed although Redis responded.
     """
 
     result: CallResult
@@ -172,6 +172,7 @@ class Spool:
         first_error: Exception | None = None
         with self._draining:
             self._adopt()
+            self.needs_adoption = False
             for kept in list(self._kept):
                 if kept not in self._kept or self._is_settling(kept):
                     continue
@@ -246,7 +247,6 @@ class Spool:
         self._discard_if_settled(file)
 
     def _adopt(self) -> None:
-        self.needs_adoption = False
         for write in [write for write in self._late_writes if write.has_ended]:
             # Without its lock it is adopted below, as a dead process's.
             self._late_writes.remove(write)
@@ -308,7 +308,7 @@ class Spool:
             log.warning("spool_file_stays", path=str(file.path), reason=str(error))
 
     def _run_on_disk(self, operation: Callable[..., T], *arguments: Any, seconds: float) -> T:
-        """Run it in a thread. Raises ``OSError``, or ``TimeoutError`` once it is given up."""
+        """Run an operation in a thread. Raises its ``OSError``, or ``TimeoutError`` in the end."""
         if self._given_up is not None and not self._given_up.ready():
             raise TimeoutError(NO_RESPONSE)
         job = self._disk.spawn(_return_error, operation, *arguments)
@@ -323,12 +323,12 @@ class Spool:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Return whether this result alone could not be settled, be it for a fault of ours."""
+    """Return whether an error concerns one result alone: Redis refused it, or it met a bug."""
     return isinstance(error, CommandRefused) or not isinstance(error, StoreUnavailable)
 
 
 def _return_error(operation: Callable[..., T], *arguments: Any) -> T | OSError:
-    """Run it, and return an error instead of raising it: gevent would log that as a bug."""
+    """Run an operation, and return its error: gevent would log a raised one as a bug."""
     try:
         return operation(*arguments)
     except OSError as error:

@@ -5,14 +5,28 @@ lost, and only then read in its own directory what had come of it.
 """
 
 from pathlib import Path
+from typing import Any
 
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+
+from app.chats.errors import StoreUnavailable
+from app.chats.grant import Settled, TakeResult
+from app.store.grants import GrantStore
+from app.worker.call import CallRunner
+from app.worker.metrics import Metrics
+from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
+from app.worker.taker import Taker
+from tests.channel.calls import client_of
 from tests.store.bench import Bench
 from tests.store.outcomes import CREATED, created
 from tests.worker.conftest import OpenSpool, close
-from tests.worker.faults import Fault, Stall
-from tests.worker.results import TRACE
-from tests.worker.workbench import Workbench
+from tests.worker.faults import Fault
+from tests.worker.results import TRACE, result_of
+from tests.worker.test_spans import take_line
+from tests.worker.workbench import PATIENCE_SECONDS, Workbench
 
 CONSENTING = {"on_unknown": "recreate"}
 
@@ -52,20 +66,51 @@ def test_what_a_dead_process_kept_is_settled_before_the_first_take(
     assert_settled_once(bench)
 
 
+class StoreInOutage(GrantStore):
+    """A store whose ``takes`` fail; a process with one result ends during the first.
+
+    ``done`` has what was done, in order.
+    """
+
+    def __init__(self, directory: Path, open_spool: OpenSpool, stopping: Event) -> None:
+        """Be there at first."""
+        self.done: list[str] = []
+        self._directory = directory
+        self._open_spool = open_spool
+        self._stopping = stopping
+
+    def take(self, *_: Any, **__: Any) -> TakeResult:
+        """Fail."""
+        if self.done:
+            self._stopping.set()
+        else:
+            leave(self._directory, self._open_spool, result_of("e1"))
+        self.done.append("take")
+        raise StoreUnavailable("away")
+
+    def release(self, *_: Any) -> str:
+        """Release."""
+        return "ignored"
+
+    def settle(self, *_: Any) -> Settled:
+        """Settle."""
+        self.done.append("settle")
+        return Settled("opened", None)
+
+
 def test_what_was_left_during_an_outage_is_settled_before_the_next_take(
-    bench: Workbench, open_spool: OpenSpool
+    tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    """Redis was away for longer than a lease, another process ended, and Redis comes back."""
-    bench.store.open_gate()
-    bench.start()
-    bench.wait_for_call("wait_for_event")
-    bench.stall(Stall.REDIS)
-    bench.worker.wait_for_line("redis_unavailable")
+    """Another process ended meanwhile, and its calls are overdue."""
+    stopping = Event()
+    store, spool = StoreInOutage(tmp_path, open_spool, stopping), open_spool(tmp_path)
+    reporter = CallReporter(Metrics(), take_line)
+    calls = CallRunner(store, client_of("http://unused"), spool, reporter, deadline_seconds=5)
+    taker = Taker(store, calls, spool, reporter, Pool(1), deadline_seconds=5, stopping=stopping)
 
-    leave(bench.spool, open_spool, overdue_result(bench.store))
-    bench.mend(Stall.REDIS)
+    gevent.spawn(taker.run).join(PATIENCE_SECONDS)
 
-    assert_settled_once(bench)
+    assert ["take", "settle", "take"] == store.done
 
 
 def test_nothing_is_taken_while_redis_does_not_confirm_what_is_kept(

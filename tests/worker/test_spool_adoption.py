@@ -1,5 +1,6 @@
 """What a dead process left is settled by whoever runs with its directory, and by nobody before."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,3 +158,21 @@ def test_a_file_that_cannot_be_opened_holds_up_no_other(
     assert ["spool_file_unreadable"] == [
         line["event"] for line in lines if line["log_level"] == "error"
     ]
+
+
+def test_the_spool_is_behind_until_all_files_are_read(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
+    """Nothing may be taken while another greenlet is at it."""
+    spool = open_spool(tmp_path)
+    slow = tmp_path / "left.jsonl"
+    os.mkfifo(slow)  # opening it waits for a writer
+
+    draining = gevent.spawn(drained, spool)
+    gevent.sleep(0.1)
+    was_behind = spool.is_behind
+    slow.open("wb").close()
+    draining.get()
+
+    assert (True, False) == (was_behind, spool.is_behind)
+    assert [] == [*tmp_path.iterdir()]
