@@ -8,6 +8,7 @@ waiting for replicas are many of them. In a process that is not monkey-patched i
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from traceback import clear_frames
 from typing import Any
 
 from gevent import Timeout
@@ -59,6 +60,8 @@ def deadline(seconds: float) -> Iterator[None]:
     except Timeout as fired:
         if fired is not timeout:
             raise
+        # A socket that was still connecting is a local variable there, and would stay open with it.
+        clear_frames(fired.__traceback__)
         raise RedisTimeoutError(f"no reply within {seconds:.1f} s") from None
     finally:
         timeout.close()
