@@ -4,10 +4,12 @@ Found by killing workers just after they had spooled a result: the next one firs
 lost, and only then read in its own directory what had come of it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
+import pytest
 from gevent.event import Event
 from gevent.pool import Pool
 
@@ -44,6 +46,17 @@ def leave(directory: Path, open_spool: OpenSpool, *results: CallResult) -> None:
     for result in results:
         dead.keep(result)
     close(dead)
+
+
+def make_newer(bench: Workbench, event_id: str) -> None:
+    """Let a newer release have written the record."""
+    bench.store.set_fields(event_id, v=3)
+
+
+def make_wrong(bench: Workbench, event_id: str) -> None:
+    """Let something that is no record be in its place."""
+    bench.client.delete(bench.store.keys.event(event_id))
+    bench.client.lpush(bench.store.keys.event(event_id), "no record")
 
 
 def assert_settled_once(bench: Workbench, event_id: str = "e1") -> None:
@@ -125,18 +138,19 @@ def test_nothing_is_taken_while_redis_does_not_confirm_what_is_kept(
     assert_settled_once(bench)
 
 
+@pytest.mark.parametrize("refuse", [make_newer, make_wrong], ids=["newer", "wrong type"])
 def test_a_result_that_is_never_taken_holds_up_no_other(
-    bench: Workbench, open_spool: OpenSpool
+    bench: Workbench, open_spool: OpenSpool, refuse: Callable[[Workbench, str], None]
 ) -> None:
-    """A newer release wrote its record: others are settled, and called, meanwhile."""
+    """Redis refuses it for as long as its record is so: others are settled and called meanwhile."""
     bench.store.open_gate()
-    newer = CallResult(bench.store.granted("newer"), CREATED, TRACE, 0.1)
-    bench.store.set_fields("newer", v=3)
-    leave(bench.spool, open_spool, newer, overdue_result(bench.store))
+    refused = CallResult(bench.store.granted("refused"), CREATED, TRACE, 0.1)
+    refuse(bench, "refused")
+    leave(bench.spool, open_spool, refused, overdue_result(bench.store))
     bench.store.accept("e2", user_id="called")
 
     bench.start()
 
     bench.wait_for("e2", "opened")
     assert_settled_once(bench)
-    bench.store.set_fields("newer", v=2)
+    assert refused.grant.token in bench.spooled()
