@@ -1,6 +1,6 @@
 """The outcome of each answer, as one table: did it create a chat?
 
-Sentences are ours and for somebody on call; they never quote what Channel.io said.
+Sentences are ours, for the engineer on call; they never quote Channel.io.
 """
 
 from collections.abc import Callable, Container

@@ -16,7 +16,7 @@ _HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 def pause_ms(headers: Mapping[str, str]) -> int:
-    """Milliseconds, 0 to 120,000; one second where nothing readable is told."""
+    """Milliseconds, 0 to 120,000; one second without a readable header."""
     seconds = _first_told(
         _decimal(headers.get("Retry-After")),
         _until(_http_date(headers.get("Retry-After")), headers),

@@ -34,7 +34,7 @@ class Grant:
 
     @property
     def is_possible_orphan(self) -> bool:
-        """Whether an earlier attempt may have made a chat, and this one is by consent."""
+        """True where an earlier attempt may have made a chat, and this one is by consent."""
         return "possible_orphan" in self.stored_fields
 
 

@@ -19,7 +19,7 @@ class Status(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether the relay itself still has something to do for the event."""
+        """True while the relay itself still has something to do for the event."""
         return self is Status.ACCEPTED or self is Status.CALLING
 
 

@@ -44,7 +44,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A step that is over, for whoever draws traces; times are Unix time, in seconds.
+    """A step that is over, for a trace collector; times are Unix time, in seconds.
 
     ``kind`` says which side of a request we were on. ``attributes`` have the names of
     https://opentelemetry.io/docs/specs/semconv/ or begin with ``relay.``; none tells of a person.

@@ -46,7 +46,7 @@ class Connector:
 
     @property
     def is_tls(self) -> bool:
-        """Whether connections are encrypted."""
+        """True where connections are encrypted."""
         return self._url.is_tls
 
     def open(self, **options: Any) -> AbstractConnection:

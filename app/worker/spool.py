@@ -101,7 +101,7 @@ class Spool:
 
     @property
     def is_behind(self) -> bool:
-        """Whether results are to be settled before anything is taken.
+        """True where results are to be settled before anything is taken.
 
         That is so unless Redis refuses them, and always for one in none of log, file and Redis.
         """
