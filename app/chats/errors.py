@@ -10,7 +10,14 @@ class EventRefused(RelayError):
 
 
 class EventIdReused(EventRefused):
-    """The ``event_id`` was accepted before with another payload."""
+    """The ``event_id`` was accepted before with another payload.
+
+    ``pointers`` are the JSON pointers of the fields that differ.
+    """
+
+    def __init__(self, pointers: tuple[str, ...]) -> None:
+        super().__init__("this event_id was accepted before with another payload")
+        self.pointers = pointers
 
 
 class EventTooOld(EventRefused):
@@ -25,7 +32,11 @@ class StoreUnavailable(RelayError):
     """Redis did not confirm the command; it may or may not have been carried out."""
 
 
-class CommandRefused(StoreUnavailable):
+class StoreRefused(StoreUnavailable):
+    """Redis replied with an error; the message is in its own words."""
+
+
+class CommandRefused(StoreRefused):
     """Redis is there, and refused this command: another one may well be carried out."""
 
 
@@ -34,4 +45,11 @@ class RecordFromNewerRelease(CommandRefused):
 
 
 class NothingDone(RelayError):
-    """An operator's command did not apply, and changed nothing; the message says why."""
+    """An operator's command did not apply, and changed nothing; the message says why.
+
+    ``reason`` says the same without the event's id, so that equal ones can be counted.
+    """
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or message

@@ -28,6 +28,12 @@ class Grant:
         return attempts
 
     @property
+    def life_ms(self) -> int:
+        """The instant at which the event was accepted: an id is free again after its window."""
+        accepted_ms: int = self.stored_fields["accepted_ms"]
+        return accepted_ms
+
+    @property
     def traceparent(self) -> str | None:
         """The trace context of the request that brought the event, if it is known."""
         return self.stored_fields.get("traceparent")
@@ -72,7 +78,8 @@ class TakeResult:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The effect of a settle on the event: ``opened``, ``duplicate``, ``failed``, ``accepted``,
-    ``unknown`` or ``ignored``; and on the breaker, ``open`` or ``closed``, where it changed.
+    ``unknown``, ``ignored`` or, for an answer to another life of its id, ``stale``; and on the
+    breaker, ``open`` or ``closed``, where it changed.
 
     ``age_seconds``: for how long the event has been accepted.
     """

@@ -60,7 +60,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the request was handed to the socket. The event stays accepted."""
+    """No byte of the request reached Channel.io. The event stays accepted."""
 
     detail: str
     upstream_status: None = None

@@ -58,10 +58,11 @@ class Chat:
 class Failure:
     """The reason for which an event failed or is held.
 
-    ``detail`` is ours, and quotes nothing of Channel.io's.
+    ``detail`` is ours, and quotes nothing of Channel.io's. ``code`` is a ``FailureCode``, or one
+    that a newer release added.
     """
 
-    code: FailureCode
+    code: str
     detail: str
     upstream_status: int | None = None
 
@@ -71,6 +72,7 @@ class Record:
     """One event's state. ``created`` is three-valued: ``None`` while it cannot be known.
 
     Times are aware UTC; ``settled_at`` and ``expires_at`` are ``None`` unless settled.
+    ``on_unknown`` is the event's own, or the relay's setting.
     """
 
     event_id: str
@@ -85,12 +87,15 @@ class Record:
     accepted_at: datetime
     settled_at: datetime | None
     expires_at: datetime | None
+    occurred_at: datetime | None = None
+    on_unknown: str = "hold"
     metadata: dict[str, str] = field(default_factory=dict)
 
 
 def is_chat_id(text: str) -> bool:
     """Check that ``text`` can be a chat's id, under which the chat is looked up."""
-    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and text.isprintable() and "/" not in text
+    is_printable = text.isprintable() and "/" not in text and text == text.strip()
+    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and is_printable
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -116,6 +121,8 @@ def as_json(record: Record) -> dict[str, Any]:
         "accepted_at": time_as_json(record.accepted_at),
         "settled_at": record.settled_at and time_as_json(record.settled_at),
         "expires_at": record.expires_at and time_as_json(record.expires_at),
+        "occurred_at": record.occurred_at and time_as_json(record.occurred_at),
+        "on_unknown": record.on_unknown,
         "metadata": record.metadata,
     }
 

@@ -104,6 +104,17 @@ class RedisClient:
 
         Raises the first ``RedisError`` among them.
         """
+        replies = self.exchange(*commands)
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise reply
+        return replies
+
+    def exchange(self, *commands: Command) -> list[Any]:
+        """Do as ``execute_pipeline``, with the errors that Redis replied with among the replies.
+
+        Raises the ``RedisError`` that broke the connection.
+        """
         with self._slots:
             connection, generation = self._get_connection()
             sent_at = time.monotonic()
@@ -118,15 +129,12 @@ class RedisClient:
                 if is_silent or is_failover_error(error):
                     self.drop_connections()
                 raise
-            errors = [reply for reply in replies if isinstance(reply, RedisError)]
-            if any(map(is_failover_error, errors)):
+            if any(isinstance(reply, RedisError) and is_failover_error(reply) for reply in replies):
                 self.drop_connections()
             if generation == self.generation:
                 self._free.append(connection)
             else:
                 connection.disconnect()
-        if errors:
-            raise errors[0]
         return replies
 
     def read(self, *commands: Command) -> list[Any]:

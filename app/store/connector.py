@@ -4,6 +4,7 @@ Sentinels and cluster nodes are queried for each new connection, so a fail-over 
 connections to a server that is not the primary any more are dropped, and new ones find the new one.
 """
 
+import re
 from typing import Any
 
 from redis.backoff import NoBackoff
@@ -15,6 +16,7 @@ from redis.connection import (
 )
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
@@ -36,6 +38,12 @@ OPTIONS: dict[str, Any] = {
     "driver_info": None,  # two round trips less a connection
 }
 
+_DATABASE_REFUSED = re.compile("DB index is out of range|SELECT is not allowed")
+
+
+class NoSuchDatabase(ResponseError):
+    """Redis does not have the database that ``REDIS_URL`` names."""
+
 
 class Connector:
     """Opens connections as ``url`` says; ``slot_key`` is any key of the relay's, for a cluster."""
@@ -50,13 +58,19 @@ class Connector:
         return self._url.is_tls
 
     def open(self, **options: Any) -> AbstractConnection:
-        """Connect and shake hands. Raises ``RedisError``; ``options`` are redis-py's."""
+        """Connect and shake hands; ``options`` are redis-py's.
+
+        Raises ``RedisError``; ``NoSuchDatabase`` where ``REDIS_URL`` itself is wrong.
+        """
         connection = self._build({**OPTIONS, **self._url.login, "db": self._url.db, **options})
         try:
             connection.connect()
             self._check_role(connection)
-        except BaseException:
+        except BaseException as error:
             connection.disconnect()
+            if isinstance(error, ResponseError) and _DATABASE_REFUSED.match(str(error)):
+                sentence = f"REDIS_URL names database {self._url.db}; Redis replies: {error}"
+                raise NoSuchDatabase(sentence) from error
             raise
         return connection
 

@@ -1,13 +1,17 @@
 """Events in Redis: accept one, and look records up. One round trip each."""
 
-from datetime import datetime
-
 from app.chats.errors import BacklogFull, EventIdReused, EventTooOld
-from app.chats.event import EPOCH, OpenChatEvent
+from app.chats.event import OnUnknown, OpenChatEvent
 from app.chats.record import Record
 from app.store.client import RedisClient
 from app.store.keys import Keys
-from app.store.records import new_fields, parse_fields, read_record
+from app.store.records import (
+    differing_fields,
+    is_forgotten,
+    new_fields,
+    parse_fields,
+    read_record,
+)
 from app.store.scripts import Scripts
 
 
@@ -22,11 +26,13 @@ class EventStore:
         record_ttl_seconds: int,
         max_backlog: int,
         min_replicas_acked: int = 0,
+        on_unknown: OnUnknown = OnUnknown.HOLD,
     ) -> None:
         self._keys = keys
         self._scripts = Scripts(client, keys, min_replicas_acked=min_replicas_acked)
         self._record_ttl_ms = record_ttl_seconds * 1000
         self._max_backlog = max_backlog
+        self._on_unknown = on_unknown
 
     def accept(
         self, event: OpenChatEvent, *, until: float | None = None, traceparent: str | None = None
@@ -42,40 +48,44 @@ class EventStore:
             "event_id": event.event_id,
             "record": new_fields(event, ttl_ms=self._record_ttl_ms, traceparent=traceparent),
             "max_backlog": self._max_backlog,
-            "is_acknowledged": self._scripts.is_acknowledged,
         }
-        if event.occurred_at is not None:
-            argument["occurred_ms"] = _milliseconds(event.occurred_at)
         result, *rest = self._scripts.run("accept", argument, until=until)
         match result:
             case "reused":
-                raise EventIdReused("this event_id was accepted before with another payload")
+                raise EventIdReused(differing_fields(event, parse_fields(rest[0])))
             case "too_old":
                 raise EventTooOld("the event is older than the window in which ids are remembered")
             case "full":
                 raise BacklogFull("too many accepted events are waiting for their call")
-        return read_record(event.event_id, parse_fields(rest[0])), result == "new"
+        return self._record(event.event_id, rest[0]), result == "new"
 
     def find(self, event_id: str, *, until: float | None = None) -> Record | None:
         """Return the record of ``event_id``, if there is one. Raises ``StoreUnavailable``."""
-        text = self._scripts.read(self._keys.event(event_id), until=until)
-        return None if text is None else read_record(event_id, parse_fields(text))
+        if self._scripts.is_acknowledged:
+            text = self._scripts.run("records", {"event_ids": [event_id]}, until=until)[0]
+        else:
+            keys = self._keys.event(event_id), self._keys.forgotten(event_id)
+            text, forgotten = self._scripts.read(*keys, until=until)
+            if text is not None and is_forgotten(parse_fields(text), forgotten):
+                return None
+        return None if text is None else self._record(event_id, text)
 
     def chats_of_user(
         self, user_id: str, *, limit: int, until: float | None = None
-    ) -> list[Record]:
-        """Return the user's opened events, newest first. Raises ``StoreUnavailable``."""
-        argument = {"user_id": user_id, "limit": limit}
-        found = self._scripts.run("chats_of_user", argument, until=until, acknowledge=False)
-        return [read_record(event_id, parse_fields(text)) for event_id, text in found]
+    ) -> tuple[list[Record], bool]:
+        """Return the user's opened events, newest first, and whether there are more than ``limit``.
+
+        Raises ``StoreUnavailable``.
+        """
+        argument = {"user_id": user_id, "limit": limit + 1}
+        found = self._scripts.run("chats_of_user", argument, until=until)
+        records = [self._record(event_id, text) for event_id, text in found[:limit]]
+        return records, len(found) > limit
 
     def event_of_chat(self, chat_id: str, *, until: float | None = None) -> Record | None:
         """Return the record that published ``chat_id``. Raises ``StoreUnavailable``."""
-        found = self._scripts.run(
-            "event_of_chat", {"chat_id": chat_id}, until=until, acknowledge=False
-        )
-        return read_record(found[0], parse_fields(found[1])) if found else None
+        found = self._scripts.run("event_of_chat", {"chat_id": chat_id}, until=until)
+        return self._record(*found) if found else None
 
-
-def _milliseconds(instant: datetime) -> int:
-    return int((instant - EPOCH).total_seconds() * 1000)
+    def _record(self, event_id: str, text: str) -> Record:
+        return read_record(event_id, parse_fields(text), on_unknown=self._on_unknown)

@@ -1,6 +1,5 @@
 """The grants of calls: take one, settle its outcome, give it back. Each method runs one script."""
 
-import hashlib
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ from redis.exceptions import RedisError
 
 from app.chats.errors import RecordFromNewerRelease, StoreUnavailable
 from app.chats.event import OnUnknown
-from app.chats.grant import Decision, Grant, NoWork, Probe, Settled, TakeResult
+from app.chats.grant import Decision, Grant, NoWork, Probe, Settled, TakeResult, new_token
 from app.chats.outcome import (
     Created,
     Denied,
@@ -49,6 +48,8 @@ class Limits:
 class GrantStore:
     """The schedule of calls, shared by all workers.
 
+    ``way`` is a hash of all that this worker's calls have in common.
+
     Every method may be repeated after a lost reply, and raises ``StoreUnavailable`` where Redis did
     not confirm it.
     """
@@ -58,7 +59,7 @@ class GrantStore:
         client: RedisClient,
         keys: Keys,
         *,
-        base_url: str,
+        way: str,
         limits: Limits,
         call_deadline_ms: int,
         event_deadline_ms: int,
@@ -68,7 +69,9 @@ class GrantStore:
         self._client = client
         self._keys = keys
         self._scripts = Scripts(client, keys, min_replicas_acked=min_replicas_acked)
-        self._url_hash = hashlib.sha256(base_url.encode()).hexdigest()[:16]
+        self._min_replicas_acked = min_replicas_acked
+        self._worker = new_token()
+        self._way = way
         self._limits = limits
         self._lease_ms = call_deadline_ms + LEASE_MARGIN_MS
         self._event_deadline_ms = event_deadline_ms
@@ -86,7 +89,8 @@ class GrantStore:
         argument = {
             "token": token,
             "may_grant": may_grant,
-            "url": self._url_hash,
+            "worker": self._worker,
+            "way": self._way,
             "lease_ms": self._lease_ms,
             "event_deadline_ms": self._event_deadline_ms,
             "on_unknown": self._on_unknown,
@@ -96,6 +100,7 @@ class GrantStore:
             "cooldown_ms": self._limits.cooldown_ms,
             "expired": failure_fields(EXPIRED),
             "lost": failure_fields(LOST),
+            "min_replicas_acked": self._min_replicas_acked,
         }
         # Repeated, a take that is only delayed would grant a call that no worker makes.
         reply = self._scripts.run("take", argument, retry=not may_grant)
@@ -118,7 +123,12 @@ class GrantStore:
         Raises ``RecordFromNewerRelease`` where another release wrote the record.
         """
         return settle(
-            self._scripts, grant, outcome, limits=self._limits, on_unknown=self._on_unknown
+            self._scripts,
+            grant,
+            outcome,
+            limits=self._limits,
+            way=self._way,
+            on_unknown=self._on_unknown,
         )
 
     def release(self, token: str) -> str:
@@ -132,16 +142,16 @@ class GrantStore:
     def report_probe(self, token: str, *, problem: str | None) -> str:
         """Report to the gate what the probe under ``token`` found; no ``problem`` is good.
 
-        Return ``seen`` (the base URL is good), ``half_open``, ``blocked`` or ``ignored``.
+        Return ``seen`` (the way is good), ``half_open``, ``blocked`` or ``ignored``.
         """
         argument = {
             "token": token,
-            "url": self._url_hash,
-            "is_good": problem is None,
-            "reason": "probe",
+            "way": self._way,
             "cooldown_ms": self._limits.cooldown_ms,
             "random": _jitter(),
         }
+        if problem is not None:
+            argument["problem"] = problem
         result: str = self._scripts.run("report_probe", argument, acknowledge=False)
         return result
 
@@ -162,9 +172,10 @@ def settle(
     outcome: Outcome,
     *,
     limits: Limits | None = None,
+    way: str | None = None,
     on_unknown: OnUnknown = OnUnknown.HOLD,
 ) -> Settled:
-    """Settle an outcome. ``limits`` may be left out for ``Created``, which needs none.
+    """Settle an outcome. ``limits`` and ``way`` may be left out for ``Created``.
 
     Raises ``RecordFromNewerRelease`` where another release wrote the record.
     """
@@ -177,6 +188,8 @@ def settle(
         "on_unknown": on_unknown,
         "recreate_delay_ms": retry_delay_ms(1),
     }
+    if way is not None:
+        argument["way"] = way
     if limits is not None:
         argument["rate_per_second"] = limits.rate_per_second
         argument["burst"] = limits.burst
@@ -193,7 +206,10 @@ def settle(
             argument["reason"] = code
         case Throttled(retry_after_ms):
             argument["delay_ms"] = retry_after_ms
-        case Denied() | NotSent():
+        case Denied(detail, status):
+            argument["failure"] = failure_fields(Failure(FailureCode.REJECTED, detail, status))
+            argument["reason"] = outcome.reason
+        case NotSent():
             argument["delay_ms"] = retry_delay_ms(grant.attempts)
             argument["reason"] = outcome.reason
     result, breaker, age_ms = scripts.run("settle", argument)

@@ -1,11 +1,11 @@
 """Operations of an operator: reading events and their history, and deciding about them."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from itertools import islice
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from app.chats.errors import NothingDone, RecordFromNewerRelease
+from app.chats.event import OnUnknown
 from app.chats.grant import Grant, new_token
 from app.chats.outcome import Created
 from app.chats.record import Chat, Failure, FailureCode, Record, Status
@@ -17,14 +17,44 @@ from app.store.records import (
     chat_fields,
     failure_fields,
     parse_fields,
+    read_denials,
     read_history,
     read_record,
+    shorten_token,
     to_datetime,
+    tokens_of,
 )
 from app.store.scripts import Scripts
 
 PAGE = 500
+MAX_INDEXED = 100  # MAX_CHATS_OF_USER of relay.lua
 ABANDONED = Failure(FailureCode.ABANDONED, "An operator gave up on it; a chat may exist.")
+CANCELLED = Failure(FailureCode.ABANDONED, "An operator cancelled it before it was called.")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some events of one status.
+
+    ``events`` have ``None`` for a record that this release cannot read. ``gone`` are the ids whose
+    record has ended, or was removed. ``looked_at`` counts those of other users as well.
+    """
+
+    looked_at: int
+    events: list[tuple[str, Record | None]]
+    gone: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedChat:
+    """A created chat as a worker's log line has it; ``life_ms`` is ``None`` in older lines."""
+
+    event_id: str
+    user_id: str
+    attempt: int
+    life_ms: int | None
+    token: str | None
+    chat: Chat
 
 
 class Operations(Overviews):
@@ -34,46 +64,69 @@ class Operations(Overviews):
     command does not apply.
     """
 
-    def __init__(self, scripts: Scripts, *, record_ttl_seconds: int) -> None:
+    def __init__(
+        self,
+        scripts: Scripts,
+        *,
+        record_ttl_seconds: int,
+        on_unknown: OnUnknown = OnUnknown.HOLD,
+    ) -> None:
         super().__init__(scripts)
         self._record_ttl_ms = record_ttl_seconds * 1000
+        self._on_unknown = on_unknown
 
-    def records(
-        self, status: Status, *, limit: int | None = None
-    ) -> Iterator[tuple[str, Record | None]]:
+    def pages(self, status: Status, *, user_id: str | None = None) -> Iterator[Page]:
         """Read the events of ``status`` (not ``opened``: those have no list), the longest so first.
 
-        Their ids are read once, so that acting on one hides no other; those that have left the
-        status by the time they are read are passed over. ``None`` for a record that this release
-        cannot read.
+        With ``user_id``: only this user's. Acting on one event hides no other, and an event that
+        fails or is held again meanwhile is not read twice.
         """
-        argument: dict[str, Any] = {"status": status}
-        if limit is not None:
-            argument["limit"] = limit
-        ids = iter(self._scripts.run("event_ids", argument, acknowledge=False))
-        while page := list(islice(ids, PAGE)):
-            found = self._scripts.run("records", {"event_ids": page}, acknowledge=False)
-            for event_id, text in zip(page, found, strict=True):
-                if text is None:
-                    continue
-                record = _readable(event_id, parse_fields(text))
-                if record is None or record.status is status:
-                    yield event_id, record
+        argument: dict[str, Any] = {"status": status, "limit": PAGE}
+        if user_id is not None:
+            argument["user_id"] = user_id
+        began_ms: int | None = None
+        while True:
+            reply = self._scripts.run("list_events", argument, acknowledge=False)
+            now_ms, looked_at, score, last_id, found = reply
+            began_ms = now_ms if began_ms is None else began_ms
+            if not looked_at:
+                return
+            yield self._page(status, looked_at, found, began_ms)
+            if looked_at < PAGE:
+                return
+            argument |= {"after_score": score, "after_id": last_id}
+            if status is Status.UNKNOWN:
+                argument["until_ms"] = began_ms
 
     def story(self, event_id: str) -> Story:
         """Read an event's record and history, and where the event stands in line."""
-        found = self._event_history(event_id)
-        if found is None:
-            raise _refusal("missing", event_id)
-        fields, next_look, ahead = found
-        record = _readable(event_id, fields)
+        fields, due_at, ahead, forgotten = self._event_history(event_id)
+        if fields is None:
+            raise _refusal("forgotten" if forgotten else "missing", event_id)
+        record = self._readable(event_id, fields)
         if record is None:
             raise _refusal("newer", event_id)
-        return Story(record, read_history(fields), next_look, ahead)
+        return Story(
+            record,
+            read_history(fields),
+            life=fields["accepted_ms"],
+            next_look=to_datetime(int(float(due_at))) if due_at else None,
+            ahead=None if ahead == "" else int(ahead),
+            token=shorten_token(fields.get("grant_token")),
+            denials=read_denials(fields),
+        )
+
+    def check_held(self, event_id: str) -> Record:
+        """Return the record of an event that can be resolved."""
+        record = self.story(event_id).record
+        if record.status is not Status.UNKNOWN:
+            raise _refusal("not_held", event_id, record.status)
+        return record
 
     def resolve_with_chat(self, event_id: str, chat_id: str, *, by: str) -> Record:
         """Publish ``chat_id``, which the operator found, as the event's chat."""
-        return self._resolve(event_id, "chat", by=by, chat=Chat(chat_id))
+        chat = chat_fields(Chat(chat_id))
+        return self._resolve(event_id, "chat", by=by, chat=chat)
 
     def recreate(self, event_id: str, *, by: str) -> Record:
         """Consent to one more call, which may make a second chat."""
@@ -81,91 +134,163 @@ class Operations(Overviews):
 
     def give_up(self, event_id: str, *, by: str) -> Record:
         """Let a held event fail; whether there is a chat stays unknown."""
-        return self._resolve(event_id, "give_up", by=by, failure=ABANDONED)
+        failure = failure_fields(ABANDONED)
+        return self._resolve(event_id, "give_up", by=by, failure=failure)
 
-    def redrive(self, event_id: str, *, by: str, code: FailureCode | None = None) -> Record:
+    def redrive(self, event_id: str, *, by: str, code: str | None = None) -> Record:
         """Try a failed event again, with a new deadline, if no attempt can have made a chat.
 
         With ``code``: only if that is why it failed.
         """
-        argument: dict[str, Any] = {"event_id": event_id, "by": by, "token": new_token()}
-        if code is not None:
-            argument["code"] = code
-        result, *rest = self._scripts.run("redrive", argument)
-        if result != "redriven":
-            raise _refusal(result, event_id, *rest)
-        return read_record(event_id, parse_fields(rest[0]))
+        condition = {} if code is None else {"code": code}
+        return self._decide("redrive", "redriven", event_id, by=by, **condition)
 
-    def recover(
-        self, event_id: str, *, user_id: str, attempt: int, chat: Chat, at: datetime
-    ) -> str:
-        """Settle a created chat that only a log line holds; return what became of the event.
+    def cancel(self, event_id: str, *, by: str) -> Record:
+        """End an accepted event before it is called (again)."""
+        failure = failure_fields(CANCELLED)
+        return self._decide("cancel", "cancelled", event_id, by=by, failure=failure)
 
-        Where Redis has lost the event, or its attempt, its record is made anew from the line and
-        from what is left of it.
+    def pause(self, *, by: str) -> None:
+        """Pause all calls until ``resume``; deadlines of events go on."""
+        argument = {"is_paused": True, "by": by, "token": new_token()}
+        result, paused_by = self._scripts.run("pause", argument)
+        if result == "unchanged":
+            raise NothingDone(f"{paused_by} has paused all calls already")
+
+    def resume(self, *, by: str) -> None:
+        """End the pause."""
+        argument = {"is_paused": False, "by": by, "token": new_token()}
+        result, _ = self._scripts.run("pause", argument)
+        if result == "unchanged":
+            raise NothingDone("calls are not paused")
+
+    def opened_events(self, user_id: str) -> Page:
+        """Read all events of the user that are opened, and perhaps others of the user.
+
+        ``gone`` has ids that are, or were, in the user's index.
         """
-        reply = self._event_history(event_id)
+        ids = self._scripts.run("opened_ids", {"user_id": user_id}, acknowledge=False)
+        if len(ids) >= MAX_INDEXED:  # older ones are in no index
+            ids = list(dict.fromkeys([*ids, *self._scripts.find_events(f'"{user_id}"')]))
+        page = Page(len(ids), [], [])
+        for start in range(0, len(ids), PAGE):
+            some = ids[start : start + PAGE]
+            texts = self._scripts.run("records", {"event_ids": some}, acknowledge=False)
+            for event_id, text in zip(some, texts, strict=True):
+                fields = {} if text is None else parse_fields(text)
+                if fields.get("user_id") == user_id:
+                    page.events.append((event_id, self._readable(event_id, fields)))
+                else:
+                    page.gone.append(event_id)
+        return page
+
+    def forget(self, event_id: str, *, user_id: str, token: str) -> str:
+        """Remove one event of the user: its record, its place in line, its look-ups.
+
+        ``token`` names the command. Return ``forgotten``, ``gone`` (there was no record),
+        ``not_theirs``, ``calling`` (a grant is out) or ``newer``; the last three change nothing.
+        """
+        argument = {"event_id": event_id, "user_id": user_id, "token": token}
+        result: str = self._scripts.run("forget", argument)
+        return result
+
+    def recover(self, logged: LoggedChat, *, is_trusted: bool = False) -> str:
+        """Settle a created chat that only a log line holds; return what became of it.
+
+        ``opened``, ``duplicate`` or ``ignored`` (the record has it), as of ``settle``; ``newer``.
+        Not settled: ``other_token`` (the record has not this grant's) and ``missing`` (no record),
+        unless ``is_trusted``; ``other_life``, ``no_life`` and ``forgotten`` never.
+        """
+        left, *_, forgotten = self._event_history(logged.event_id)
+        doubt = self._doubt(logged, left, forgotten)
+        if doubt and not (is_trusted and doubt in {"other_token", "missing"}):
+            return doubt
         fields = calling_fields(
-            reply[0] if reply else {},
-            user_id=user_id,
-            attempt=attempt,
-            accepted_at=at,
+            left or {},
+            user_id=logged.user_id,
+            attempt=logged.attempt,
+            accepted_ms=logged.life_ms or 0,
             ttl_ms=self._record_ttl_ms,
         )
-        grant = Grant(event_id, user_id, attempt, new_token(), fields)
+        token = logged.token or new_token()
+        grant = Grant(logged.event_id, logged.user_id, logged.attempt, token, fields)
         try:
-            return settle(self._scripts, grant, Created(chat)).result
+            result = settle(self._scripts, grant, Created(logged.chat)).result
         except RecordFromNewerRelease:
             return "newer"
+        # Its record was removed, or ended, since it was read.
+        return "other_life" if result == "stale" else result
 
-    def _resolve(
-        self,
-        event_id: str,
-        action: Literal["chat", "recreate", "give_up"],
-        *,
-        by: str,
-        chat: Chat | None = None,
-        failure: Failure | None = None,
-    ) -> Record:
+    def _doubt(
+        self, logged: LoggedChat, fields: dict[str, Any] | None, forgotten: str
+    ) -> str | None:
+        """Return why a line is not believed, if it is not."""
+        if logged.life_ms is None or logged.token is None:
+            return "no_life"
+        if fields is None:
+            return "forgotten" if forgotten else "missing"
+        if self._readable(logged.event_id, fields) is None:
+            return "newer"
+        apart_ms = abs(fields["accepted_ms"] - logged.life_ms)
+        # The line has no fingerprint; what it has of one is the user.
+        if apart_ms >= fields["ttl_ms"] or fields["user_id"] != logged.user_id:
+            return "other_life"
+        if apart_ms and forgotten:
+            return "forgotten"
+        known = {fields.get("chat_id"), *fields.get("duplicate_chat_ids", ())}
+        is_its_own = tokens_of(fields).get(logged.token) == logged.attempt
+        is_believed = logged.chat.id in known or (is_its_own and not apart_ms)
+        return None if is_believed else "other_token"
+
+    def _resolve(self, event_id: str, action: str, *, by: str, **about: Any) -> Record:
+        return self._decide("resolve", "resolved", event_id, by=by, action=action, **about)
+
+    def _decide(self, script: str, done: str, event_id: str, *, by: str, **about: Any) -> Record:
         # The token names this command: repeated after a lost reply, it finds that it was done.
-        argument: dict[str, Any] = {
-            "event_id": event_id,
-            "by": by,
-            "token": new_token(),
-            "action": action,
-        }
-        if chat is not None:
-            argument["chat"] = chat_fields(chat)
-        if failure is not None:
-            argument["failure"] = failure_fields(failure)
-        result, *rest = self._scripts.run("resolve", argument)
-        if result != "resolved":
+        argument = {"event_id": event_id, "by": by, "token": new_token(), **about}
+        result, *rest = self._scripts.run(script, argument)
+        if result != done:
             raise _refusal(result, event_id, *rest)
-        return read_record(event_id, parse_fields(rest[0]))
+        return read_record(event_id, parse_fields(rest[0]), on_unknown=self._on_unknown)
 
-    def _event_history(
-        self, event_id: str
-    ) -> tuple[dict[str, Any], datetime | None, int | None] | None:
-        """Read the record's fields, when it is next due, and how many are due before it."""
-        reply = self._scripts.run("event_history", {"event_id": event_id}, acknowledge=False)
-        if not reply:
+    def _page(self, status: Status, looked_at: int, found: list[Any], began_ms: int) -> Page:
+        page = Page(looked_at, [], [])
+        for event_id, text in found:
+            if text is None:
+                page.gone.append(event_id)
+                continue
+            fields = parse_fields(text)
+            record = self._readable(event_id, fields)
+            is_new = fields.get("settled_ms", 0) > began_ms
+            if record is None or (record.status is status and not is_new):
+                page.events.append((event_id, record))
+        return page
+
+    def _readable(self, event_id: str, fields: dict[str, Any]) -> Record | None:
+        try:
+            return read_record(event_id, fields, on_unknown=self._on_unknown)
+        except RecordFromNewerRelease:
             return None
-        text, due_at, position = reply
-        due = None if due_at == "" else to_datetime(int(float(due_at)))
-        return parse_fields(text), due, None if position == "" else position
 
+    def _event_history(self, event_id: str) -> tuple[dict[str, Any] | None, str, str, str]:
+        """Read the record's fields, when it is next due, how many are before it, and a mark.
 
-def _readable(event_id: str, fields: dict[str, Any]) -> Record | None:
-    try:
-        return read_record(event_id, fields)
-    except RecordFromNewerRelease:
-        return None
+        The mark is the life of this id that an operator removed. Each text is empty for none.
+        """
+        argument = {"event_id": event_id}
+        text, *about = self._scripts.run("event_history", argument, acknowledge=False)
+        due_at, ahead, forgotten = map(str, about)
+        # A record of another release may be an empty text.
+        fields = None if text is None else parse_fields(text)
+        return fields, due_at, ahead, forgotten
 
 
 _REASONS = {
     "missing": "no event {event_id} is kept",
+    "forgotten": "no event {event_id} is kept: an operator removed it",
     "not_held": "{event_id} is {about}, not held: only an event that is unknown can be resolved",
     "owned": "this chat belongs to the event {about}",
+    "not_waiting": "{event_id} is {about}: only an event that waits for its call can be cancelled",
     "not_failed": "{event_id} is {about}: only an event that has failed can be tried again",
     "other_code": "{event_id} failed for another reason",
     "uncertain": "an attempt for {event_id} may have made a chat, so it is not tried again",
@@ -174,4 +299,6 @@ _REASONS = {
 
 
 def _refusal(why: str, event_id: str, about: str = "") -> NothingDone:
-    return NothingDone(_REASONS[why].format(event_id=event_id, about=about))
+    message = _REASONS[why].format(event_id=event_id, about=about)
+    reason = _REASONS[why].format(event_id="it", about=about)
+    return NothingDone(message, reason="it has ended" if why == "missing" else reason)

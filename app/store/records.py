@@ -10,11 +10,12 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from app.chats.errors import RecordFromNewerRelease
-from app.chats.event import EPOCH, OpenChatEvent
+from app.chats.event import EPOCH, OnUnknown, OpenChatEvent
 from app.chats.record import Chat, Failure, FailureCode, Record, Session, Status
-from app.chats.story import Moment
+from app.chats.story import Denials, Moment
 
 VERSION = 2
+SHORT_TOKEN_CHARACTERS = 8  # of a token that is shown: enough to find its log line
 MAX_NUMBER = 10**14 - 1  # Lua's cjson writes 14 digits
 
 
@@ -29,13 +30,20 @@ def parse_fields(text: str) -> dict[str, Any]:
     return fields
 
 
-def read_record(event_id: str, fields: dict[str, Any]) -> Record:
-    """Build the record of ``event_id``.
+def is_forgotten(fields: dict[str, Any], forgotten: str | None) -> bool:
+    """Check whether ``forgotten``, the text of its key, names the life of these fields."""
+    return forgotten is not None and forgotten.split(" ")[0] == str(fields.get("accepted_ms"))
+
+
+def read_record(
+    event_id: str, fields: dict[str, Any], *, on_unknown: OnUnknown = OnUnknown.HOLD
+) -> Record:
+    """Build the record of ``event_id``; ``on_unknown`` holds where the event leaves it open.
 
     Raises ``RecordFromNewerRelease`` where another release wrote what this one cannot read.
     """
     status = _status(fields)
-    settled_ms = fields.get("settled_ms")
+    settled_ms, occurred_ms = fields.get("settled_ms"), fields.get("occurred_ms")
     return Record(
         event_id=event_id,
         user_id=fields["user_id"],
@@ -49,6 +57,8 @@ def read_record(event_id: str, fields: dict[str, Any]) -> Record:
         accepted_at=to_datetime(fields["accepted_ms"]),
         settled_at=None if settled_ms is None else to_datetime(settled_ms),
         expires_at=None if settled_ms is None else to_datetime(settled_ms + fields["ttl_ms"]),
+        occurred_at=None if occurred_ms is None else to_datetime(occurred_ms),
+        on_unknown=fields.get("on_unknown", on_unknown),
         metadata=from_json(fields.get("metadata", "{}")),
     )
 
@@ -64,9 +74,32 @@ def read_history(fields: dict[str, Any]) -> tuple[Moment, ...]:
             by=entry.get("by"),
             action=entry.get("action"),
             chat_id=entry.get("chat_id"),
+            token=shorten_token(entry.get("token")),
         )
         for entry in fields.get("history", ())
     )
+
+
+def read_denials(fields: dict[str, Any]) -> Denials | None:
+    """Build the record's denials, while its event waits after one."""
+    if "denied" not in fields:
+        return None
+    denied = fields["denied"]
+    return Denials(denied["times"], denied["own"], to_datetime(denied["since_ms"]))
+
+
+def tokens_of(fields: dict[str, Any]) -> dict[str, int]:
+    """Return the attempt of each token that the record or its history has."""
+    history = fields.get("history", ())
+    tokens = {entry["token"]: entry["attempt"] for entry in history if "token" in entry}
+    if "grant_token" in fields:
+        tokens[fields["grant_token"]] = fields["attempt"]
+    return tokens
+
+
+def shorten_token(token: str | None) -> str | None:
+    """Shorten a token for people."""
+    return token and f"{token[:SHORT_TOKEN_CHARACTERS]}…"
 
 
 def new_fields(event: OpenChatEvent, *, ttl_ms: int, traceparent: str | None) -> dict[str, Any]:
@@ -75,10 +108,21 @@ def new_fields(event: OpenChatEvent, *, ttl_ms: int, traceparent: str | None) ->
         user_id=event.user_id,
         fingerprint=event.fingerprint,
         ttl_ms=ttl_ms,
+        occurred_ms=event.occurred_at and _milliseconds(event.occurred_at),
         on_unknown=event.on_unknown,
         metadata=to_json(event.metadata).decode() if event.metadata else None,
         traceparent=traceparent,
     )
+
+
+def differing_fields(event: OpenChatEvent, stored: dict[str, Any]) -> tuple[str, ...]:
+    """Return the JSON pointers of the fields in which ``event`` differs from the stored one."""
+    differs = {
+        "/user_id": event.user_id != stored.get("user_id"),
+        "/on_unknown": event.on_unknown != stored.get("on_unknown"),
+        "/metadata": event.metadata != from_json(stored.get("metadata", "{}")),
+    }
+    return tuple(pointer for pointer, is_different in differs.items() if is_different)
 
 
 def chat_fields(chat: Chat) -> dict[str, Any]:
@@ -99,15 +143,14 @@ def failure_fields(failure: Failure) -> dict[str, Any]:
 
 
 def calling_fields(
-    left: dict[str, Any], *, user_id: str, attempt: int, accepted_at: datetime, ttl_ms: int
+    left: dict[str, Any], *, user_id: str, attempt: int, accepted_ms: int, ttl_ms: int
 ) -> dict[str, Any]:
     """Build a record that stands at ``attempt`` from what is known elsewhere.
 
     ``left`` are the fields that Redis still has; its instant of acceptance and its TTL win.
     """
-    accepted_ms = round((accepted_at - EPOCH).total_seconds() * 1000)
     return (
-        {"accepted_ms": min(accepted_ms, MAX_NUMBER), "ttl_ms": ttl_ms}
+        {"accepted_ms": accepted_ms, "ttl_ms": ttl_ms}
         | left
         | {
             "v": VERSION,
@@ -122,6 +165,10 @@ def calling_fields(
 def to_datetime(milliseconds: int) -> datetime:
     """Convert an instant of Redis to aware UTC."""
     return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _milliseconds(instant: datetime) -> int:
+    return (instant - EPOCH) // timedelta(milliseconds=1)
 
 
 def _status(fields: dict[str, Any]) -> Status:
@@ -165,7 +212,14 @@ def _failure(fields: dict[str, Any]) -> Failure | None:
     if "failure" not in fields:
         return None
     content = fields["failure"]
-    return Failure(FailureCode(content["code"]), content["detail"], content.get("upstream_status"))
+    return Failure(_code(content["code"]), content["detail"], content.get("upstream_status"))
+
+
+def _code(text: str) -> str:
+    try:
+        return FailureCode(text)
+    except ValueError:
+        return text  # a newer release's
 
 
 def _session_text(session: Session | None) -> str | None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from pydantic_core import to_json
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from app.chats.errors import CommandRefused, StoreUnavailable
+from app.chats.errors import CommandRefused, StoreRefused, StoreUnavailable
 from app.store.client import COMMAND_SECONDS, RedisClient, deadline, is_failover_error
 from app.store.keys import Keys
+from app.store.replies import error_reply
 
 ACKNOWLEDGE_TIMEOUT_MS = 700
+SCANNED = 1000
 _DIRECTORY = Path(__file__).parent / "scripts"
 # Redis' scripts cannot import each other, so this is done here. What is included and not used costs
 # time at each run.
@@ -22,7 +25,7 @@ _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
 class NotAcknowledged(StoreUnavailable):
-    """The script ran, and too few replicas confirmed its writes."""
+    """The script ran, and too few replicas confirmed what it wrote, or what it read."""
 
 
 class Scripts:
@@ -54,26 +57,53 @@ class Scripts:
         at most. ``retry``: once more where the connection was lost, or led to the wrong server.
 
         Raises ``StoreUnavailable`` where Redis did not reply: the script may have run;
-        ``CommandRefused`` where Redis replied with an error; ``NotAcknowledged`` where the script
-        ran, and fewer than ``min_replicas_acked`` confirmed it.
+        ``StoreRefused`` where Redis replied that it serves no script now, ``CommandRefused`` where
+        it refused this one; ``NotAcknowledged`` where the script ran, and fewer than
+        ``min_replicas_acked`` confirmed it.
         """
+        acknowledge = acknowledge and self.is_acknowledged
+        if acknowledge:
+            arguments = {**arguments, "confirm": True}
         packed = (1, self._keys.tag, to_json(arguments))
         try:
             with deadline(_seconds_left(until)):
                 return self._run_on_primary(name, packed, acknowledge=acknowledge, retry=retry)
         except RedisError as error:
             is_refused = isinstance(error, ResponseError) and not is_failover_error(error)
-            unavailable = CommandRefused if is_refused else StoreUnavailable
-            raise unavailable(f"{name}: {error}") from error
+            reply = error_reply(error)
+            unavailable = StoreRefused if reply else StoreUnavailable
+            if is_refused:
+                unavailable = CommandRefused
+            raise unavailable(f"{name}: {reply or error}") from error
 
-    def read(self, key: str, *, until: float | None = None) -> str | None:
-        """Return the text under ``key``, if there is one. Raises ``StoreUnavailable``."""
+    def read(self, *keys: str, until: float | None = None) -> list[str | None]:
+        """Return the texts under ``keys``, unconfirmed. Raises ``StoreUnavailable``."""
         try:
             with deadline(_seconds_left(until)):
-                text: str | None = self._client.read(("GET", key))[0]
+                texts: list[str | None] = self._client.read(("MGET", *keys))[0]
         except RedisError as error:
             raise StoreUnavailable(f"look-up: {error}") from error
-        return text
+        return texts
+
+    def find_events(self, text: str) -> Iterator[str]:
+        """Yield the id of each event whose record has ``text`` in it. Reads every record.
+
+        Raises ``StoreUnavailable``.
+        """
+        prefix, cursor = self._keys.event(""), "0"
+        while True:
+            command = ("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", SCANNED)
+            try:
+                with deadline(COMMAND_SECONDS):
+                    cursor, names = self._client.read(command)[0]
+            except RedisError as error:
+                raise StoreUnavailable(f"SCAN: {error}") from error
+            texts = self.read(*names) if names else []
+            for name, found in zip(names, texts, strict=True):
+                if found is not None and text in found:
+                    yield name.removeprefix(prefix)
+            if cursor == "0":
+                return
 
     def _run_on_primary(
         self, name: str, packed: tuple[Any, ...], *, acknowledge: bool, retry: bool
@@ -94,16 +124,17 @@ class Scripts:
             return self._execute("EVAL", text, *packed, acknowledge=acknowledge)
 
     def _execute(self, *command: str | int | bytes, acknowledge: bool) -> Any:
-        if not (acknowledge and self.is_acknowledged):
+        if not acknowledge:
             return self._client.execute(*command)
         # On one connection, since WAIT waits for the writes of its own.
         wait = ("WAIT", self._min_replicas_acked, ACKNOWLEDGE_TIMEOUT_MS)
         reply, acknowledged = self._client.execute_pipeline(command, wait)
         if acknowledged < self._min_replicas_acked:
-            # Perhaps this primary was cut off, and another one has replaced it.
+            # Perhaps this primary was cut off, and another one has replaced it: what it returned
+            # must not get out, and notices of it are of no use.
             self._client.drop_connections()
             raise NotAcknowledged(
-                f"{acknowledged} of {self._min_replicas_acked} replicas confirmed the write"
+                f"{acknowledged} of {self._min_replicas_acked} replicas confirmed"
             )
         return reply
 
@@ -116,11 +147,11 @@ def _seconds_left(until: float | None) -> float:
 
 @cache
 def _load(name: str) -> tuple[str, str]:
-    text = _read(name)
+    text = read_script(name)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _read(name: str) -> str:
+def read_script(name: str) -> str:
     """Return the script's text, with its includes in place."""
-    text = (_DIRECTORY / f"{name}.lua").read_text()
-    return _INCLUDE.sub(lambda included: _read(included[1]), text)
+    text = (_DIRECTORY / f"{name}.lua").read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda included: read_script(included[1]), text)

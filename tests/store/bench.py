@@ -10,10 +10,12 @@ from app.chats.record import Record
 from app.store.events import EventStore
 from app.store.grants import LEASE_MARGIN_MS, GrantStore, Limits
 from app.store.keys import Keys
+from app.store.operations import Operations
 from app.store.records import parse_fields
+from app.store.scripts import Scripts
 from tests.stack.redis_client import Client
 
-BASE_URL = "https://channel.example/open/v4"
+WAY = "way-1"
 TTL_SECONDS = 3600
 CALL_DEADLINE_MS = 15_000
 LEASE_MS = CALL_DEADLINE_MS + LEASE_MARGIN_MS
@@ -72,7 +74,7 @@ class Bench:
     def worker(
         self,
         *,
-        base_url: str = BASE_URL,
+        way: str = WAY,
         limits: Limits = LIMITS,
         on_unknown: OnUnknown = OnUnknown.HOLD,
         event_deadline_ms: int = EVENT_DEADLINE_MS,
@@ -82,13 +84,17 @@ class Bench:
         return GrantStore(
             self.client.relay,
             self.keys,
-            base_url=base_url,
+            way=way,
             limits=limits,
             call_deadline_ms=CALL_DEADLINE_MS,
             event_deadline_ms=event_deadline_ms,
             on_unknown=on_unknown,
             min_replicas_acked=min_replicas_acked,
         )
+
+    def operations(self) -> Operations:
+        """What the operator's command line has."""
+        return Operations(Scripts(self.client.relay, self.keys), record_ttl_seconds=TTL_SECONDS)
 
     def accept(self, event_id: str = "e1", **fields: Any) -> None:
         """Accept an event with ample room."""

@@ -20,7 +20,7 @@ FIRST = (
     | dict.fromkeys(("relay", "changes", "transitions"), "store/test_settle.py")
     | dict.fromkeys(("chats_of_user", "event_of_chat"), "store/test_lookups.py")
     | dict.fromkeys(("event_ids", "event_history", "records"), "operate/test_looking.py")
-    | dict.fromkeys(("resolve", "redrive"), "operate/test_decisions.py")
+    | dict.fromkeys(("resolve", "redrive", "cancel", "pause"), "operate/test_decisions.py")
 )
 # They are about connections, and take half a minute each.
 WITHOUT_SCRIPTS = ("client_patched", "connector", "notices")
@@ -31,7 +31,10 @@ CONDITION = re.compile(
 )
 PART = re.compile(r"(?:(?! and | or ).)+")
 WRITING = "ZADD|ZREM|ZREMRANGEBY[A-Z]+|SET|DEL|HSET|HDEL|LPUSH|LTRIM|PEXPIRE|PUBLISH"
-STEP = "dequeue|ring_bell|leave_tombstone|update|rewrite|clamp|end_lost_calls|feed_back|trim_failed"
+STEP = (
+    "begin_writing|confirm|ring_bell|notify|update|clamp|end_lost_calls|feed_back|feed"
+    "|leave_other_sets|index_chat|follow_clock|note_worker|note_failure|end_lease"
+)
 WRITE = re.compile(
     rf"(?:^|\bthen\b|\bdo\b) *(?P<write>(?:redis\.call\('(?:{WRITING})'|(?:{STEP})\().*\))"
 )

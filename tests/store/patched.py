@@ -25,7 +25,7 @@ from redis.exceptions import RedisError  # noqa: E402
 from redis.exceptions import TimeoutError as RedisTimeoutError  # noqa: E402
 from structlog.testing import LogCapture  # noqa: E402
 
-from app.store.audit import Auditor  # noqa: E402
+from app.store.audit import Auditor, Readiness  # noqa: E402
 from app.store.client import COMMAND_SECONDS, RedisClient, deadline  # noqa: E402
 from app.store.connector import Connector  # noqa: E402
 from app.store.keys import Keys  # noqa: E402
@@ -48,6 +48,8 @@ class Driver:
         plain.relay = RedisClient(Connector(parse_redis_url(url), slot_key=keys.tag), **options)
         self._client = plain.relay
         self._bench = Bench(plain, keys)
+        self._auditor = Auditor(self._client, keys)
+        self._readiness: dict[float, Readiness] = {}
         self._notices = Notices(self._client, keys, **silent)
         self._logs = LogCapture()
         structlog.configure(processors=[self._logs])
@@ -82,7 +84,16 @@ class Driver:
 
     def audit(self) -> list[str]:
         """Audit; return the faults."""
-        return list(Auditor(self._client).audit().faults)
+        return list(self._auditor.audit().faults)
+
+    def check_readiness(self, standing_seconds: float) -> list[list[str]]:
+        """Answer a probe, one of those whose audit stands so long; return faults and warnings."""
+        readiness = self._readiness.setdefault(
+            standing_seconds,
+            Readiness(self._auditor, allow_unsafe=False, standing_seconds=standing_seconds),
+        )
+        ready = readiness.check()
+        return [list(ready.failing), list(ready.warnings)]
 
     def wait_for_event(self, seconds: float) -> None:
         """Wait at the bell."""

@@ -14,7 +14,7 @@ from tests.stack.redis_client import Client
 QUEUES = ("due", "calling", "held", "failed")
 QUEUE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
 SETTLED = {"opened", "failed"}
-MORTAL = ("taken:", "user:", "chat:")
+MORTAL = ("taken:", "user:", "chat:", "forgotten:")
 # The names that relay.lua documents, one a line, before what each one is.
 DOCUMENTED = frozenset(
     re.findall(

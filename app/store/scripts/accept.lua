@@ -1,8 +1,7 @@
 -- Claims and schedules an event, or answers for the one that is known under its id.
 --
--- arg: event_id, record (the fields that the event brings), max_backlog, is_acknowledged; occurred_ms where the
---      event has it
--- → {'new', record} | {'duplicate', record} | {'reused'} | {'too_old'} | {'full'}
+-- arg: event_id, record (the fields that the event brings), max_backlog, confirm
+-- → {'new', record} | {'duplicate', record} | {'reused', record} | {'too_old'} | {'full'}
 
 -- include relay
 
@@ -10,22 +9,25 @@ local id = arg.event_id
 local known, text = read(id)
 
 if known then
+  confirm()
   -- Not compared is what another release wrote (its fingerprint may be of another kind), and what was recovered
   -- from a log, which holds none.
   local is_comparable = is_readable(known) and known.fingerprint
-  if is_comparable and known.fingerprint ~= arg.record.fingerprint then return {'reused'} end
-  if arg.is_acknowledged then rewrite(id, text) end
+  if is_comparable and known.fingerprint ~= arg.record.fingerprint then return {'reused', text} end
   return {'duplicate', text}
 end
 
 -- include changes
 
 local record = arg.record
-if arg.occurred_ms and arg.occurred_ms < now - record.ttl_ms then return {'too_old'} end
+if record.occurred_ms and record.occurred_ms < now - record.ttl_ms then
+  confirm()
+  return {'too_old'}
+end
 if redis.call('ZCARD', DUE) + redis.call('ZCARD', CALLING) >= arg.max_backlog then return {'full'} end
 
--- Scheduled before it is written: a script has no rollback. A take cleans up an id without a record, while a
--- record that is not scheduled would be lost.
+-- Not begun with a removal, since a full Redis must refuse it. Scheduled before it is written: a take cleans up
+-- an id without a record, while a record that is not scheduled would be lost.
 redis.call('ZADD', DUE, now, id)
 text = update(id, record, {v = VERSION, status = 'accepted', accepted_ms = now, attempt = 0, attempts = 0})
 ring_bell()

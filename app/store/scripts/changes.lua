@@ -1,4 +1,10 @@
--- Included by scripts that change records: the time, and how a record is written.
+-- Included by scripts that write: the time, and how a record is written.
+--
+-- Redis undoes nothing, and may refuse any command of a script (an ACL, a full memory, a key of a wrong type). So
+-- that a script which stops half-way leaves nothing half-done for good, each writes in this order: a removal, what
+-- the gate learns, the entry in the set that the event goes to, indexes, the record, the entries in other sets,
+-- and by `pcall` notices and the bell. A repeat finds either the old record, and does all of it again, or the new
+-- one, and removes the entries.
 
 local MAX_CALL_MS = 305000      -- the longest CALL_DEADLINE_SECONDS, and 5 s
 local MAX_DELAY_MS = 120000     -- the longest not_before and the longest pause
@@ -15,6 +21,13 @@ local function clamped_instant(stored, max_ahead_ms)
   return math.min(tonumber(stored or 0), now + max_ahead_ms)
 end
 
+-- A removal, of nothing: when memory is full, Redis refuses a script's first write unless it frees memory, and
+-- lets the later ones pass.
+local function begin_writing()
+  redis.call('HDEL', GATE, '')
+  confirm()
+end
+
 -- Writes `changes` to the record, here and in Redis; `false` removes a field. What follows is handed to SET:
 -- nothing ends a TTL, 'PX' starts one, 'KEEPTTL' keeps it. → the record's text
 local function update(id, record, changes, ...)
@@ -26,5 +39,6 @@ end
 
 -- Rings that no worker waits for stay, up to a number that wakes enough of them later.
 local function ring_bell()
-  if redis.call('LLEN', BELL) < MAX_RINGS then redis.call('LPUSH', BELL, 1) end
+  local rings = redis.pcall('LLEN', BELL)
+  if type(rings) == 'number' and rings < MAX_RINGS then redis.pcall('LPUSH', BELL, 1) end
 end

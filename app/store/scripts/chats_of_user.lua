@@ -1,11 +1,12 @@
 -- The user's opened events, newest first. Skipped are those whose record is gone, and those whose id was posted
 -- anew after that, perhaps for another user. A record of another release is returned: it may be one of them.
 --
--- arg: user_id, limit
+-- arg: user_id, limit, confirm
 -- → {{event id, record}, …}
 
 -- include relay
 
+confirm()
 local found = {}
 for _, id in ipairs(redis.call('ZREVRANGE', key('user:' .. arg.user_id), 0, MAX_CHATS_OF_USER - 1)) do
   if #found >= arg.limit then break end

@@ -6,17 +6,21 @@
 --   {relay}:due               zset: every `accepted` event, by the instant at which it may be called
 --   {relay}:calling           zset: every `calling` event, by the instant at which its call must be over
 --   {relay}:held              zset: every `unknown` event, by since when
---   {relay}:failed            zset: failed events by when, as long as their records are kept
+--   {relay}:failed            zset: failed events by when their records end
 --   {relay}:unreadable        zset: open events whose record a `take` could not read, by when one last met them
 --   {relay}:bell              list: rings for idle workers
---   {relay}:taken:<token>     string: the event id of a grant, empty once it was settled or released; and that
---                             of an operator's command, once it was carried out
+--   {relay}:taken:<token>     string: attempt and event id of a grant, empty once it was settled or released
 --   {relay}:user:<user_id>    zset: the user's newest opened events by when
 --   {relay}:chat:<chat_id>    string: the event id
---   {relay}:gate              hash: bucket, pause, breaker, probes
+--   {relay}:gate              hash: bucket, pauses, breaker, ways, probes
+--   {relay}:workers           zset: worker processes by when they last took
+--   {relay}:confirmed         string: written where replicas are to confirm what is only read
+--   {relay}:forgotten:<event_id>  string: the `accepted_ms` of a life that an operator removed, and the token of
+--                             the command; hides the record of that life, for the window
 --   {relay}:settled           pub/sub: ids of events that are settled or held
 --
--- An open event is in exactly one of `due` and `calling`. All instants are Redis TIME in ms.
+-- An open event is in exactly one of `due` and `calling`; in both after a script was stopped half-way, until
+-- takers remove the stale entry. All instants are Redis TIME in ms.
 --
 -- The record is one JSON object. A field without a value is left out: never null, false or empty, since cjson
 -- writes an empty array as {}. Numbers are whole and below 10^14, since cjson writes 14 digits. Fields that this
@@ -26,7 +30,8 @@
 --   status              accepted, calling, opened, failed or unknown
 --   user_id
 --   fingerprint         of what was posted; not in a record that was recovered from a log
---   accepted_ms         when the event was accepted
+--   accepted_ms         when the event was accepted; it names the event's life, since an id is free again later
+--   occurred_ms         where the event says so
 --   ttl_ms              how long the record is kept once it is settled
 --   attempt             the fence: grows with each grant, and never falls
 --   attempts            grants less those given back
@@ -36,6 +41,9 @@
 --   grant_token         of the grant, while the event is `calling`, or `unknown` after that very grant
 --   unknowns            attempts that ended unknown, less those that were proved void since
 --   consented           true: the automatic consent is used up
+--   denied              object, while the event waits after a denial: the way, the way's successes at the last
+--                       denial, how many were the event's own, times, since_ms
+--   command_token       of the last operator's command
 --   possible_orphan     true: a call was granted although an earlier one may have made a chat
 --   deadline_from_ms    when an operator let the event's deadline begin anew
 --   settled_ms          when the event was opened or failed
@@ -45,7 +53,8 @@
 --   user_session
 --   duplicate_chat_ids  array: chats that were made besides
 --   failure             object: code, detail, upstream_status
---   history             array of objects: at_ms, what, attempt; times, by, action, chat_id where there are any
+--   history             array of objects: at_ms, what, attempt; times, by, action, chat_id, token (of an attempt
+--                       that ended unknown) where there are any
 
 local VERSION = 2
 local STATUSES = {accepted = true, calling = true, opened = true, failed = true, unknown = true}
@@ -58,19 +67,33 @@ local function event_key(id) return key('event:' .. id) end
 
 local DUE, CALLING, HELD, FAILED = key('due'), key('calling'), key('held'), key('failed')
 local UNREADABLE, BELL, GATE, SETTLED = key('unreadable'), key('bell'), key('gate'), key('settled')
+local WORKERS, CONFIRMED = key('workers'), key('confirmed')
 
--- → the record, and its text. What is no JSON object is a record of a version that this release cannot read.
-local function read(id)
-  local text = redis.call('GET', event_key(id))
-  if not text then return nil end
+-- What is no JSON object is a record of a version that this release cannot read.
+local function parse_record(text)
   local is_object, record = string.sub(text, 1, 1) == '{', nil
   if is_object then is_object, record = pcall(cjson.decode, text) end
-  return is_object and record or {}, text
+  return is_object and record or {}
 end
 
--- A repeat that changes nothing writes the record unchanged: WAIT waits for the writes of its own connection,
--- and would confirm a repeat without one at once.
-local function rewrite(id, text) redis.call('SET', event_key(id), text, 'KEEPTTL') end
+-- → the record, and its text. A forgotten life has none. The third result is the life that was forgotten, if one
+-- was.
+local function read(id)
+  local found = redis.call('MGET', event_key(id), key('forgotten:' .. id))
+  local text, forgotten = found[1], tonumber(string.match(found[2] or '', '^%d+'))
+  if not text then return nil, nil, forgotten end
+  local record = parse_record(text)
+  if forgotten and record.accepted_ms == forgotten then return nil, nil, forgotten end
+  return record, text, forgotten
+end
+
+-- WAIT waits for the writes of its own connection, and confirms a script that only reads at once. This write
+-- stands behind all that the script may have read. A removal first: a full Redis lets it pass, and what follows.
+local function confirm()
+  if not arg.confirm then return end
+  redis.call('DEL', CONFIRMED)
+  redis.call('SET', CONFIRMED, '1')
+end
 
 -- A record of a release that runs beside this one is left alone.
 local function is_readable(record)

@@ -1,30 +1,45 @@
 -- Reports to the gate what a probe found.
 --
--- arg: token, url (hash of the base URL), is_good, reason, cooldown_ms, random (0..1)
--- → 'seen' (the base URL is good) | 'half_open' | 'blocked' | 'ignored' (another worker's lease)
+-- arg: token, way, problem (none: it was good), cooldown_ms, random (0..1)
+-- → 'seen' (the way is good) | 'half_open' | 'blocked' | 'ignored' (another worker's lease)
 
 -- include relay
 -- include changes
 -- include gate
 
-local gate = as_table(redis.call('HGETALL', GATE))
+begin_writing()
+local gate = read_gate()
 
-if gate['probe:' .. arg.url] == arg.token then
-  redis.call('HDEL', GATE, 'probe:' .. arg.url, 'probe_until:' .. arg.url)
-  if arg.is_good then
-    redis.call('HSET', GATE, 'url:' .. arg.url, now)
-    ring_bell()
-    return 'seen'
+-- How long it has failed and why, for operators; `scope` is the way, or the breaker.
+local function note_failure(scope)
+  redis.call('HSET', GATE, 'probe_problem:' .. scope, arg.problem,
+    'probe_failing_since:' .. scope, gate['probe_failing_since:' .. scope] or now, 'probe_failed_at:' .. scope, now)
+end
+
+local function end_lease(scope)
+  redis.call('HDEL', GATE, 'probe:' .. scope, 'probe_until:' .. scope, 'probe_problem:' .. scope,
+    'probe_failing_since:' .. scope, 'probe_failed_at:' .. scope)
+end
+
+if gate['probe:' .. arg.way] == arg.token then
+  if arg.problem then
+    note_failure(arg.way)
+    redis.call('HSET', GATE, 'probe_until:' .. arg.way, now + arg.cooldown_ms)
+    redis.call('HDEL', GATE, 'probe:' .. arg.way)
+    return 'blocked'
   end
-  redis.call('HSET', GATE, 'probe_until:' .. arg.url, now + arg.cooldown_ms)
-  return 'blocked'
+  redis.call('HSET', GATE, 'way:' .. arg.way, now)
+  end_lease(arg.way)
+  ring_bell()
+  return 'seen'
 end
 
 if gate['probe:breaker'] ~= arg.token then return 'ignored' end
-if arg.is_good then
-  redis.call('HDEL', GATE, 'probe:breaker', 'probe_until:breaker')
-  redis.call('HSET', GATE, 'state', 'half_open')
-  return 'half_open'
+if arg.problem then
+  note_failure('breaker')
+  trip_breaker(gate, 'probe')
+  return 'blocked'
 end
-trip_breaker(gate, arg.reason)
-return 'blocked'
+redis.call('HSET', GATE, 'state', 'half_open')
+end_lease('breaker')
+return 'half_open'

@@ -1,8 +1,9 @@
 -- Grants the next call, or says why there is none.
 --
 -- arg: token, may_grant (a worker without a free slot takes all the same, so that lost workers and expired events
---      are found: it gets neither grant nor probe), url (hash of the base URL), lease_ms, event_deadline_ms,
---      on_unknown, recreate_delay_ms, rate_per_second, burst, cooldown_ms, expired, lost (failures)
+--      are found: it gets neither grant nor probe), worker (the process), way, lease_ms, event_deadline_ms,
+--      on_unknown, recreate_delay_ms, rate_per_second, burst, cooldown_ms, expired, lost (failures),
+--      min_replicas_acked, confirm
 -- → {lost event ids, expired event ids, 'grant', event id, record}
 --   {lost event ids, expired event ids, 'probe'}
 --   {lost event ids, expired event ids, 'idle' (nothing is due) | 'blocked', ms to wait}
@@ -23,16 +24,50 @@ local function no_work(why, ms)
   return reply(why, math.ceil(math.max(0, math.min(ms, MAX_WAIT_MS))))
 end
 
--- A repeat of a `take` whose reply was lost: the same grant, or nothing if it is over.
+-- A repeat of a `take` whose reply was lost: the same grant, or nothing if it is over. One that was stopped before
+-- it wrote the record granted nothing, and goes on as new.
 local function repeat_grant()
-  local id = redis.call('GET', taken_key(arg.token))
-  if not id then return nil end
-  local record, text = read(id)   -- an empty id has none: settled or released
+  local taken = redis.call('GET', taken_key(arg.token))
+  if not taken then return nil end
+  local attempt, id = parse_taken(taken)
+  local record, text
+  if id then record, text = read(id) end
+  if record and is_readable(record) and attempt > record.attempt then return nil end
+  begin_writing()
   if not record or record.status ~= 'calling' or record.grant_token ~= arg.token then
     return no_work('blocked', 0)
   end
-  rewrite(id, text)
+  leave_other_sets(id, 'calling')
   return reply('grant', id, text)
+end
+
+-- Redis' clock went back: the gate's instants go back with it, and what was due by the newest instant that the
+-- clock had shown is due now, in its order, MAX_STEPS a step.
+local MAX_BACK_MS = 1000
+local INSTANTS = {tat = true, pause_until = true, slow_until = true, open_until = true, trial_until = true}
+
+local function follow_clock(gate)
+  local newest = tonumber(gate.newest or 0)
+  local changes = {newest = now}
+  if newest > now + MAX_BACK_MS then
+    for name, value in pairs(gate) do
+      if INSTANTS[name] or string.find(name, '^probe_until:') then changes[name] = value - (newest - now) end
+    end
+    changes.late_until, changes.late_by = newest, newest - now
+  end
+  local flat = {}
+  for name, value in pairs(changes) do
+    gate[name] = value
+    flat[#flat + 1], flat[#flat + 2] = name, value
+  end
+  redis.call('HSET', GATE, unpack(flat))
+  if not gate.late_until then return end
+  local late = redis.call('ZRANGEBYSCORE', DUE, '(' .. now, gate.late_until, 'WITHSCORES', 'LIMIT', 0, MAX_STEPS)
+  for i = 1, #late, 2 do redis.call('ZADD', DUE, math.min(now, late[i + 1] - gate.late_by), late[i]) end
+  if #late < 2 * MAX_STEPS then
+    redis.call('HDEL', GATE, 'late_until', 'late_by')
+    gate.late_until = nil
+  end
 end
 
 local function clamp(queue, max_ahead_ms)
@@ -44,19 +79,20 @@ end
 -- The member belongs in `queue` no longer, or its record is another release's to judge.
 local function pass_over(queue, id, record)
   if record and not is_readable(record) then
-    redis.call('ZADD', queue, now + RECHECK_MS, id)
     redis.call('ZADD', UNREADABLE, now, id)
+    redis.call('ZADD', queue, now + RECHECK_MS, id)
   else
     redis.call('ZREM', queue, id)
   end
 end
 
 -- Calls that should be over by now are those of lost workers.
-local function end_lost_calls()
+local function end_lost_calls(gate)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', CALLING, '-inf', now, 'LIMIT', 0, MAX_STEPS)) do
     local record = read(id)
     if record and is_readable(record) and record.status == 'calling' then
-      feed_back(record.grant_token, 'neutral')
+      feed_back(gate, record.grant_token, 'neutral')
+      if gate.trial == record.grant_token then gate.trial, gate.trial_until = nil, nil end
       end_unknown(id, record, 'worker_lost', arg.lost)
       lost[#lost + 1] = id
     else
@@ -118,7 +154,7 @@ end
 local function check_breaker(gate)
   if gate.state == 'half_open' then
     local trial_until = gate_instant(gate, 'trial_until', MAX_CALL_MS)
-    if trial_until > now then return no_work('blocked', POLL_MS) end
+    if trial_until > now and gate.trial ~= arg.token then return no_work('blocked', POLL_MS) end
   elseif gate.state then
     local open_until = gate_instant(gate, 'open_until', 2 * math.max(MAX_COOLDOWN_MS, arg.cooldown_ms))
     if open_until > now then return no_work('blocked', open_until - now) end
@@ -132,16 +168,17 @@ local function take_from_bucket(gate)
   local depth_ms = arg.burst * 1000 / arg.rate_per_second
   gate.slow_until = gate_instant(gate, 'slow_until', SLOW_MS)
   local cost_ms = 1000 / rate_of(gate)
+  local full_ms = math.max(depth_ms, cost_ms)
   -- Counted from now: beside an instant its fractions are rounded, and one call might never fit.
-  local ahead_ms = math.max(0, gate_instant(gate, 'tat', MAX_DELAY_MS + depth_ms) - now) + cost_ms
-  local wait_ms = ahead_ms - math.max(depth_ms, cost_ms)
-  if wait_ms > 0 then return no_work('blocked', wait_ms) end
+  local ahead_ms = math.max(0, gate_instant(gate, 'tat', full_ms) - now) + cost_ms
+  if ahead_ms > full_ms then return no_work('blocked', ahead_ms - full_ms) end
   redis.call('HSET', GATE, 'tat', string.format('%.3f', now + ahead_ms))
 end
 
 -- What the gate answers instead of a grant; nil: the call may be granted, and a token is taken for it.
 local function check_gate(gate)
-  if not gate['url:' .. arg.url] then return lease_probe(gate, arg.url) end
+  if gate.paused_at then return no_work('blocked', MAX_WAIT_MS) end
+  if not gate['way:' .. arg.way] then return lease_probe(gate, arg.way) end
   local paused_until = gate_instant(gate, 'pause_until', MAX_DELAY_MS)
   if paused_until > now then return no_work('blocked', paused_until - now) end
   return check_breaker(gate) or take_from_bucket(gate)
@@ -149,30 +186,42 @@ end
 
 -- I1: `calling(attempt)` is stored before the worker receives its grant.
 local function grant(id, record, is_trial)
-  redis.call('ZREM', DUE, id)
-  redis.call('ZADD', CALLING, now + arg.lease_ms, id)
-  redis.call('SET', taken_key(arg.token), id, 'PX', arg.lease_ms + TAKEN_MARGIN_MS)
   if is_trial then
     redis.call('HSET', GATE, 'trial', arg.token, 'trial_until', now + arg.lease_ms)
   end
-  local text = update(id, record, {
-    status = 'calling', grant_token = arg.token, attempt = record.attempt + 1, attempts = record.attempts + 1,
+  local attempt = record.attempt + 1
+  redis.call('SET', taken_key(arg.token), attempt .. ' ' .. id, 'PX', arg.lease_ms + TAKEN_MARGIN_MS)
+  local text = transition(id, record, 'calling', now + arg.lease_ms, {
+    grant_token = arg.token, attempt = attempt, attempts = record.attempts + 1,
     possible_orphan = record.unknowns ~= nil or record.possible_orphan,
   })
   return reply('grant', id, text)
 end
 
+-- For operators: which workers there are, and how many replicas confirm their writes.
+local WORKER_MS = 15000
+
+local function note_worker(gate)
+  redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', now - WORKER_MS)
+  redis.call('ZADD', WORKERS, now, arg.worker)
+  if gate.min_replicas_acked ~= tostring(arg.min_replicas_acked) then
+    redis.call('HSET', GATE, 'min_replicas_acked', arg.min_replicas_acked)
+  end
+end
+
 local again = arg.may_grant and repeat_grant()
 if again then return again end
-redis.call('HDEL', GATE, '')   -- a removal first (see `dequeue`)
+begin_writing()
+local gate = read_gate()
+note_worker(gate)
+follow_clock(gate)
 clamp(CALLING, MAX_CALL_MS)
-clamp(DUE, MAX_DELAY_MS)
-end_lost_calls()
+if not gate.late_until then clamp(DUE, MAX_DELAY_MS) end
+end_lost_calls(gate)
 local id, record = find_due()
 if id and not arg.may_grant then return no_work('blocked', MAX_WAIT_MS) end
-local gate = as_table(redis.call('HGETALL', GATE))
 if id then return check_gate(gate) or grant(id, record, gate.state ~= nil) end
--- An idle worker probes its base URL, so that the first event need not wait for that.
-if arg.may_grant and not gate['url:' .. arg.url] then return lease_probe(gate, arg.url) end
-redis.call('DEL', BELL)   -- nothing is due: whatever was rung for has been done
+-- An idle worker probes its way, so that the first event need not wait for that.
+if arg.may_grant and not gate['way:' .. arg.way] and not gate.paused_at then return lease_probe(gate, arg.way) end
+redis.pcall('DEL', BELL)   -- nothing is due: whatever was rung for has been done
 return no_work('idle', next_due_ms())

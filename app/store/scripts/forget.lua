@@ -1,0 +1,29 @@
+-- Removes an event of a person for an operator: its record, its place in line, its look-ups.
+--
+-- arg: event_id, user_id, token (of the command), confirm
+-- → 'forgotten' | 'gone' (there was no record) | 'not_theirs' | 'calling' (a grant is out) | 'newer'
+
+-- include relay
+-- include transitions
+
+local id = arg.event_id
+local text, mark = unpack(redis.call('MGET', event_key(id), key('forgotten:' .. id)))
+local record = text and parse_record(text)   -- of a hidden life too: an earlier command was stopped half-way
+
+local is_theirs = record and record.user_id == arg.user_id
+if is_theirs and not is_readable(record) then return 'newer' end
+if is_theirs and record.status == 'calling' then return 'calling' end
+
+begin_writing()
+if is_theirs then
+  -- From here on no take and no look-up finds the record, and no late answer writes it again.
+  redis.call('SET', key('forgotten:' .. id), record.accepted_ms .. ' ' .. arg.token, 'PX', record.ttl_ms)
+  local chat = record.chat_id and key('chat:' .. record.chat_id)
+  if chat and redis.call('GET', chat) == id then redis.call('DEL', chat) end
+  redis.call('DEL', event_key(id))
+end
+-- Last: by these entries a repeat of the command finds the event.
+if is_theirs or not record and mark then leave_other_sets(id) end
+redis.call('ZREM', key('user:' .. arg.user_id), id)
+if is_theirs or not record and string.match(mark or '', ' (.*)$') == arg.token then return 'forgotten' end
+return record and 'not_theirs' or 'gone'

@@ -1,0 +1,342 @@
+"""Scripts that Redis stops half-way: a repeat leaves what an undisturbed run leaves.
+
+For each scenario every command of the script is refused once, by its number; then the script is
+run again. A user of Redis without channels, a memory that fills up and a key of another type stop
+scripts like that.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from app.chats.errors import EventRefused, NothingDone
+from app.chats.event import OnUnknown
+from app.chats.grant import Grant
+from app.chats.record import Status
+from app.store.keys import Keys
+from app.store.operations import Operations
+from app.store.scripts import Scripts
+from tests.stack.redis_client import Client, connect_to
+from tests.stack.valkey import Valkey
+from tests.store.bench import COOLDOWN_MS, HOUR_MS, TTL_SECONDS, Bench, event_of
+from tests.store.interrupted import Interrupted, recorded
+from tests.store.outcomes import OUTCOMES
+
+ACKED = 1
+TOKEN = "token-of-the-take"
+Setup = Callable[[Bench], Grant | None]
+Act = Callable[[Bench, Grant | None], object]
+
+# By hand: apt-get install redis-server. Where it is not installed, its half of the tests is not
+# there, and no test is skipped.
+BINARIES = {"valkey": None} | (
+    {"redis": Path(found)} if (found := shutil.which("redis-server")) else {}
+)
+
+
+@pytest.fixture(scope="module", params=BINARIES, ids=list(BINARIES))
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    """A client of a server of each kind that there is."""
+    directory = tmp_path_factory.mktemp(request.param)
+    with Valkey(directory, binary=BINARIES[request.param]) as valkey, connect_to(valkey.url) as one:
+        yield one
+
+
+@pytest.fixture
+def relay(server: Client) -> Bench:
+    """A relay on it whose way was found good."""
+    server.flushall()
+    bench = Bench(server, Keys("before"))
+    bench.open_gate()
+    return bench
+
+
+# What comes before: each returns the grant that was handed out, if one was.
+
+
+def nothing(_: Bench) -> None:
+    """Leave the relay as it is."""
+
+
+def accept(bench: Bench) -> None:
+    """Accept the event."""
+    bench.accept()
+
+
+def grant(bench: Bench) -> Grant:
+    """Accept the event and take it."""
+    bench.accept(metadata={"order": "7731"})
+    taken = bench.worker().take(TOKEN).decision
+    assert isinstance(taken, Grant)
+    return taken
+
+
+def lose(bench: Bench) -> Grant:
+    """Let the worker of a grant be lost."""
+    given = grant(bench)
+    bench.lose_worker()
+    return given
+
+
+def hold(bench: Bench) -> Grant:
+    """Let the event be held."""
+    given = lose(bench)
+    bench.worker().take("another", may_grant=False)
+    return given
+
+
+def consent(bench: Bench) -> Grant:
+    """Let the event be accepted again by consent."""
+    given = lose(bench)
+    bench.worker(on_unknown=OnUnknown.RECREATE).take("another", may_grant=False)
+    return given
+
+
+def publish_another(bench: Bench) -> Grant:
+    """Let an operator publish another chat while the answer is under way."""
+    given = hold(bench)
+    bench.operations().resolve_with_chat("e1", "chat-of-anna", by="anna")
+    return given
+
+
+def give_up(bench: Bench) -> Grant:
+    """Let an operator give the event up."""
+    given = hold(bench)
+    bench.operations().give_up("e1", by="anna")
+    return given
+
+
+def refuse(bench: Bench) -> Grant:
+    """Let the event fail, with proof that nothing was made."""
+    given = grant(bench)
+    bench.worker().settle(given, OUTCOMES["refused"])
+    return given
+
+
+def flush(bench: Bench) -> Grant:
+    """Let Redis lose the record and where the event stood."""
+    given = grant(bench)
+    bench.client.unlink(*map(bench.key, ("event:e1", "calling", f"taken:{TOKEN}")))
+    return given
+
+
+def live_again(bench: Bench) -> Grant:
+    """Let the id be accepted again after its window, for another user."""
+    given = flush(bench)
+    bench.accept(user_id="u2")
+    bench.set_fields(accepted_ms=bench.now_ms() + HOUR_MS)
+    return given
+
+
+def deny(bench: Bench) -> Grant:
+    """Let the next denial be the second that is the event's own."""
+    given = grant(bench)
+    bench.set_fields(denied={"way": "way-1", "successes": 0, "own": 1, "times": 2, "since_ms": 1})
+    bench.set_gate(**{"successes:way-1": 1})
+    return given
+
+
+def leave_stale_mark(bench: Bench) -> None:
+    """Let a removal be stopped after its record was removed."""
+    given = hold(bench)
+    bench.client.set(bench.key("forgotten:e1"), f"{given.life_ms} earlier", px=HOUR_MS)
+    bench.client.unlink(bench.key("event:e1"))
+
+
+def half_open(bench: Bench) -> None:
+    """Let one call be tried."""
+    bench.accept()
+    bench.set_gate(state="half_open", cooldown_ms=COOLDOWN_MS)
+
+
+def cool_down(bench: Bench) -> None:
+    """Let the open breaker be due for its probe."""
+    bench.accept()
+    bench.set_gate(state="open", cooldown_ms=COOLDOWN_MS, open_until=1)
+
+
+def change_way(bench: Bench) -> None:
+    """Let the way be unseen."""
+    bench.accept()
+    bench.client.hdel(bench.key("gate"), "way:way-1")
+
+
+def set_clock_back(bench: Bench) -> None:
+    """Let the clock have shown a later time when the event was accepted."""
+    bench.accept()
+    later = bench.now_ms() + 40_000
+    bench.move("due", "e1", later - 1)
+    bench.set_gate(newest=later)
+
+
+def expire(bench: Bench) -> None:
+    """Let the event wait for too long."""
+    bench.accept()
+    bench.set_fields(accepted_ms=bench.now_ms() - HOUR_MS)
+
+
+def leave_stale(bench: Bench) -> None:
+    """Let sets name events that are elsewhere."""
+    grant(bench)
+    bench.client.zadd(bench.key("due"), {"e1": 1, "gone": 2})
+    bench.client.zadd(bench.key("calling"), {"gone": 3})
+
+
+def release_by_another(bench: Bench) -> None:
+    """Let another release have written the record."""
+    bench.accept()
+    bench.set_fields(v=3)
+
+
+def lease_probe(bench: Bench) -> None:
+    """Let the probe of the way be under way."""
+    change_way(bench)
+    bench.worker().take(TOKEN)
+
+
+def lease_breaker(bench: Bench) -> None:
+    """Let the probe of the breaker be under way."""
+    cool_down(bench)
+    bench.worker().take(TOKEN)
+
+
+def pause(bench: Bench) -> None:
+    """Let an operator pause all calls."""
+    bench.operations().pause(by="anna")
+
+
+# What is stopped half-way.
+
+
+def accepting(**fields: str) -> Act:
+    """Accept an event of that id."""
+    event = event_of(**fields)
+
+    def act(bench: Bench, _: Grant | None) -> None:
+        with suppress(EventRefused):
+            bench.intake(min_replicas_acked=ACKED).accept(event)
+
+    return act
+
+
+def taking(*, may_grant: bool = True, policy: OnUnknown = OnUnknown.HOLD) -> Act:
+    """Take under the token."""
+    return lambda bench, _: bench.worker(min_replicas_acked=ACKED, on_unknown=policy).take(
+        TOKEN, may_grant=may_grant
+    )
+
+
+def settling(kind: str) -> Act:
+    """Settle that outcome of the grant."""
+
+    def act(bench: Bench, given: Grant | None) -> None:
+        assert given is not None
+        bench.worker(min_replicas_acked=ACKED).settle(given, OUTCOMES[kind])
+
+    return act
+
+
+def reporting(problem: str | None) -> Act:
+    """Report what the probe found."""
+    return lambda bench, _: bench.worker().report_probe(TOKEN, problem=problem)
+
+
+def releasing(bench: Bench, _: Grant | None) -> None:
+    """Give back what is under the token."""
+    bench.worker().release(TOKEN)
+
+
+def looking_up(bench: Bench, _: Grant | None) -> None:
+    """Look an event up."""
+    bench.intake(min_replicas_acked=ACKED).find("e1")
+
+
+def operating(decide: Callable[[Operations], object]) -> Act:
+    """Carry out an operator's command."""
+    return lambda bench, _: decide(operations(bench))
+
+
+def suppressed(decide: Callable[[], object]) -> None:
+    """Carry out a command that may be refused."""
+    with suppress(NothingDone):
+        decide()
+
+
+def operations(bench: Bench) -> Operations:
+    """Return the operator's commands."""
+    scripts = Scripts(bench.client.relay, bench.keys, min_replicas_acked=ACKED)
+    return Operations(scripts, record_ttl_seconds=TTL_SECONDS)
+
+
+SCENARIOS: dict[str, tuple[Setup, Act]] = {
+    "accept": (nothing, accepting()),
+    "accept-duplicate": (accept, accepting()),
+    "accept-reused": (accept, accepting(user_id="u2")),
+    "accept-too-old": (nothing, accepting(occurred_at="2001-01-01T00:00:00Z")),
+    "take": (accept, taking()),
+    "take-repeated": (grant, taking()),
+    "take-trial": (half_open, taking()),
+    "take-probe-of-way": (change_way, taking()),
+    "take-probe-of-breaker": (cool_down, taking()),
+    "take-lost": (lose, taking()),
+    "take-lost-without-slot": (lose, taking(may_grant=False)),
+    "take-lost-by-consent": (lose, taking(policy=OnUnknown.RECREATE)),
+    "take-expired": (expire, taking()),
+    "take-stale-entries": (leave_stale, taking(may_grant=False)),
+    "take-of-another-release": (release_by_another, taking()),
+    "take-clock-back": (set_clock_back, taking()),
+    "take-idle": (nothing, taking()),
+    **{
+        f"settle-{kind}-{before.__name__}": (before, settling(kind))
+        for kind in OUTCOMES
+        for before in (grant, hold, consent, publish_another, give_up, flush, live_again)
+    },
+    "settle-denied-own": (deny, settling("denied")),
+    "settle-refused-twice": (refuse, settling("refused")),
+    "release": (grant, releasing),
+    "release-held": (hold, releasing),
+    "release-unknown-token": (nothing, releasing),
+    "release-probe": (lease_probe, releasing),
+    "probe-of-way-good": (lease_probe, reporting(None)),
+    "probe-of-way-bad": (lease_probe, reporting("answered 503")),
+    "probe-of-breaker-good": (lease_breaker, reporting(None)),
+    "probe-of-breaker-bad": (lease_breaker, reporting("answered 503")),
+    "resolve-chat": (hold, operating(lambda o: o.resolve_with_chat("e1", "chat-9", by="anna"))),
+    "resolve-recreate": (hold, operating(lambda o: o.recreate("e1", by="anna"))),
+    "resolve-give-up": (hold, operating(lambda o: o.give_up("e1", by="anna"))),
+    "redrive": (refuse, operating(lambda o: o.redrive("e1", by="anna"))),
+    "cancel": (accept, operating(lambda o: o.cancel("e1", by="anna"))),
+    "pause": (nothing, operating(lambda o: o.pause(by="anna"))),
+    "resume": (pause, operating(lambda o: o.resume(by="anna"))),
+    "pause-again": (pause, operating(lambda o: suppressed(lambda: o.pause(by="bert")))),
+    **{
+        f"forget-{before.__name__}": (
+            before,
+            operating(lambda o: o.forget("e1", user_id="u1", token="of-the-command")),
+        )
+        for before in (nothing, accept, grant, hold, refuse, publish_another, leave_stale_mark)
+    },
+    "forget-not-theirs": (accept, operating(lambda o: o.forget("e1", user_id="u2", token="t"))),
+    "list": (hold, operating(lambda o: list(o.pages(Status.UNKNOWN, user_id="u1")))),
+    "explain": (hold, operating(lambda o: o.story("e1"))),
+    "opened-events": (publish_another, operating(lambda o: o.opened_events("u1"))),
+    "look-up": (accept, looking_up),
+}
+
+
+@pytest.mark.parametrize(("before", "act"), SCENARIOS.values(), ids=SCENARIOS)
+def test_a_repeat_leaves_what_an_undisturbed_run_leaves(
+    relay: Bench, before: Setup, act: Act
+) -> None:
+    """Whichever of the script's commands Redis refused the first time."""
+    given = before(relay)
+
+    command = recorded(relay, lambda copy: act(copy, given))
+
+    commands = Interrupted(relay.client, relay, command, relay.now_ms()).check()
+    assert commands > 0
