@@ -1,4 +1,5 @@
 """The one seam to Channel.io: one call, one deadline, one outcome.
 
-``client`` is what others use. It knows ``app.chats`` and ``requests``, and nothing else of ours.
+``client`` is what others use. It knows ``app.chats``, ``config.proxy_url`` and ``requests``, and
+nothing else of ours.
 """

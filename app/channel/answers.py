@@ -14,11 +14,13 @@ from app.chats.record import FailureCode
 
 WRONG_KEY = "the access key or secret is wrong, or lacks the right"
 WRONG_URL = "CHANNEL_API_URL does not lead to Channel.io's API"
+WRONG_PROXY_LOGIN = "it demands another user and password"
 
 _ERRORS = {
     "ConnectionRefusedError": "the connection was refused",
     "ConnectionResetError": "the connection was reset",
     "RemoteDisconnected": "the connection was closed",
+    "SSLEOFError": "the connection was closed",
     "SSLCertVerificationError": "its TLS certificate could not be verified",
     "TimeoutError": "time ran out",
     "TooLateError": "time ran out",
@@ -28,7 +30,7 @@ _ERRORS = {
 
 def outcome_of(attempt: CallAttempt) -> Outcome:
     """Return the outcome of a create, however it ended; raises nothing."""
-    why = _why(attempt.error_class)
+    why = _why(attempt)
     if not attempt.is_sent:
         return NotSent(f"Nothing was sent to Channel.io: {why}.")
     if attempt.response is None:
@@ -40,27 +42,38 @@ def outcome_of(attempt: CallAttempt) -> Outcome:
 def problem_of(attempt: CallAttempt) -> str | None:
     """Why a probe shows that Channel.io does not serve us, or ``None`` if it does."""
     if attempt.response is None:
-        return f"Channel.io did not answer the probe: {_why(attempt.error_class)}."
+        return f"Channel.io did not answer the probe: {_why(attempt)}."
     status = attempt.response.status
     if status not in _SUCCESS:
         return f"Channel.io answered the probe with {status}{_hint(status)}."
-    if not has_channel(attempt.response.body):
+    if not has_channel(attempt.response.body, attempt.response.charset):
         return f"Channel.io answered the probe with {status}, but without a channel: {WRONG_URL}."
     return None
 
 
-def _why(error_class: str | None) -> str:
-    return _ERRORS.get(error_class or "", f"the connection broke ({error_class})")
+def _why(attempt: CallAttempt) -> str:
+    if attempt.proxy_status is not None:
+        return _proxy_answered(attempt.proxy_status)
+    error_class = attempt.error_class or ""
+    why = _ERRORS.get(error_class, f"the connection broke ({error_class})")
+    return f"at the proxy, {why}" if attempt.is_at_proxy else why
+
+
+def _proxy_answered(status: int) -> str:
+    hint = f": {WRONG_PROXY_LOGIN}" if status in _PROXY_LOGIN_REFUSED else ""
+    return f"the proxy answered {status}{hint}"
 
 
 def _hint(status: int) -> str:
+    if status in _PROXY_LOGIN_REFUSED:
+        return f": {_proxy_answered(status)}"
     if status in _KEY_REFUSED:
         return f": {WRONG_KEY}"
     return f": {WRONG_URL}" if status in _URL_REFUSED or status in _NOT_FOUND else ""
 
 
 def _opened(answer: UpstreamResponse) -> Outcome:
-    chat = read_chat(answer.body)
+    chat = read_chat(answer.body, answer.charset)
     if chat is not None:
         return Created(chat, answer.status)
     detail = f"Channel.io answered {answer.status} without a readable chat id: a chat may exist."
@@ -69,6 +82,10 @@ def _opened(answer: UpstreamResponse) -> Outcome:
 
 def _denied(why: str) -> Callable[[UpstreamResponse], Outcome]:
     return lambda answer: Denied(f"Channel.io answered {answer.status}: {why}.", answer.status)
+
+
+def _refused_by_proxy(answer: UpstreamResponse) -> Outcome:
+    return NotSent(f"Nothing was sent to Channel.io: {_proxy_answered(answer.status)}.")
 
 
 def _user_not_found(answer: UpstreamResponse) -> Outcome:
@@ -82,7 +99,11 @@ def _rejected(answer: UpstreamResponse) -> Outcome:
 
 
 def _unprocessable(answer: UpstreamResponse) -> Outcome:
-    return _user_not_found(answer) if says_not_found(answer.body) else _rejected(answer)
+    return (
+        _user_not_found(answer)
+        if says_not_found(answer.body, answer.charset)
+        else _rejected(answer)
+    )
 
 
 def _throttled(answer: UpstreamResponse) -> Outcome:
@@ -101,6 +122,7 @@ _SUCCESS = range(200, 300)
 _KEY_REFUSED = {401, 403}
 _URL_REFUSED = {*range(300, 400), 405, 410}
 _NOT_FOUND = {404}
+_PROXY_LOGIN_REFUSED = {407}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +138,7 @@ TABLE = (
     Row(_KEY_REFUSED, _denied(WRONG_KEY)),
     Row(_URL_REFUSED, _denied(WRONG_URL)),
     Row(_NOT_FOUND, _user_not_found),
+    Row(_PROXY_LOGIN_REFUSED, _refused_by_proxy),
     Row({422}, _unprocessable),
     Row({429}, _throttled),
     Row({408, 409}, _unknown(FailureCode.NO_ANSWER)),

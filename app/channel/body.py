@@ -1,8 +1,10 @@
 """Reading of an answer's body: identifiers, and nothing of a person.
 
-No body makes anything here raise, whatever its bytes are.
+No body makes anything here raise, whatever its bytes are. ``charset`` is the one that the answer
+names.
 """
 
+import codecs
 import json
 import re
 from typing import Any
@@ -12,11 +14,26 @@ from app.chats.record import Chat, Session, is_chat_id
 MAX_IDENTIFIER_CHARACTERS = 256
 
 _NOT_FOUND = re.compile(r"not[ _-]?found|no such user|찾을 수 없|존재하지 않", re.IGNORECASE)
+_UNREADABLE = "\ufffd"
+# Charsets in which a byte of one character may look like a backslash, or which Korean errors come
+# in; each is read as the charset that contains it.
+_CHARSETS = {
+    "euc_kr": "cp949",
+    "cp949": "cp949",
+    "shift_jis": "cp932",
+    "cp932": "cp932",
+    "euc_jp": "euc_jp",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "gb18030": "gb18030",
+    "big5": "cp950",
+    "cp950": "cp950",
+}
 
 
-def read_chat(body: bytes | None) -> Chat | None:
+def read_chat(body: bytes | None, charset: str | None = None) -> Chat | None:
     """The chat of a create's answer, or ``None`` where its id cannot be read."""
-    answer = _read_object(body)
+    answer = _read_object(body, charset)
     user_chat = _object_in(answer, "userChat")
     chat_id = _identifier_in(user_chat, "id")
     if chat_id is None or not is_chat_id(chat_id):
@@ -30,25 +47,50 @@ def read_chat(body: bytes | None) -> Chat | None:
     )
 
 
-def has_channel(body: bytes | None) -> bool:
+def has_channel(body: bytes | None, charset: str | None = None) -> bool:
     """Return whether this is the answer to a request for the channel."""
-    return isinstance(_read_object(body).get("channel"), dict)
+    return isinstance(_read_object(body, charset).get("channel"), dict)
 
 
-def says_not_found(body: bytes | None) -> bool:
+def says_not_found(body: bytes | None, charset: str | None = None) -> bool:
     """Return whether an error's body says, in English or Korean, that there is no such user."""
-    text = (body or b"").decode("utf-8", "replace")
     # JSON may write Korean as \\uXXXX, so what parses is searched as it reads.
-    return bool(_NOT_FOUND.search(json.dumps(_read_object(body), ensure_ascii=False) + text))
+    parsed = json.dumps(_read_object(body, charset), ensure_ascii=False)
+    return bool(_NOT_FOUND.search(parsed + _decode(body or b"", charset)))
 
 
-def _read_object(body: bytes | None) -> dict[str, Any]:
-    """The JSON object that ``body`` is, or an empty one."""
+def _read_object(body: bytes | None, charset: str | None) -> dict[str, Any]:
+    """Return the JSON object that ``body`` is, or an empty one.
+
+    Only the ids matter: neither a line feed in a name nor a number of any length loses them.
+    """
     try:
-        value = json.loads((body or b"").decode("utf-8"))
+        value = json.loads(_decode(body or b"", charset), strict=False, parse_int=float)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _decode(body: bytes, charset: str | None) -> str:
+    """Return the text of ``body``, without a byte order mark.
+
+    JSON is UTF-8, or was once UTF-16 or UTF-32, and a charset changes nothing of that:
+    https://www.rfc-editor.org/rfc/rfc8259#section-11. Of text that is neither only what can be read
+    matters, so other bytes are replaced.
+    """
+    encoding = json.detect_encoding(body)
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError:
+        text = body.decode(_known_charset(charset) or encoding, "replace")
+    return text.lstrip("\ufeff")
+
+
+def _known_charset(charset: str | None) -> str | None:
+    try:
+        return _CHARSETS.get(codecs.lookup(charset or "utf-8").name)
+    except (LookupError, ValueError):
+        return None
 
 
 def _object_in(parent: dict[str, Any], name: str) -> dict[str, Any]:
@@ -68,4 +110,5 @@ def _identifier_in(parent: dict[str, Any], name: str) -> str | None:
 
 
 def _is_identifier(text: str) -> bool:
-    return 1 <= len(text) <= MAX_IDENTIFIER_CHARACTERS and text.isprintable()
+    is_short = 1 <= len(text) <= MAX_IDENTIFIER_CHARACTERS
+    return is_short and text.isprintable() and _UNREADABLE not in text

@@ -1,22 +1,36 @@
 """The client of Channel.io: the only place that calls it."""
 
+import json
 import ssl
-from urllib.parse import quote
+from hashlib import sha256
+from urllib.parse import quote, urlsplit
 
 from gevent import Timeout
 from requests import Request
 
 from app.channel.answers import outcome_of, problem_of
 from app.channel.attempt import CallAttempt
-from app.channel.transport import send_request, trusted_authorities
+from app.channel.transport import Route, send_request, trusted_authorities
 from app.chats.outcome import Outcome
+from config.proxy_url import ProxyUrl
+
+WAY_DIGITS = 16
+
+
+def way_of(base_url: str, version: str | None, access_key: str, access_secret: str) -> str:
+    """Return the name of a way to Channel.io: 16 hex digits of a hash.
+
+    Not to be logged: it would confirm a guess of the secret.
+    """
+    way = json.dumps([base_url.rstrip("/"), version, access_key, access_secret])
+    return sha256(way.encode()).hexdigest()[:WAY_DIGITS]
 
 
 class ChannelClient:
     """Opens chats at one channel of Channel.io. Safe to share between greenlets.
 
-    ``base_url`` has no trailing path of a call (``https://api.channel.io/open/v4``); ``tls`` names
-    other trusted authorities than the public ones.
+    ``base_url`` has no trailing path of a call (``https://api.channel.io/open/v4``). Requests go
+    through ``proxy``, if there is one; ``tls`` has other trusted authorities than the public ones.
     """
 
     def __init__(
@@ -27,12 +41,12 @@ class ChannelClient:
         access_secret: str,
         api_version: str | None,
         connect_timeout_seconds: float,
+        proxy: ProxyUrl | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._headers = _headers(access_key, access_secret, api_version)
-        self._connect_timeout_seconds = connect_timeout_seconds
-        self._tls = tls or trusted_authorities()
+        self._route = Route(tls or trusted_authorities(), proxy, connect_timeout_seconds)
 
     def open_chat(
         self, user_id: str, *, deadline: float, traceparent: str | None = None
@@ -57,13 +71,10 @@ class ChannelClient:
         attempt = CallAttempt(deadline)
         timeout = Timeout.start_new(max(attempt.seconds_left, 0))
         try:
-            request = Request(method, self._base_url + path, headers={**self._headers, **headers})
-            send_request(
-                request.prepare(),
-                attempt,
-                tls=self._tls,
-                connect_timeout_seconds=self._connect_timeout_seconds,
-            )
+            url = self._base_url + path
+            host = {"Host": urlsplit(url).netloc}  # http.client would name a proxy instead
+            request = Request(method, url, headers={**host, **self._headers, **headers})
+            send_request(request.prepare(), attempt, self._route)
         except Timeout as fired:
             if fired is not timeout:
                 raise

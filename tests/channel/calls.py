@@ -8,6 +8,7 @@ from functools import cache
 from app.channel.client import ChannelClient
 from app.channel.transport import trusted_authorities
 from app.chats.outcome import Outcome
+from config.proxy_url import parse_proxy_url
 
 ACCESS_KEY = "key-of-the-stand-in"
 ACCESS_SECRET = "sesame-of-the-stand-in"
@@ -28,6 +29,7 @@ def client_of(
     access_secret: str = ACCESS_SECRET,
     api_version: str | None = None,
     connect_timeout_seconds: float = AMPLE_SECONDS,
+    proxy: str | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> ChannelClient:
     """A client whose connect timeout is so long that the deadline is what bounds a call."""
@@ -37,6 +39,7 @@ def client_of(
         access_secret=access_secret,
         api_version=api_version,
         connect_timeout_seconds=connect_timeout_seconds,
+        proxy=None if proxy is None else parse_proxy_url(proxy),
         tls=tls or _authorities(),
     )
 

@@ -1,7 +1,10 @@
 """Calls in a patched process, as a worker makes them: in no other does a deadline fire."""
 
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +30,7 @@ class Call:
     user_id: str = USER_ID
     is_probe: bool = False
     trusts_loopback: bool = False
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,25 @@ class PatchedCalls:
         text = self._log.read_text()
         assert 0 == code, text
         return ENDED.validate_json(text)
+
+
+class Stopped(PatchedCalls):
+    """A call whose process is stopped by SIGSTOP, until its deadline has passed."""
+
+    def __init__(self, log: Path, call: Call) -> None:
+        super().__init__(log, [call])
+        self._seconds = call.seconds
+
+    def stop(self) -> None:
+        """Stop it, some time after the call began."""
+        self.child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)
+        self._stopped_at = time.monotonic()
+
+    def go_on_after_the_deadline(self) -> None:
+        """Let it go on."""
+        time.sleep(self._stopped_at + self._seconds - time.monotonic())
+        self.child.send_signal(signal.SIGCONT)
 
 
 def make_calls(directory: Path, *calls: Call) -> list[Ended]:

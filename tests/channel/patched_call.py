@@ -23,6 +23,7 @@ def make(call: Call) -> Ended:
     client = client_of(
         call.url,
         connect_timeout_seconds=call.connect_timeout_seconds,
+        proxy=call.proxy,
         tls=trusting_tls() if call.trusts_loopback else None,
     )
     began = time.monotonic()

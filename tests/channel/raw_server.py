@@ -36,7 +36,12 @@ class RawServer:
     @property
     def url(self) -> str:
         """The base, as the client takes it."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/open/v4"
+        return f"{self.origin}/open/v4"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as HTTPS_PROXY has them."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         """Serve."""

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from app.channel.answers import outcome_of
 from app.channel.attempt import CallAttempt, UpstreamResponse
 from app.channel.body import has_channel, read_chat, says_not_found
-from app.chats.outcome import Outcome, Unknown
+from app.chats.outcome import Created, Outcome, Unknown
 from app.chats.record import Chat, Session
 from tests.channel.calls import CHAT_ID, http, open_chat
-from tests.channel.raw_server import RawServer
+from tests.channel.raw_server import RawServer, say
 
 LONGEST = "x" * 256
 NOT_IDENTIFIERS: list[object] = [
@@ -101,10 +101,11 @@ def test_everything_but_the_chats_id_may_be_unreadable(bad: object) -> None:
         b'"userChat"',
         b'{"userChat": {"id": "a"}',
         b'{"userChat": {"id": "\xff"}}',
-        '{"userChat": {"id": "a"}}'.encode("utf-16"),
+        '{"userChat": {"id": "a"}}'.encode("utf-16")[:-1],
         b"[" * 100_000,
         b'{"userChat":' * 100_000,
         b'{"userChat": {"id": ' + b"9" * 5000 + b"}}",
+        b'{"userChat": {"id": "a\nb"}}',
         b'{"userChat": NaN}',
         b'{"userChat": {"id": "a"}, "userChat": 1}',
     ],
@@ -114,11 +115,48 @@ def test_a_body_that_is_no_answer_leaves_the_create_unknown(body: bytes | None) 
     assert isinstance(outcome_of_body(body), Unknown)
 
 
-def test_a_huge_number_elsewhere_does_no_harm() -> None:
-    """Python refuses integers of more than 4300 digits: the answer is then unreadable."""
-    body = b'{"userChat": {"id": "a"}, "version": ' + b"9" * 5000 + b"}"
+MADE_FOR_KIM = '{"userChat": {"id": "6606508eaa71575f1e8d"}, "user": {"name": "김"}}'
 
-    assert isinstance(outcome_of_body(body), Unknown)
+
+@pytest.mark.parametrize(
+    ("body", "charset"),
+    [
+        (b'{"userChat": {"id": "%b"}, "version": %b}' % (CHAT_ID.encode(), b"9" * 5000), None),
+        (b'{"userChat": {"id": "%b"}, "name": "a\n\tb"}' % CHAT_ID.encode(), None),
+        *((MADE_FOR_KIM.encode(name), None) for name in ("utf-8", "utf-8-sig", "utf-16")),
+        *((MADE_FOR_KIM.encode(name), None) for name in ("utf-16-le", "utf-16-be", "utf-32")),
+        (("\ufeff" + MADE_FOR_KIM).encode("utf-16-le"), "utf-16"),
+        (MADE_FOR_KIM.encode("euc-kr"), "euc-kr"),
+        (MADE_FOR_KIM.encode("euc-kr"), "ks_c_5601-1987"),
+        (MADE_FOR_KIM.encode("euc-kr"), None),
+        (MADE_FOR_KIM.encode("euc-kr"), "utf-8"),
+        (MADE_FOR_KIM.encode("utf-8"), "euc-kr"),
+        (MADE_FOR_KIM.encode("utf-8"), "us-ascii"),
+        (MADE_FOR_KIM.encode("utf-8"), "no-such-charset"),
+        (MADE_FOR_KIM.encode("utf-8"), "idna\0"),
+        (MADE_FOR_KIM.encode("utf-8"), "zlib"),
+        (MADE_FOR_KIM.replace("김", "é").encode("latin-1"), "iso-8859-1"),
+        (b"\xef\xbb\xbf" + MADE_FOR_KIM.replace("김", "é").encode("latin-1"), None),
+        (MADE_FOR_KIM.replace("김", "ソ").encode("shift_jis"), "Shift_JIS"),
+        (MADE_FOR_KIM.encode("utf-8").replace("김".encode(), b"\xea\xb9"), None),
+    ],
+)
+def test_nothing_beside_the_id_costs_it(body: bytes, charset: str | None) -> None:
+    """Not a byte order mark, a charset, a broken name, nor what Python's JSON is strict about."""
+    chat = read_chat(body, charset)
+
+    assert Chat(CHAT_ID) == chat
+
+
+@pytest.mark.parametrize("charset", ["utf8", '"UTF-8"', "euc-kr", "utf-16", ""])
+def test_the_charset_of_an_answer_is_its_headers(charset: str) -> None:
+    """The way from the socket to the chat, mark included."""
+    name = charset.strip('"') or "utf-8-sig"
+    content_type = f"Content-Type: application/json; charset={charset}"
+    with RawServer(say(http(200, MADE_FOR_KIM.encode(name), content_type))) as server:
+        outcome = open_chat(server.url)
+
+    assert Created(Chat(CHAT_ID)) == outcome
 
 
 @pytest.mark.parametrize(
@@ -136,6 +174,14 @@ def test_a_huge_number_elsewhere_does_no_harm() -> None:
 def test_not_found_is_heard_in_every_shape(body: bytes) -> None:
     """No error schema is published; messages may be Korean, and escaped."""
     assert says_not_found(body)
+
+
+@pytest.mark.parametrize("charset", ["euc-kr", "cp949", "utf-16", "utf-8-sig"])
+def test_not_found_is_heard_in_every_charset(charset: str) -> None:
+    """As the answer names it."""
+    body = '{"message": "사용자를 찾을 수 없습니다"}'.encode(charset)
+
+    assert says_not_found(body, charset)
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b'{"message": "User is blocked"}'])

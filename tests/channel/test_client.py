@@ -1,14 +1,18 @@
 """What goes out to Channel.io, what never does, and what never comes out of the client."""
 
 import logging
+import re
+import ssl
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from app.channel.attempt import CallAttempt
-from app.channel.client import ChannelClient
-from app.channel.transport import _pool_for
+from app.channel.client import ChannelClient, way_of
+from app.channel.transport import Route, _pool_for, trusted_authorities
 from app.chats.outcome import Created, NotSent
 from app.chats.record import Chat, Session
 from tests.channel.calls import (
@@ -150,8 +154,8 @@ def test_a_cookie_is_not_kept() -> None:
     assert all(b"cookie" not in request.lower() for request in sent)
 
 
-def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy would see the keys, and would answer in Channel.io's place."""
+def test_the_environment_brings_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings read it, once; no library does so by itself."""
     with RawServer(say(http(502, b""))) as proxy, RawServer(say(http(200, MADE))) as server:
         for name in PROXIES:
             monkeypatch.setenv(name, proxy.url)
@@ -162,17 +166,22 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
     assert [] == seen_by_proxy
 
 
-def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No password of the machine's owner is sent along."""
-    netrc = tmp_path / "netrc"
+@pytest.mark.parametrize("name", [".netrc", "_netrc", "named"])
+def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    """No password of the machine's owner is sent along, neither directly nor to a proxy."""
+    netrc = tmp_path / name
     netrc.write_text("default login owner password private\n")
-    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if name == "named":
+        monkeypatch.setenv("NETRC", str(netrc))
 
     with RawServer(say(http(200, MADE))) as server:
         open_chat(server.url)
-        [request] = server.received_up_to_now()
+        client_of("http://channel.invalid", proxy=server.origin).open_chat(USER_ID, deadline=soon())
+        requests = server.received_up_to_now()
 
-    assert b"authorization" not in request.lower()
+    assert 2 == len(requests)
+    assert not [request for request in requests if b"authorization" in request.lower()]
 
 
 def test_a_chat_is_opened_over_tls() -> None:
@@ -183,10 +192,23 @@ def test_a_chat_is_opened_over_tls() -> None:
     assert CREATED == outcome
 
 
+@pytest.mark.parametrize("files", [[CERTIFICATE], [Path(DEFAULT_CA_BUNDLE_PATH), CERTIFICATE]])
+def test_a_companys_own_authority_is_trusted(files: list[Path]) -> None:
+    """In one file or among several; public ones only where a file has them."""
+    tls = trusted_authorities(files)
+    with RawServer(say(http(200, MADE)), tls=server_tls()) as server:
+        outcome = client_of(server.url, tls=tls).open_chat(USER_ID, deadline=soon())
+
+    assert CREATED == outcome
+    assert (len(files) == 1) == (len(tls.get_ca_certs()) == 1)
+    assert not tls.verify_flags & ssl.VERIFY_X509_STRICT
+
+
 def test_an_untrusted_certificate_is_not_sent_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing in the environment can make it trusted."""
+    """The environment is the settings' business; no library reads it by itself."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CERTIFICATE))
     monkeypatch.setenv("CURL_CA_BUNDLE", str(CERTIFICATE))
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
 
     with RawServer(say_nothing, tls=server_tls()) as server:
         client = ChannelClient(
@@ -293,6 +315,25 @@ def test_headers_that_cannot_be_read_are_not_logged(caplog: pytest.LogCaptureFix
     assert PERSONAL[0] not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("https://api.channel.io/open/v5", None, "key", "secret"),
+        ("https://api.channel.io/open/v4", "2026-06-01", "key", "secret"),
+        ("https://api.channel.io/open/v4", "", "key", "secret"),
+        ("https://api.channel.io/open/v4", None, "keys", "ecret"),
+        ("https://api.channel.io/open/v4", None, "key", "secret2"),
+    ],
+)
+def test_a_way_has_a_name_of_its_own(other: tuple[str, str | None, str, str]) -> None:
+    """Base URL, version, key and secret make a way; its name shows none of them."""
+    way = way_of("https://api.channel.io/open/v4", None, "key", "secret")
+
+    assert re.fullmatch(r"[0-9a-f]{16}", way)
+    assert way == way_of("https://api.channel.io/open/v4/", None, "key", "secret")
+    assert way != way_of(*other)
+
+
 def test_a_good_probe_says_nothing(stand_in: ChannelIo) -> None:
     """One GET of the channel, with the keys; it creates nothing."""
     before = len(stand_in.creates), len(stand_in.requests)
@@ -341,4 +382,5 @@ def test_a_base_url_without_a_port_means_the_schemes_own(scheme: str, port: int)
     """As ``https://api.channel.io`` does."""
     url = f"{scheme}://api.channel.io/open/v4/channel"
 
-    assert port == _pool_for(url, CallAttempt(soon()), trusting_tls()).port
+    route = Route(trusting_tls(), None, AMPLE_SECONDS)
+    assert port == _pool_for(urlsplit(url), CallAttempt(soon()), route).port

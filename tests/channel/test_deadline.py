@@ -3,21 +3,23 @@
 Deadlines fire in patched processes alone, so these calls are made in some.
 """
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
+from io import BufferedReader, RawIOBase
 from pathlib import Path
 from socket import MSG_PEEK, create_server
 from threading import Event
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from gevent import Timeout
 
 from app.channel.attempt import CallAttempt, TooLateError
-from app.channel.transport import AttemptConnection
+from app.channel.transport import MAX_BODY_BYTES, AttemptConnection, ResponseReader, Route
 from app.chats.outcome import Created, NotSent, Refused, Unknown
 from app.chats.record import Chat, FailureCode
 from tests.channel.calls import (
@@ -28,7 +30,7 @@ from tests.channel.calls import (
     SHORT_SECONDS,
     http,
 )
-from tests.channel.patched import Call, Ended, PatchedCalls, make_calls
+from tests.channel.patched import Call, Ended, Stopped, make_calls
 from tests.channel.raw_server import (
     RawServer,
     Reply,
@@ -43,6 +45,7 @@ from tests.channel.raw_server import (
 from tests.stack.hanging_look_ups import HANGING_HOST
 from tests.stack.processes import wait_until
 
+HINTS = 100 * b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 LATE = "Nothing was sent to Channel.io: time ran out."
 HUGE = 10_000_000
 SOON_SECONDS = AMPLE_SECONDS / 2
@@ -51,6 +54,8 @@ PATIENCE_SECONDS = 30
 DRIPPED: dict[str, Reply] = {
     "status line": drip(b"HTTP/1.1 ", b"2"),
     "interim answers": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "early hints": drip(b"", b"HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"),
+    "headers of early hints": drip(b"HTTP/1.1 103 Early Hints\r\n", b"x: y\r\n"),
     "headers": drip(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
     "one header": drip(b"HTTP/1.1 200 OK\r\nx: ", b"y"),
 }
@@ -61,7 +66,9 @@ DRIPPED_BODIES: dict[str, Reply] = {
 OVER_TLS = ("status line", "body of a 200")
 LAST_CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
 FLOODS: dict[str, Reply] = {
-    "interim answers": flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "interim answers": flood(
+        b"", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n"
+    ),
     "trailers": flood(LAST_CHUNK, b"x: y\r\n"),
 }
 
@@ -221,7 +228,11 @@ def test_nothing_is_sent_if_the_deadline_passes_after_connecting() -> None:
     attempt = CallAttempt(time.monotonic())
     with RawServer(say_nothing) as server:
         connection = AttemptConnection(
-            "127.0.0.1", server.port, attempt=attempt, tls=trusting_tls()
+            "127.0.0.1",
+            server.port,
+            attempt=attempt,
+            target=urlsplit(server.url),
+            route=Route(trusting_tls(), None, AMPLE_SECONDS),
         )
         connection.connect()
         with pytest.raises(TooLateError):
@@ -234,25 +245,6 @@ def test_nothing_is_sent_if_the_deadline_passes_after_connecting() -> None:
 
 
 # A process that stood still at its deadline
-
-
-class Stopped(PatchedCalls):
-    """A call whose process is stopped by SIGSTOP, until its deadline has passed."""
-
-    def __init__(self, log: Path, call: Call) -> None:
-        super().__init__(log, [call])
-        self._seconds = call.seconds
-
-    def stop(self) -> None:
-        """Stop it, some time after the call began."""
-        self.child.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)
-        self._stopped_at = time.monotonic()
-
-    def go_on_after_the_deadline(self) -> None:
-        """Let it go on."""
-        time.sleep(self._stopped_at + self._seconds - time.monotonic())
-        self.child.send_signal(signal.SIGCONT)
 
 
 def test_nothing_is_sent_by_a_process_that_stood_still_past_the_deadline(tmp_path: Path) -> None:
@@ -278,13 +270,13 @@ def handshake_and_read(connection: socket.socket) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("size_bytes", [0, 32_000])
+@pytest.mark.parametrize(("hints", "size_bytes"), [(b"", 0), (HINTS, 32_000)])
 @pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "TLS"])
 def test_an_answer_that_has_come_counts_though_the_process_stood_still(
-    tmp_path: Path, size_bytes: int, *, is_encrypted: bool
+    tmp_path: Path, hints: bytes, size_bytes: int, *, is_encrypted: bool
 ) -> None:
     """What is there is read, in one piece or many, although the deadline has passed."""
-    answer = http(200, MADE[:-1] + b', "user": "' + b"x" * size_bytes + b'"}')
+    answer = hints + http(200, MADE[:-1] + b', "user": "' + b"x" * size_bytes + b'"}')
     scheme = "https" if is_encrypted else "http"
     with create_server(("127.0.0.1", 0)) as listener:
         url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/open/v4"
@@ -303,6 +295,37 @@ def test_an_answer_that_has_come_counts_though_the_process_stood_still(
 def encrypted(connection: socket.socket) -> socket.socket:
     """Shake hands as the server."""
     return server_tls().wrap_socket(connection, server_side=True)
+
+
+class LongAnswer(RawIOBase):
+    """An answer that has come, and goes on for 1 MiB after ``timeout`` has fired."""
+
+    def __init__(self, timeout: Timeout) -> None:
+        self.size = 0
+        self._timeout = timeout
+        self._rest = MAX_BODY_BYTES
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read a piece."""
+        size = len(buffer) if self._timeout.pending else min(len(buffer), self._rest)
+        self._rest -= 0 if self._timeout.pending else size
+        self.size += size
+        return size
+
+
+def test_a_deadline_while_other_greenlets_have_their_turn_loses_nothing() -> None:
+    """The reader yields in a long answer, and reads the rest of what has come all the same."""
+    answer = LongAnswer(Timeout.start_new(0))
+    size = 0
+    with socket.socket() as line, closing(BufferedReader(ResponseReader(line, answer))) as stream:
+        while piece := stream.read1():
+            size += len(piece)
+
+    assert answer.size == size > MAX_BODY_BYTES
 
 
 def test_an_answer_that_never_pauses_ends_though_the_process_stood_still(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """How long a 429 makes everybody pause."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +16,16 @@ from tests.channel.raw_server import RawServer, say
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 DATE_SECONDS = 784111777
 
-ABSURD = ("", " ", "-5", "+5", "5 s", "5, 10", "0x7", "1e400", "NaN", "inf", "\u0667")
+ABSURD = (
+    *("", " ", ",", "-5", "+5", "5 s", "0x7", "1e400", "NaN", "inf", "\u0667", "5.", ".5", "1_0"),
+    "Sun, 31 Feb 1994 08:49:37 GMT",
+    "Sun, 06 Nov 1994 24:49:37 GMT",
+    "Sun, 06 Now 1994 08:49:37 GMT",
+    "Sun, 06 Nov 0000 08:49:37 GMT",
+    "Sun, 06 Nov 1994 08:49:37 PST",
+    "Sunday, 29-Feb-95 08:49:37 GMT",
+    "일, 06 11월 1994 08:49:37 GMT",
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +37,7 @@ ABSURD = ("", " ", "-5", "+5", "5 s", "5, 10", "0x7", "1e400", "NaN", "inf", "\u
         ("120", 120_000),
         ("121", 120_000),
         ("9" * 20, 120_000),
+        ("9" * 5000, 120_000),
         ("Sun, 06 Nov 1994 08:49:40 GMT", 3000),
         ("Sun, 06 Nov 1994 08:49:30 GMT", 0),
         ("Sun, 06 Nov 2094 08:49:30 GMT", 120_000),
@@ -52,33 +65,81 @@ def test_the_reset_counts_where_there_is_no_retry_after(reset: float, expected_m
     "headers",
     [
         {},
-        {"Retry-After": DATE},
         {"x-ratelimit-reset": "99999999999"},
         {"x-ratelimit-reset": "99999999999", "Date": "yesterday"},
         {"x-ratelimit-reset": "NaN", "Date": DATE},
-        *(
-            {"Retry-After": absurd, "Date": DATE}
-            for absurd in (
-                "",
-                "-5",
-                "+5",
-                "5, 10",
-                "1e400",
-                "NaN",
-                "inf",
-                "\u0667",
-                "0x7",
-                "5 s",
-                " ",
-            )
-        ),
-        {"Retry-After": "9" * 5000},
-        {"Retry-After": "Sun, 31 Feb 1994 08:49:37 GMT", "Date": DATE},
+        *({"Retry-After": absurd, "Date": DATE} for absurd in ABSURD),
     ],
 )
 def test_absurd_headers_mean_one_second(headers: dict[str, str]) -> None:
-    """So does an instant that there is no date to compare with: never our clock."""
+    """So does a reset that there is no date to compare with: never our clock."""
     assert 1000 == pause_ms(headers)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%A, %d-%b-%y %H:%M:%S GMT",
+        "%a %b %e %H:%M:%S %Y",
+        "%a, %d-%b-%Y %H:%M:%S GMT",
+        "%a, %e %b %Y %H:%M:%S gmt",
+    ],
+)
+def test_a_date_counts_in_each_form(form: str) -> None:
+    """RFC 9110, 5.6.7: today's, RFC 850's and asctime's, in both headers."""
+    told = datetime.fromtimestamp(DATE_SECONDS + 4, UTC).strftime(form).replace(",  ", ", ")
+    date = datetime.fromtimestamp(DATE_SECONDS, UTC).strftime(form).replace(",  ", ", ")
+
+    assert 4000 == pause_ms({"Retry-After": told, "Date": DATE})
+    assert 4000 == pause_ms({"Retry-After": told, "Date": date})
+
+
+def test_a_date_without_date_is_read_by_our_clock() -> None:
+    """It is a fault of theirs to leave it out, and the pause is clamped as always."""
+    for headers in ({}, {"Date": "yesterday"}):
+        soon = datetime.now(UTC) + timedelta(seconds=60)
+        paused = pause_ms({**headers, "Retry-After": format_datetime(soon, usegmt=True)})
+        assert 50_000 <= paused <= 60_000
+    assert 0 == pause_ms({"Retry-After": DATE})
+    assert 120_000 == pause_ms({"Retry-After": "Sun, 06 Nov 2094 08:49:30 GMT"})
+
+
+@pytest.mark.parametrize(("years", "expected_ms"), [(49, 120_000), (51, 0), (1, 120_000), (-1, 0)])
+def test_a_year_of_two_digits_is_no_more_than_fifty_years_ahead(
+    years: int, expected_ms: int
+) -> None:
+    """RFC 9110, 5.6.7: what would be is the past year with these digits."""
+    now = datetime.now(UTC)
+    told = f"Monday, 15-Jun-{(now.year + years) % 100:02} 08:49:37 GMT"
+
+    assert expected_ms == pause_ms({"Retry-After": told})
+
+
+def test_a_leap_second_is_a_second() -> None:
+    """The grammar has room for it."""
+    date = {"Date": "Sat, 31 Dec 2016 23:59:50 GMT"}
+
+    assert 9000 == pause_ms({**date, "Retry-After": "Sat, 31 Dec 2016 23:59:60 GMT"})
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    [
+        "3, 7",
+        "7 ,3",
+        "soon, 7",
+        "7, Sun, 06 Nov 1994 08:49:40 GMT",
+        "Sunday, 06-Nov-94 08:49:44 GMT, 3",
+        "Sun Nov  6 08:49:40 1994, Sun Nov  6 08:49:44 1994",
+        "-5, 7",
+        " 7 ",
+        "\t7",
+    ],
+)
+def test_the_longest_of_several_pauses_counts(retry_after: str) -> None:
+    """Headers that are repeated arrive as one, with commas; blanks are nothing."""
+    assert 7000 == pause_ms({"Retry-After": retry_after, "Date": f"{DATE}, {DATE}"})
 
 
 def test_an_absurd_retry_after_leaves_the_reset() -> None:
@@ -99,12 +160,14 @@ def test_no_header_breaks_the_pause(headers: dict[str, str]) -> None:
     ("lines", "expected_ms"),
     [
         (["retry-after: 3"], 3000),
-        (["Retry-After: 3", "Retry-After: 4"], 1000),
+        (["Retry-After: 3", "Retry-After: 4"], 4000),
+        (["Retry-After:   3  "], 3000),
+        (["Retry-After: Sunday, 06-Nov-94 08:49:41 GMT", f"Date: {DATE}"], 4000),
         ([f"date: {DATE}", f"X-RateLimit-Reset: {DATE_SECONDS + 2}"], 2000),
     ],
 )
 def test_the_pause_comes_with_the_outcome(lines: list[str], expected_ms: int) -> None:
-    """Names of headers have no case; one that is told twice tells nothing."""
+    """Names of headers have no case; of one that is repeated the longest pause counts."""
     with RawServer(say(http(429, b"", *lines))) as server:
         outcome = open_chat(server.url)
 
