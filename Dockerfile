@@ -9,14 +9,17 @@ RUN python3 -m venv --without-pip /venv \
        ${TRACING:+-r requirements-tracing.txt}
 
 FROM python:3.13-slim
+LABEL org.opencontainers.image.title=chat-relay \
+      org.opencontainers.image.version=0.9.0
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    SPOOL_DIR=/var/spool/relay
+    SPOOL_DIR=/var/spool/relay \
+    METRICS_PORT=9100
 # The uid is fixed, so that a mounted volume can be given to it.
 RUN groupadd --gid 10001 relay \
     && useradd --uid 10001 --gid relay --home-dir /app --no-create-home --shell /usr/sbin/nologin relay \
-    && install -d -o relay -g relay /var/spool/relay
+    && install -d -m 0700 -o relay -g relay /var/spool/relay
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY app app
@@ -25,7 +28,8 @@ RUN python3 -m compileall -q app config
 USER 10001:10001
 # Answers that Redis could not take; keep it across restarts.
 VOLUME /var/spool/relay
-EXPOSE 8000
+# Web; the worker's /metrics, /livez and /readyz.
+EXPOSE 8000 9100
 # Knows by itself whether this container is web or worker, see the module.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["python3", "-m", "app.healthcheck"]
 CMD ["gunicorn", "--config", "config/gunicorn.py", "app.wsgi:application"]

@@ -25,14 +25,14 @@ _SCOPE = InstrumentationScope("relay")
 _KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 
 
-def export_to(endpoint: str, process: str) -> TakeSpan:
-    """Return what takes the spans of this process, a ``web`` or a ``worker``, for ``endpoint``.
+def export_to(url: str, process: str) -> TakeSpan:
+    """Build the exporter of a ``web`` or a ``worker``, which posts its spans to ``url``.
 
     They wait in a queue that drops the oldest when it is full, and whatever is wrong with the
     collector ends in the log. What waits when the process ends has ``FLUSH_SECONDS`` to leave.
     """
     resource = _resource(process)
-    processor = BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces"))
+    processor = BatchSpanProcessor(OTLPSpanExporter(url))
     atexit.register(_flush, processor)
     return lambda span: processor.on_end(_readable(span, resource))
 

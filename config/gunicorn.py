@@ -16,6 +16,7 @@ from typing import Any  # noqa: E402
 _STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
+from config.bind import gunicorn_addresses  # noqa: E402
 from config.logging import WithoutRequests, configure, guard_hub_errors  # noqa: E402
 from config.scratch import metrics_directory, scratch  # noqa: E402
 from config.settings import WebSettings, load_or_exit  # noqa: E402
@@ -23,7 +24,7 @@ from config.settings import WebSettings, load_or_exit  # noqa: E402
 _settings = load_or_exit(WebSettings)
 configure(_settings.log_level)
 
-bind = f"0.0.0.0:{_settings.port}"
+bind = gunicorn_addresses(_settings.bind, _settings.port)
 workers = _settings.web_concurrency
 worker_class = "app.web.server.RelayWorker"
 

@@ -42,8 +42,15 @@ def configure(level: str) -> None:
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
+    handler = _Handler()
+    unmarked = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_STAMPS, processors=[unmarked, *_RENDERERS]
+        )
+    )
     root = logging.getLogger()
-    root.handlers = [_handler()]
+    root.handlers = [handler]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
 
@@ -200,17 +207,6 @@ class _Handler(logging.Handler):
 
 def _write_ordinary(line: str) -> None:
     stdout_lines.write(_encode(line), PATIENCE_SECONDS if stdout_lines.flows else 0)
-
-
-def _handler() -> logging.Handler:
-    handler = _Handler()
-    unmarked = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_STAMPS, processors=[unmarked, *_RENDERERS]
-        )
-    )
-    return handler
 
 
 def _log_hub_error(hub: Any, context: Any, kind: Any, value: Any, trace: Any) -> None:

@@ -1,6 +1,7 @@
 """``REDIS_URL``: its parser and the parsed value."""
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -156,5 +157,28 @@ def _parse_options(scheme: str, query: str) -> dict[str, str]:
 
 
 def _tls_options(options: dict[str, str]) -> dict[str, Any]:
+    """Return the options as redis-py takes them. Raises ``ValueError`` for an unusable file."""
+    _try_files(options.get("ssl_ca_certs"), options.get("ssl_certfile"), options.get("ssl_keyfile"))
     checks = {name: text == "true" for name, text in options.items() if name.endswith("hostname")}
     return options | checks
+
+
+def _try_files(authorities: str | None, certificate: str | None, key: str | None) -> None:
+    """Load the files as each connection will, which would fail long after a good start."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    must = "must have ssl_ca_certs as a PEM file of certificates"
+    try:
+        if authorities:
+            context.load_verify_locations(authorities)
+        if key and not certificate:
+            raise ValueError("must have ssl_certfile beside ssl_keyfile")
+        must = (
+            "must have ssl_certfile and ssl_keyfile as PEM files of a certificate and its key,"
+            " which has no password"
+        )
+        if certificate:
+            # Without a password given here, OpenSSL would read one from the terminal.
+            context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"{must}: {reason}") from None

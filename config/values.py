@@ -1,26 +1,32 @@
 """Values of variables that are more than a number, and the types that they become.
 
-No message here quotes what it refuses: it may be a secret, or hold one.
+No message here quotes what it refuses: most of these values are secrets.
 """
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
+from config.authorities import parse_authorities
+from config.bind import parse_bind
+from config.environment import is_quoted
+from config.proxy_url import ProxyUrl, parse_proxy_url
 from config.redis_url import RedisUrl, parse_redis_url
 
-# The value of a variable that is accepted, whatever it holds, and does nothing.
-IGNORED = "ignored: it has no effect any more, unset it"
+# https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+MIN_WEBHOOK_KEY_BYTES = 24
+WEBHOOK_SECRET_SENTENCE = f"whsec_ and {MIN_WEBHOOK_KEY_BYTES} bytes or more in base64"
+TOKEN_SENTENCE = "16 to 512 printable ASCII characters, no spaces, no quotes at its ends"  # noqa: S105 - of one
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_TOKEN = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,512}")
+_TOKEN = re.compile(r"[\x21-\x2b\x2d-\x7e]{16,512}")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,512}")
 _LABEL = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 _HTTP_URL = re.compile(
@@ -46,7 +52,7 @@ def refuse(sentence: str) -> PydanticCustomError:
 
 
 def name_of_two(tokens: tuple[Token, ...]) -> str | None:
-    """Return the later of two names that share one token; logs could not tell them apart."""
+    """Return the later of two names that share one token: one caller would pass for the other."""
     first_name: dict[str, str] = {}
     for token in tokens:
         if first_name.setdefault(token.token.get_secret_value(), token.name) != token.name:
@@ -54,14 +60,12 @@ def name_of_two(tokens: tuple[Token, ...]) -> str | None:
     return None
 
 
-def _parse_tokens(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
+def _parse_tokens(text: str) -> tuple[Token, ...]:
     tokens: list[Token] = []
     problems: list[str] = []
     for position, entry in _entries(text):
         name, colon, token = entry.partition(":")
-        if colon and _NAME.fullmatch(name) and _TOKEN.fullmatch(token):
+        if colon and _NAME.fullmatch(name) and _TOKEN.fullmatch(token) and not is_quoted(token):
             tokens.append(Token(name, SecretStr(token)))
         else:
             problems.append(_wrong_entry(position, name if colon else "", token))
@@ -84,7 +88,7 @@ def _wrong_entry(position: int, name: str, token: str) -> str:
         return f"the name of entry {position} must be 1 to 64 of A-Z a-z 0-9 _ . -"
     if not token:
         return f"entry {position} has a name and no token"
-    return f"the token of entry {position} must be 1 to 512 printable ASCII characters, no spaces"
+    return f"the token of entry {position} must be {TOKEN_SENTENCE}"
 
 
 def _repeated(tokens: list[Token]) -> list[str]:
@@ -96,27 +100,41 @@ def _repeated(tokens: list[Token]) -> list[str]:
     return problems
 
 
-def _parse_webhook_secrets(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    for position, entry in _entries(text):
+def _parse_webhook_secrets(text: str | tuple[()]) -> tuple[SecretStr, ...]:
+    entries = list(_entries(text or ""))
+    for position, entry in entries:
         if not _is_webhook_secret(entry):
-            raise refuse(f"entry {position} must be whsec_ and the key in base64")
-    return tuple(SecretStr(entry) for _, entry in _entries(text))
+            raise refuse(f"entry {position} must be {WEBHOOK_SECRET_SENTENCE}")
+    return tuple(SecretStr(entry) for _, entry in entries)
 
 
 def _is_webhook_secret(text: str) -> bool:
-    """https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md"""
     prefix, _, key = text.partition("_")
     try:
-        return prefix == "whsec" and b64decode(key, validate=True) != b""
-    except (binascii.Error, ValueError):
+        return prefix == "whsec" and len(b64decode(key, validate=True)) >= MIN_WEBHOOK_KEY_BYTES
+    except ValueError:
         return False
 
 
 def _parse_redis_url(text: str) -> RedisUrl:
     try:
         return parse_redis_url(text)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+
+
+def _parse_proxy_url(text: str) -> ProxyUrl:
+    try:
+        return parse_proxy_url(text)
+    except ValueError as error:
+        raise refuse(str(error)) from None
+
+
+def _parse_authorities(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return parse_authorities(text)
     except ValueError as error:
         raise refuse(str(error)) from None
 
@@ -134,24 +152,14 @@ def _check_header_safe(text: str) -> str:
     return text
 
 
-def _check_secret_header_safe(secret: SecretStr) -> SecretStr:
-    _check_header_safe(secret.get_secret_value())
-    return secret
-
-
-def _ignore(text: str | None) -> str | None:
-    return text and IGNORED
-
-
-def _upper(text: Any) -> Any:
-    return text.upper() if isinstance(text, str) else text
-
-
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_parse_tokens)]
 WebhookSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parse_webhook_secrets)]
 RedisUrlSetting = Annotated[RedisUrl, BeforeValidator(_parse_redis_url)]
+Bind = Annotated[str, AfterValidator(parse_bind)]
+ProxySetting = Annotated[ProxyUrl, BeforeValidator(_parse_proxy_url)]
+Authorities = Annotated[tuple[Path, ...], BeforeValidator(_parse_authorities)]
 ApiUrl = Annotated[str, AfterValidator(_check_api_url)]
 HeaderText = Annotated[str, AfterValidator(_check_header_safe)]
-HeaderSecret = Annotated[SecretStr, AfterValidator(_check_secret_header_safe)]
-AnyCase = BeforeValidator(_upper)
-Ignored = Annotated[str | None, BeforeValidator(_ignore)]
+HeaderSecret = Annotated[SecretStr, BeforeValidator(_check_header_safe)]
+AnyCase = BeforeValidator(str.upper)
+OnlyTrue = BeforeValidator(lambda text: str(text).lower() == "true")

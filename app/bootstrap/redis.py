@@ -5,7 +5,7 @@ import sys
 import structlog
 
 from app.chats.errors import StoreUnavailable
-from app.store.audit import Auditor
+from app.store.audit import NO_PERSISTENCE, Auditor, MisnamedDatabase
 from config.settings import Settings
 
 log = structlog.get_logger("relay")
@@ -15,15 +15,24 @@ EXIT_UNSAFE_REDIS = 3
 
 
 def refuse_unsafe(auditor: Auditor, settings: Settings) -> None:
-    """End the process where Redis is reachable and would lose what we keep in it."""
+    """End the process where Redis is reachable and would lose what we keep in it.
+
+    What Redis forbids or refuses is logged alone: web says so at ``/readyz``, the worker waits, and
+    both work once it is mended.
+    """
     try:
         audit = auditor.audit()
+    except MisnamedDatabase as error:
+        log.error("redis_unsafe", fault=str(error), allowed=False)  # noqa: TRY400 - no news
+        sys.exit(EXIT_UNSAFE_REDIS)
     except StoreUnavailable as error:
-        # Not a reason to stay down: web says so at /readyz, and the worker waits for it.
         log.warning("redis_unavailable", reason=str(error))
         return
+    for refusal in audit.refusals:
+        log.error("redis_refuses", refusal=refusal)
     for warning in audit.warnings:
-        log.warning("redis_warning", warning=warning)
+        write = log.error if warning == NO_PERSISTENCE else log.warning
+        write("redis_warning", warning=warning)
     for fault in audit.faults:
         log.error("redis_unsafe", fault=fault, allowed=settings.redis_allow_unsafe)
     if audit.faults and not settings.redis_allow_unsafe:

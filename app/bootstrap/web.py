@@ -1,11 +1,12 @@
 """Composition of the web application."""
 
-import structlog
 from flask import Flask
 
 from app.bootstrap.redis import refuse_unsafe
+from app.bootstrap.start import log_settings
 from app.bootstrap.tracing import span_taker
-from app.store.audit import Auditor
+from app.chats.event import OnUnknown
+from app.store.audit import Auditor, Readiness
 from app.store.client import RedisClient
 from app.store.connector import Connector
 from app.store.events import EventStore
@@ -17,9 +18,8 @@ from app.web.application import create_app
 from app.web.authentication import Authenticator, Scope
 from app.web.metrics import Metrics
 from config.logging import stdout_lines
-from config.settings import WebSettings, effective
-
-log = structlog.get_logger("relay")
+from config.settings import WebSettings
+from config.version import VERSION
 
 
 def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask:
@@ -27,12 +27,10 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
 
     Ends the process where Redis is reachable and unsafe.
     """
-    log.info("settings", **effective(settings))
-    if settings.web_threads:
-        log.warning("setting_ignored", name="WEB_THREADS", reason=settings.web_threads)
+    log_settings(settings)
     keys = Keys(settings.key_prefix)
     client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
-    auditor = Auditor(client)
+    auditor = Auditor(client, keys, min_replicas_acked=settings.min_replicas_acked)
     refuse_unsafe(auditor, settings)
     client.drop_connections()  # nothing open is shared with the processes that are forked later
     events = store(
@@ -41,17 +39,18 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
         record_ttl_seconds=settings.record_ttl_seconds,
         max_backlog=settings.max_backlog,
         min_replicas_acked=settings.min_replicas_acked,
+        on_unknown=OnUnknown(settings.on_unknown),
     )
-    metrics = Metrics(Overviews(Scripts(client, keys)))
+    metrics = Metrics(Overviews(Scripts(client, keys)), VERSION)
     stdout_lines.on_lost = metrics.count_lost_line
     return create_app(
         events,
         _authenticator(settings),
-        auditor,
+        Readiness(auditor, allow_unsafe=settings.redis_allow_unsafe),
         Notices(client, keys),
         metrics,
-        allow_unsafe=settings.redis_allow_unsafe,
-        take_span=span_taker(settings.otel_exporter_otlp_endpoint, "web"),
+        version=VERSION,
+        take_span=span_taker(settings.traces_url, "web"),
     )
 
 

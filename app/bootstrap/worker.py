@@ -10,22 +10,27 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from app.bootstrap.redis import refuse_unsafe
+from app.bootstrap.start import log_settings
 from app.bootstrap.tracing import span_taker
-from app.channel.client import ChannelClient
+from app.channel.client import ChannelClient, way_of
+from app.channel.transport import is_without_proxy, trusted_authorities
 from app.chats.event import OnUnknown
-from app.store.audit import Auditor
+from app.store.audit import Auditor, Readiness
 from app.store.client import RedisClient
 from app.store.connector import Connector
 from app.store.grants import GrantStore, Limits
 from app.store.keys import Keys
 from app.worker.call import CallRunner
-from app.worker.metrics import Metrics, listen
+from app.worker.http_port import listen
+from app.worker.metrics import Metrics
 from app.worker.process import WorkerProcess
 from app.worker.reporter import CallReporter
 from app.worker.spool import Spool
 from app.worker.taker import Taker
+from config.authorities import certificate_files
 from config.logging import guard_hub_errors, stdout_lines, write_event
-from config.settings import WorkerSettings, effective
+from config.settings import WorkerSettings
+from config.version import VERSION
 
 log = structlog.get_logger("relay")
 
@@ -35,14 +40,14 @@ SPARE_THREADS = 20
 
 def worker(settings: WorkerSettings) -> WorkerProcess:
     """Build a worker process. Ends the process where Redis is reachable and unsafe."""
-    log.info("settings", **effective(settings))
+    log_settings(settings)
     prepare_process(settings)
     metrics = Metrics()
     stdout_lines.on_lost = metrics.count_lost_line
     reporter = CallReporter(
         metrics,
         partial(write_event, "relay.worker"),
-        take_span=span_taker(settings.otel_exporter_otlp_endpoint, "worker"),
+        take_span=span_taker(settings.traces_url, "worker"),
         server_address=urlsplit(settings.channel_api_url).hostname or "",
     )
     return compose(
@@ -51,7 +56,7 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
         channel_client(settings),
         Spool(settings.spool_dir),
         reporter,
-        background=_background(metrics, settings.metrics_port),
+        background=_background(settings, metrics),
     )
 
 
@@ -90,13 +95,24 @@ def compose(
 
 
 def channel_client(settings: WorkerSettings) -> ChannelClient:
-    """Build the client of Channel.io."""
+    """Build the client of Channel.io, and log its way there."""
+    proxy = settings.proxy
+    if proxy and is_without_proxy(settings.channel_api_url, settings.no_proxy):
+        proxy = None
+    log.info(
+        "channel_route",
+        proxy=proxy and str(proxy),
+        authorities=[str(path) for path in settings.authorities] or "public",
+    )
+    files = [file for path in settings.authorities for file in certificate_files(path)]
     return ChannelClient(
         base_url=settings.channel_api_url,
         access_key=settings.channel_access_key.get_secret_value(),
         access_secret=settings.channel_access_secret.get_secret_value(),
         api_version=settings.channel_api_version,
         connect_timeout_seconds=settings.call_connect_timeout_seconds,
+        proxy=proxy,
+        tls=trusted_authorities(files),
     )
 
 
@@ -104,11 +120,17 @@ def grant_store(settings: WorkerSettings) -> GrantStore:
     """Build the schedule of calls. Ends the process where Redis is reachable and unsafe."""
     keys = Keys(settings.key_prefix)
     client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
-    refuse_unsafe(Auditor(client), settings)
+    auditor = Auditor(client, keys, min_replicas_acked=settings.min_replicas_acked)
+    refuse_unsafe(auditor, settings)
     return GrantStore(
         client,
         keys,
-        base_url=settings.channel_api_url,
+        way=way_of(
+            settings.channel_api_url,
+            settings.channel_api_version,
+            settings.channel_access_key.get_secret_value(),
+            settings.channel_access_secret.get_secret_value(),
+        ),
         limits=Limits(
             rate_per_second=settings.rate_limit_per_second,
             burst=settings.rate_limit_burst,
@@ -122,5 +144,13 @@ def grant_store(settings: WorkerSettings) -> GrantStore:
     )
 
 
-def _background(metrics: Metrics, port: int | None) -> list[Callable[[], None]]:
-    return [] if port is None else [listen(metrics, port)]
+def _background(settings: WorkerSettings, metrics: Metrics) -> list[Callable[[], None]]:
+    """Build what runs beside the worker, on its own connection to Redis."""
+    if settings.metrics_port is None:
+        return []
+    keys = Keys(settings.key_prefix)
+    client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
+    auditor = Auditor(client, keys, min_replicas_acked=settings.min_replicas_acked)
+    readiness = Readiness(auditor, allow_unsafe=settings.redis_allow_unsafe)
+    metrics.show_release(VERSION)
+    return [listen(metrics.registry, readiness, settings.bind, settings.metrics_port, VERSION)]

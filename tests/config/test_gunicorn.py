@@ -3,16 +3,20 @@
 import json
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Timer
 
 import pytest
 
 from tests.config.environments import SECRET, WEB
+from tests.stack.processes import free_port
 from tests.stack.relay import PYTHON, ROOT
 
 COMMAND = [
@@ -48,20 +52,20 @@ def test_bad_settings_end_the_start() -> None:
 
     assert (2, "") == (ran.returncode, ran.stdout)
     assert [
-        "LOG_LEVEL: must be DEBUG, INFO, WARNING, ERROR or CRITICAL",
-        "PORT: must be a whole number from 1 to 65535",
+        "LOG_LEVEL: is 'loud', and must be DEBUG, INFO, WARNING, ERROR or CRITICAL",
+        "PORT: is '0', and must be a whole number from 1 to 65535",
         "READ_TOKENS: entry 1 must be name:token",
     ] == ran.stderr.splitlines()
 
 
 def test_settings_become_gunicorns() -> None:
     """What gunicorn will use is what was set, and what the relay needs of it."""
-    mine = environ(PORT="8123", WEB_CONCURRENCY="3", WEB_THREADS="many")
+    mine = environ(PORT="8123", WEB_CONCURRENCY="3", WEB_THREADS="many", BIND="127.0.0.2")
 
     shown = subprocess.check_output([*COMMAND, "--print-config"], env=mine, cwd=ROOT, text=True)
 
     used = dict(re.findall(r"^(\w+) += (.*)$", shown, re.MULTILINE))
-    assert ("['0.0.0.0:8123']", "3", "4096") == (
+    assert ("['127.0.0.2:8123']", "3", "4096") == (
         used["bind"],
         used["workers"],
         used["worker_connections"],
@@ -73,6 +77,77 @@ def test_settings_become_gunicorns() -> None:
     )
     assert int(used["graceful_timeout"]) > 30  # the longest Prefer: wait
     assert ("None", "None") == (used["accesslog"], used["errorlog"])
+
+
+LISTENS = r"Listening at: (http://\S+?:\d+)"
+
+
+@contextmanager
+def serving(*before: str, **settings: str) -> Iterator[list[str]]:
+    """Serve at the addresses of these settings; yield the log up to the first process."""
+    command = [*before, *COMMAND]
+    with subprocess.Popen(
+        command, env=environ(**settings), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        too_late = Timer(30, process.kill)
+        too_late.start()
+        try:
+            yield read_until(process, "Booting worker")
+        finally:
+            too_late.cancel()
+            process.terminate()
+
+
+def test_every_address_is_served_by_default() -> None:
+    """One socket takes IPv6 and IPv4, where the host has both."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this system has no IPv6")
+    port = free_port()
+
+    with serving(PORT=str(port)) as lines:
+        assert [f"http://[::]:{port}"] == re.findall(LISTENS, "".join(lines))
+        for host in ("127.0.0.1", "[::1]"):
+            assert b"ok" == fetch(f"http://{host}:{port}")
+
+
+def test_bind_is_the_address_that_is_served() -> None:
+    """That one and no other."""
+    port = free_port()
+
+    with serving(PORT=str(port), BIND="::1"):
+        assert b"ok" == fetch(f"http://[::1]:{port}")
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            fetch(f"http://127.0.0.1:{port}")
+
+
+ALONE = "sysctl -qw net.ipv6.bindv6only=1 && ip link set lo up && exec "
+FETCH = """
+import sys, urllib.request
+for host in ("127.0.0.1", "[::1]"):
+    print(urllib.request.urlopen(f"http://{host}:8123", timeout=10).read().decode())
+"""
+
+
+def test_ipv4_is_served_where_ipv6_sockets_do_not_take_it() -> None:
+    """``net.ipv6.bindv6only=1``: a socket for each."""
+    apart = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c"]
+    if subprocess.run([*apart, ALONE + "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system makes no namespaces")
+    gunicorn = shlex.join(COMMAND)
+    script = f"{ALONE} sh -c '{gunicorn} & read line; {PYTHON} -c \"$FETCH\"; kill $!; wait $!'"
+
+    with subprocess.Popen(
+        [*apart, script], env=environ(PORT="8123", FETCH=FETCH), cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        too_late = Timer(30, process.kill)
+        too_late.start()
+        lines = read_until(process, "Booting worker")
+        printed, _ = process.communicate("\n")
+        too_late.cancel()
+
+    assert "http://[::]:8123,http://0.0.0.0:8123" in "".join(lines)
+    assert ["ok", "ok"] == [line for line in printed.splitlines() if not line.startswith("{")]
 
 
 def read_until(process: subprocess.Popen[str], event: str) -> list[str]:

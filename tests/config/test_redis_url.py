@@ -1,12 +1,15 @@
 """``REDIS_URL``: its forms, and the refusals, each one line that quotes nothing of the text."""
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config.redis_url import RedisUrl, parse_redis_url
 from config.settings import OperatorSettings, SettingsInvalid, load
+from tests.channel.raw_server import CERTIFICATE
 
 FORMS: dict[str, dict[str, Any]] = {
     "redis://redis": {"hosts": (("redis", 6379),), "db": 0, "login": {}},
@@ -20,14 +23,16 @@ FORMS: dict[str, dict[str, Any]] = {
     "redis://us%3Aer:a:b@redis": {"login": {"username": "us:er", "password": "a:b"}},
     "redis://user@redis": {"login": {"username": "user"}},
     "rediss://redis": {"is_tls": True, "tls": {}},
-    "rediss://redis/2?ssl_cert_reqs=none&ssl_ca_certs=/ca%20s.pem&ssl_check_hostname=false": {
+    f"rediss://redis/2?ssl_cert_reqs=none&ssl_ca_certs={CERTIFICATE}&ssl_check_hostname=false": {
         "db": 2,
         "tls": {
             "ssl_cert_reqs": "none",
-            "ssl_ca_certs": "/ca s.pem",
+            "ssl_ca_certs": str(CERTIFICATE),
             "ssl_check_hostname": False,
         },
     },
+    f"rediss://redis?ssl_certfile={CERTIFICATE}": {"tls": {"ssl_certfile": str(CERTIFICATE)}},
+    "redis+cluster://a?ssl_ca_certs=/missing.pem": {"is_tls": False, "tls": {}},
     "unix:///run/a%20b.sock": {"path": "/run/a b.sock", "db": 0},
     "unix://user:secret@/run/redis.sock?db=2": {
         "path": "/run/redis.sock",
@@ -56,7 +61,7 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 SHOWN = {
     "redis://user:geheim@redis/3": "redis://redis:6379/3",
-    "rediss://:geheim@[::1]:7000?ssl_ca_certs=/ca.pem": "rediss://[::1]:7000/0",
+    f"rediss://:geheim@[::1]:7000?ssl_ca_certs={CERTIFICATE}": "rediss://[::1]:7000/0",
     "unix://user:geheim@/run/redis.sock?db=2": "unix:///run/redis.sock?db=2",
     "redis+sentinel://:geheim@a,b:2/main/1": "redis+sentinel://a:26379,b:2/main/1",
     "redis+cluster://geheim@a,b:7000": "redis+cluster://a:6379,b:7000/0",
@@ -147,3 +152,73 @@ def test_unusable_url_is_refused(url: str, must: str) -> None:
 
     assert [f"REDIS_URL: must {must}"] == refused.value.problems
     assert f"must {must}" == str(error.value)
+
+
+# Files of TLS, which redis-py reads for each connection
+
+LOCKED = Path(__file__).parent / "tls" / "locked.pem"
+PEM_BLOCK = re.compile("-----BEGIN ([A-Z ]+)-----.+?-----END [A-Z ]+-----\n", re.DOTALL)
+AUTHORITIES = "have ssl_ca_certs as a PEM file of certificates: "
+CERTIFICATES = (
+    "have ssl_certfile and ssl_keyfile as PEM files of a certificate and its key, which has no"
+    " password: "
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with files that are a certificate, a key, or neither."""
+    directory = tmp_path_factory.mktemp("tls")
+    for name, pem in (("", CERTIFICATE), ("locked ", LOCKED)):
+        for block in PEM_BLOCK.finditer(pem.read_text()):
+            kind = "key" if "KEY" in block[1] else "certificate"
+            (directory / f"{name}{kind}.pem").write_text(block[0])
+    (directory / "empty.pem").touch()
+    (directory / "text.pem").write_text("geheim")
+    (directory / "directory").mkdir()
+    return directory
+
+
+def test_path_of_a_file_may_be_escaped(files: Path) -> None:
+    """A blank, and whatever else stands for something in a URL."""
+    parsed = parse_setting(f"rediss://redis?ssl_ca_certs={files}/locked%20certificate.pem")
+
+    assert {"ssl_ca_certs": f"{files}/locked certificate.pem"} == parsed.tls
+
+
+@pytest.mark.parametrize(
+    ("options", "must"),
+    {
+        "ssl_ca_certs={}/missing.pem": f"{AUTHORITIES}No such file or directory",
+        "ssl_ca_certs={}/directory": AUTHORITIES,
+        "ssl_ca_certs={}/text.pem": AUTHORITIES,
+        "ssl_ca_certs={}/empty.pem": AUTHORITIES,
+        "ssl_certfile={}/missing.pem": f"{CERTIFICATES}No such file or directory",
+        "ssl_certfile={}/text.pem": CERTIFICATES,
+        "ssl_certfile={}/certificate.pem": CERTIFICATES,
+        "ssl_certfile={0}/certificate.pem&ssl_keyfile={0}/missing.pem": CERTIFICATES,
+        "ssl_certfile={0}/locked%20certificate.pem&ssl_keyfile={0}/key.pem": CERTIFICATES,
+        "ssl_certfile={0}/locked%20certificate.pem&ssl_keyfile={0}/locked%20key.pem": CERTIFICATES,
+        "ssl_keyfile={0}/key.pem": "have ssl_certfile beside ssl_keyfile",
+    }.items(),
+)
+@pytest.mark.parametrize("url", ["rediss://:geheim@redis?", "redis+cluster://redis?ssl=true&"])
+def test_unusable_file_is_refused_at_the_start(
+    files: Path, url: str, options: str, must: str
+) -> None:
+    """Each connection would fail by it, the first one long after the start; a password is no
+    question on a terminal.
+    """
+    with pytest.raises(SettingsInvalid) as refused:
+        parse_setting(url + options.format(files))
+
+    [problem] = refused.value.problems
+    assert problem.startswith(f"REDIS_URL: must {must}")
+    assert "geheim" not in problem
+
+
+def test_certificate_with_its_key_is_taken(files: Path) -> None:
+    """In two files, as Redis' own tools make them."""
+    options = f"ssl_certfile={files}/certificate.pem&ssl_keyfile={files}/key.pem"
+
+    assert parse_setting(f"rediss://redis?{options}").is_tls

@@ -4,8 +4,11 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import SettingsInvalid, WebSettings, load
-from config.values import Token
+from config.values import TOKEN_SENTENCE, Token
 from tests.config.environments import WEB
+
+ONE, TWO = "one-5bd1e995-c6a", "two-5bd1e995-c6a4"
+KEY = "b25l" * 8
 
 
 def submit_tokens(text: str) -> tuple[Token, ...]:
@@ -24,10 +27,10 @@ def problem_with(name: str, text: str) -> str:
 def test_tokens_are_named_and_several() -> None:
     """Each caller has a name; a caller has two tokens while they are rotated."""
     assert (
-        Token("orders", SecretStr("one")),
-        Token("orders", SecretStr("two")),
-        Token("crm.eu-1", SecretStr("a:b=c")),
-    ) == submit_tokens("orders:one,orders:two, crm.eu-1:a:b=c,")
+        Token("orders", SecretStr(ONE)),
+        Token("orders", SecretStr(TWO)),
+        Token("crm.eu-1", SecretStr(f"a:b={ONE}")),
+    ) == submit_tokens(f"orders:{ONE},orders:{TWO}, crm.eu-1:a:b={ONE},")
 
 
 @pytest.mark.parametrize(
@@ -35,18 +38,19 @@ def test_tokens_are_named_and_several() -> None:
     [
         (",", "holds no token"),
         ("orders", "entry 1 must be name:token"),
-        (":one", "entry 1 must be name:token"),
-        ("a:1,b c:2", "the name of entry 2 must be 1 to 64 of A-Z a-z 0-9 _ . -"),
+        (f":{ONE}", "entry 1 must be name:token"),
+        (f"a:{ONE},b c:2", "the name of entry 2 must be 1 to 64 of A-Z a-z 0-9 _ . -"),
         ("x" * 65 + ":1", "the name of entry 1 must be 1 to 64 of A-Z a-z 0-9 _ . -"),
         ("a:", "entry 1 has a name and no token"),
-        ("a:o ne", "the token of entry 1 must be 1 to 512 printable ASCII characters, no spaces"),
-        ("a:ä", "the token of entry 1 must be 1 to 512 printable ASCII characters, no spaces"),
-        (
-            "a:" + "x" * 513,
-            "the token of entry 1 must be 1 to 512 printable ASCII characters, no s",
-        ),
-        ("a:1,a:1", "the same name:token is given twice, drop one"),
-        ("a:1,b:1", "the token of 'b' belongs to another name too, make a new one"),
+        (f"a:{ONE} {ONE}", f"the token of entry 1 must be {TOKEN_SENTENCE}"),
+        (f"a:{ONE}ä", f"the token of entry 1 must be {TOKEN_SENTENCE}"),
+        (f"a:{ONE[:15]}", f"the token of entry 1 must be {TOKEN_SENTENCE}"),
+        (f"b:{TWO},a:abc", f"the token of entry 2 must be {TOKEN_SENTENCE}"),
+        ("a:" + "x" * 513, f"the token of entry 1 must be {TOKEN_SENTENCE}"),
+        (f'b:{TWO},a:"{ONE}",b:{TWO}', f"the token of entry 2 must be {TOKEN_SENTENCE}"),
+        (f"a:{ONE}',b:{TWO}", f"the token of entry 1 must be {TOKEN_SENTENCE}"),
+        (f"a:{ONE},a:{ONE}", "the same name:token is given twice, drop one"),
+        (f"a:{ONE},b:{ONE}", "the token of 'b' belongs to another name too, make a new one"),
         ("a,b", "entry 1 must be name:token; entry 2 must be name:token"),
     ],
 )
@@ -57,25 +61,31 @@ def test_token_list_is_refused_with_the_entry(text: str, complaint: str) -> None
 
 def test_one_token_may_have_both_rights_under_one_name() -> None:
     """A caller that submits and reads uses one token; under two names nobody could tell who."""
-    both = WEB | {"SUBMIT_TOKENS": "crm:one", "READ_TOKENS": "crm:one"}
+    both = WEB | {"SUBMIT_TOKENS": f"crm:{ONE}", "READ_TOKENS": f"crm:{ONE}"}
 
     assert load(WebSettings, both).submit_tokens == load(WebSettings, both).read_tokens
     with pytest.raises(SettingsInvalid, match="READ_TOKENS: the token of 'etl' belongs to another"):
-        load(WebSettings, both | {"READ_TOKENS": "etl:one"})
+        load(WebSettings, both | {"READ_TOKENS": f"etl:{ONE}"})
 
 
 def test_webhook_secrets_are_several() -> None:
     """Secrets of Standard Webhooks are rotated as tokens are."""
-    secrets = load(WebSettings, WEB | {"WEBHOOK_SECRETS": "whsec_b25l,whsec_dHdv"}).webhook_secrets
+    known = [f"whsec_{KEY}", f"whsec_{KEY}{KEY}"]
 
-    assert ["whsec_b25l", "whsec_dHdv"] == [secret.get_secret_value() for secret in secrets]
+    secrets = load(WebSettings, WEB | {"WEBHOOK_SECRETS": ",".join(known)}).webhook_secrets
+
+    assert known == [secret.get_secret_value() for secret in secrets]
 
 
 @pytest.mark.parametrize(
-    "text", ["b25l", "whsec_", "whsec_b25", "whsec_b*25l", "whsec_é", "whsec_b25l,sec_b25l"]
+    "text",
+    [
+        *(KEY, "whsec_", f"whsec_{KEY}b25", f"whsec_{KEY}b*25l", f"whsec_{KEY}é"),
+        *(f"whsec_{KEY},sec_{KEY}", f"whsec_{KEY[4:]}", f'whsec_{KEY},"whsec_{KEY}",whsec_{KEY}'),
+    ],
 )
-def test_webhook_secret_is_a_key_in_base64(text: str) -> None:
-    """A secret that could never verify a signature is refused at start."""
+def test_webhook_secret_is_a_long_key_in_base64(text: str) -> None:
+    """One that could never verify a signature, or that can be guessed, is refused at start."""
     complaint = problem_with("WEBHOOK_SECRETS", text)
 
-    assert complaint.endswith("must be whsec_ and the key in base64")
+    assert complaint.endswith("must be whsec_ and 24 bytes or more in base64")
