@@ -1,21 +1,25 @@
 """The Flask application: its routes, their scopes, and what every request has in common."""
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
 
 import structlog
-from flask import Flask, Response, got_request_exception, request
+from flask import Flask, Response, got_request_exception, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as BaseResponse
 
 from app.chats.errors import RelayError, StoreUnavailable
 from app.chats.trace import TakeSpan
-from app.store.audit import Auditor
+from app.store.audit import Readiness
 from app.store.events import EventStore
 from app.store.notices import Notices
 from app.web.authentication import Authenticator, Scope
-from app.web.health import Readiness, livez
+from app.web.health import Liveness, ReadinessView
 from app.web.metrics import Metrics
-from app.web.openapi import openapi_json
+from app.web.openapi import OpenapiView
 from app.web.pages import api_page, problem_page
 from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
 from app.web.reading import MAX_BODY_BYTES
@@ -29,44 +33,89 @@ log = structlog.get_logger("relay.web")
 QUIET = {"/livez", "/readyz", "/metrics"}
 
 # Method, rule, the scope that the caller needs (none: open to all), view.
-Route = tuple[str, str, Scope | None, Callable[..., Response]]
+Route = tuple[str, str, Scope | None, Callable[..., BaseResponse]]
 
 
 def create_app(
     events: EventStore,
     authenticator: Authenticator,
-    auditor: Auditor,
+    readiness: Readiness,
     notices: Notices,
     metrics: Metrics,
     *,
-    allow_unsafe: bool = False,
+    version: str,
     take_span: TakeSpan | None = None,
 ) -> Flask:
     """Build the application over its collaborators."""
     views = EventViews(events, authenticator, notices)
-    readiness = Readiness(auditor, allow_unsafe=allow_unsafe)
     routes: list[Route] = [
         ("POST", "/v1/events", Scope.SUBMIT, views.post_event),
         ("GET", "/v1/events/<event_id>", Scope.READ, views.get_event),
         ("GET", "/v1/users/<user_id>/chats", Scope.READ, views.get_chats_of_user),
         ("GET", "/v1/chats/<chat_id>", Scope.READ, views.get_chat),
-        ("GET", "/livez", None, livez),
-        ("GET", "/readyz", None, readiness.readyz),
+        ("GET", "/livez", None, Liveness(version).livez),
+        ("GET", "/readyz", None, ReadinessView(readiness).readyz),
         ("GET", "/metrics", None, metrics.metrics),
-        ("GET", "/openapi.json", None, openapi_json),
+        ("GET", "/openapi.json", None, OpenapiView(version).openapi_json),
         ("GET", "/docs", None, api_page),
         ("GET", "/problems/<slug>", None, problem_page),
+        ("GET", "/", None, redirect_to_api_page),
     ]
-    app = Flask("relay", static_folder=None)
-    app.request_class = RelayRequest
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.url_map.merge_slashes = False
+    app = RelayApp(metrics, take_span)
     add_routes(app, routes, authenticator)
     metrics.expect(rule.rule for rule in app.url_map.iter_rules())
-    _add_reports(app, metrics, take_span)
     _add_problems(app)
     return app
+
+
+class RelayApp(Flask):
+    """Flask application whose answers outlive faults of hooks, logs and metrics."""
+
+    request_class = RelayRequest
+
+    def __init__(self, metrics: Metrics, take_span: TakeSpan | None) -> None:
+        super().__init__("relay", static_folder=None)
+        self._metrics = metrics
+        self._take_span = take_span
+        self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+        self.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+        self.url_map.merge_slashes = False
+
+    def process_response(self, response: Response) -> Response:
+        """Run the extensions' hooks, then report the answer in any case."""
+        try:
+            response = super().process_response(response)
+        except Exception as error:  # noqa: BLE001 - Flask would run the failing hook once more
+            self.log_exception(sys.exc_info())
+            got_request_exception.send(self, exception=error)
+            response = answer_refusal(Refusal("internal-error"))
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Request-Id"] = current_context().request_id
+        try:
+            self._report(response)
+        except Exception:
+            with suppress(Exception):
+                log.exception("report_failed", trace_id=current_context().request_id)
+        return response
+
+    def log_exception(
+        self,
+        exc_info: tuple[type, BaseException, TracebackType] | tuple[None, None, None],
+    ) -> None:
+        """Log a fault, without the address, which names users."""
+        log.error("request_failed", trace_id=current_context().request_id, exc_info=exc_info)
+
+    def _report(self, response: Response) -> None:
+        """Write one canonical line and one span for each request, and count it and its event."""
+        context = current_context()
+        is_quiet = request.path in QUIET
+        fields = context.log_fields(request, response)
+        (log.debug if is_quiet else log.info)("request", **fields)
+        self._metrics.count_request(fields["route"], context.seconds)
+        if request.endpoint == "post_event":
+            self._metrics.count_event(context.result, context.problem)
+        if self._take_span is not None and not is_quiet:
+            self._take_span(context.span(request, response))
 
 
 def add_routes(app: Flask, routes: list[Route], authenticator: Authenticator) -> None:
@@ -88,38 +137,30 @@ def add_routes(app: Flask, routes: list[Route], authenticator: Authenticator) ->
                 raise Refusal("forbidden")
 
 
-def _add_reports(app: Flask, metrics: Metrics, take_span: TakeSpan | None) -> None:
-    """Write one canonical line and one span for each request, and count it and its event."""
+def redirect_to_api_page() -> BaseResponse:
+    """Lead a browser to the page that describes the API."""
+    return redirect("/docs")
 
-    @app.after_request
-    def report(response: Response) -> Response:
-        context = current_context()
-        response.headers["Cache-Control"] = "no-store"
-        is_quiet = request.path in QUIET
-        fields = context.log_fields(request, response)
-        (log.debug if is_quiet else log.info)("request", **fields)
-        metrics.count_request(fields["route"], context.seconds)
-        if request.endpoint == "post_event":
-            metrics.count_event(context.result, context.problem)
-        if take_span is not None and not is_quiet:
-            take_span(context.span(request, response))
-        return response
+
+def answer_refusal(refusal: Refusal) -> Response:
+    """Answer the current request with a problem, noted for the log."""
+    context = current_context()
+    context.problem = refusal.problem.slug
+    return answer(refusal, context.request_id)
 
 
 def _add_problems(app: Flask) -> None:
     """Answer everything that ends a request early with a problem."""
-
-    @app.errorhandler(Refusal)
-    def refuse(refusal: Refusal) -> ResponseReturnValue:
-        current_context().problem = refusal.problem.slug
-        return answer(refusal)
+    app.register_error_handler(Refusal, answer_refusal)
 
     @app.errorhandler(RelayError)
     def refuse_relay_error(error: RelayError) -> ResponseReturnValue:
         if isinstance(error, StoreUnavailable):
-            log.warning("redis_unavailable", reason=str(error))
-        return refuse(refusal_of(error))
+            trace_id = current_context().request_id
+            log.warning("redis_unavailable", reason=str(error), trace_id=trace_id)
+        return answer_refusal(refusal_of(error))
 
+    # A fault of ours comes here too, as InternalServerError, once Flask has logged it.
     @app.errorhandler(HTTPException)
     def refuse_http_exception(error: HTTPException) -> ResponseReturnValue:
         slug = OF_STATUS.get(error.code or 0)
@@ -128,11 +169,4 @@ def _add_problems(app: Flask) -> None:
         headers = {}
         if isinstance(error, MethodNotAllowed):
             headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-        return refuse(Refusal(slug, headers=headers))
-
-    @app.errorhandler(Exception)
-    def fail(error: Exception) -> ResponseReturnValue:
-        log.exception("request_failed")  # noqa: LOG004 - Flask handles one
-        # Flask sends it where no handler is found; error reporters listen to it.
-        got_request_exception.send(app, exception=error)
-        return refuse(Refusal("internal-error"))
+        return answer_refusal(Refusal(slug, headers=headers))

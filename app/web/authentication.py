@@ -9,7 +9,7 @@ from enum import Enum
 from flask import Request
 
 from app.web.problems import Refusal
-from app.web.signatures import Signatures
+from app.web.signatures import BadSignature, Signatures
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chat-relay"'}
 
@@ -64,8 +64,10 @@ class Authenticator:
 
     def verify_signature(self, request: Request, body: bytes) -> Caller:
         """Return the caller that signed ``body``. Raises ``Refusal``: unauthorized."""
-        if not self._signatures.verify(request, body):
-            raise Refusal("unauthorized", "The signature does not fit.", headers=CHALLENGE)
+        try:
+            self._signatures.verify(request, body)
+        except BadSignature as error:
+            raise Refusal("unauthorized", str(error), headers=CHALLENGE) from error
         return WEBHOOK
 
     def _find_caller(self, token: str) -> Caller:

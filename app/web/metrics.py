@@ -3,9 +3,14 @@
 https://prometheus.github.io/client_python/multiprocess/
 """
 
+import errno
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import structlog
 from flask import Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,6 +20,8 @@ from prometheus_client.registry import Collector
 
 from app.chats.errors import StoreUnavailable
 from app.store.overview import Overviews
+
+log = structlog.get_logger("relay.web")
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 RESULTS = ("accepted", "duplicate", "reused", "invalid", "unauthorized", "full", "unavailable")
@@ -28,15 +35,24 @@ RESULT_OF = {
     "internal-error": "unavailable",
 }
 NO_ROUTE = "none"
+# The types of metric that are counted here: prometheus-client has a file for each.
+FILE_KINDS = ("counter", "histogram")
+# As much of a file as prometheus-client maps into memory.
+FILE_BYTES = 64 * 1024
 
 
 class Metrics:
     """Counts of requests, and the view ``/metrics``.
 
-    No id is ever a label. Every label is there from the start, so that a first failure is a step.
+    No fault of counting reaches a caller. No id is ever a label. Every label is there from the
+    start, so that a first failure is a step.
     """
 
-    def __init__(self, overviews: Overviews) -> None:
+    def __init__(self, overviews: Overviews, version: str) -> None:
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._files = _CountFiles(Path(directory)) if directory else None
+        self._has_failed = False
+        self._check_files()  # before there is a metric, which maps them
         self._own = CollectorRegistry()
         self._events = Counter(
             "relay_events", "Posted events, by what became of them.", ["result"], registry=self._own
@@ -53,12 +69,8 @@ class Metrics:
         )
         for result in RESULTS:
             self._events.labels(result)
-        self._scraped = CollectorRegistry()
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            MultiProcessCollector(self._scraped)  # type: ignore[no-untyped-call]
-        else:
-            self._scraped.register(_Of(self._own))
-        self._scraped.register(_Standing(overviews))
+        counts = _SharedCounts(Path(directory)) if directory else self._own
+        self._collectors: list[Collector] = [counts, _Standing(overviews), _Build(version)]
 
     def expect(self, routes: Iterable[str]) -> None:
         """Show each of ``routes``, and what has none, before the first request comes."""
@@ -67,29 +79,128 @@ class Metrics:
 
     def count_request(self, route: str | None, seconds: float) -> None:
         """Count one request, of whatever kind."""
-        self._seconds.labels(route or NO_ROUTE).observe(seconds)
+        with self._tolerate_faults():
+            self._check_files()
+            self._seconds.labels(route or NO_ROUTE).observe(seconds)
 
     def count_event(self, result: str | None, problem: str | None) -> None:
         """Count one posted event by its result, or by the problem that it was answered with."""
-        self._events.labels(result or RESULT_OF.get(problem or "", "invalid")).inc()
+        with self._tolerate_faults():
+            self._check_files()
+            self._events.labels(result or RESULT_OF.get(problem or "", "invalid")).inc()
 
     def count_lost_line(self) -> None:
         """Count a log line that was dropped."""
-        self._lost_lines.inc()
+        with self._tolerate_faults():
+            self._check_files()
+            self._lost_lines.inc()
 
     def metrics(self) -> Response:
-        """Answer with everything, as Prometheus reads it."""
-        return Response(generate_latest(self._scraped), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+        """Answer with all that can be read, as Prometheus reads it."""
+        text = b"".join(_scrape(collector) for collector in self._collectors)
+        return Response(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    def _check_files(self) -> None:
+        if self._files is not None:
+            self._files.check()
+
+    @contextmanager
+    def _tolerate_faults(self) -> Iterator[None]:
+        """Log the first of a row of faults, and raise none."""
+        try:
+            yield
+        except Exception:
+            is_first, self._has_failed = not self._has_failed, True
+            if is_first:
+                log.exception("counting_failed")
+        else:
+            self._has_failed = False
 
 
-class _Of(Collector):
-    """Another registry's metrics."""
+class _CountFiles:
+    """The files that this process counts in, whole before they are mapped.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    Where the disk is full, a count in a hole of a mapped file would end the process by SIGBUS; so
+    would one behind the end of a file that was cut off.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._paths: list[Path] = []
+        self._pid = 0
+
+    def check(self) -> None:
+        """Make the files if this process has none yet.
+
+        Raises ``OSError`` where a count in them would be lost, or end the process.
+        """
+        pid = os.getpid()
+        if self._pid != pid:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock_directory()
+            paths = [self._directory / f"{kind}_{pid}.db" for kind in FILE_KINDS]
+            for path in paths:
+                _fill(path)
+            self._paths, self._pid = paths, pid
+        for path in self._paths:
+            if path.stat().st_size < FILE_BYTES:
+                raise OSError(errno.EIO, "cut off", str(path))
+
+    def _lock_directory(self) -> None:
+        # Where it was made anew: a web that starts removes the directories that no process locks.
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        with suppress(BlockingIOError):  # the master's own lock
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _fill(path: Path) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(max(FILE_BYTES - file.tell(), 0)))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+class _SharedCounts(Collector):
+    """The counts of all processes, live or ended, that can be read."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._reported: set[Path] = set()
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._registry.collect()
+        paths = sorted(self._directory.glob("*.db"))
+        try:
+            # Regular files only: to open a pipe would block the process.
+            yield from _merge([path for path in paths if path.is_file()])
+        except Exception:  # noqa: BLE001 - the library raises what it stumbles on
+            yield from _merge([path for path in paths if self._is_readable(path)])
+
+    def _is_readable(self, path: Path) -> bool:
+        try:
+            if not path.is_file():
+                return False
+            _merge([path])
+        except Exception:
+            if path not in self._reported:
+                self._reported.add(path)
+                log.exception("counts_unreadable", file=path.name)
+            return False
+        return True
+
+
+def _merge(paths: list[Path]) -> list[Metric]:
+    names = [str(path) for path in paths]
+    return list(MultiProcessCollector.merge(names))  # type: ignore[no-untyped-call]
+
+
+def _scrape(collector: Collector) -> bytes:
+    try:
+        return generate_latest(collector)
+    except Exception:
+        log.exception("scrape_failed", metrics=type(collector).__name__)
+        return b""
 
 
 class _Standing(Collector):
@@ -112,9 +223,26 @@ class _Standing(Collector):
             "For how long the first in line has waited.",
             now.oldest_waiting_seconds,
         )
-        yield _gauge("held_events", "Events about which nobody knows.", now.held)
+        yield _gauge("held_events", "Events that may have a chat or not.", now.held)
         yield _gauge("failed_events", "Failed events that are still kept.", now.failed)
         yield _gauge("breaker_open", "1 unless the breaker is closed.", now.breaker != "closed")
+        yield _gauge("workers", "Worker processes that took within 15 s.", now.workers)
+        yield _gauge(
+            "probe_failing", "1 while a probe of Channel.io fails.", now.failing_probes != ()
+        )
+        yield _gauge("paused", "1 while an operator pauses all calls.", now.pause is not None)
+
+
+class _Build(Collector):
+    """The release that runs."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily("relay_build_info", "1, by the release.", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield build
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

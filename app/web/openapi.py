@@ -3,17 +3,17 @@
 ``openapi.yaml`` is written by hand: https://spec.openapis.org/oas/v3.1.0
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 from flask import Response
 
+from app.web.responses import json_response
+
 DOCUMENT: dict[str, Any] = yaml.safe_load(
     Path(__file__).with_name("openapi.yaml").read_text(encoding="utf-8")
 )
-_BODY = json.dumps(DOCUMENT).encode()
 
 
 def resolve(part: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +25,12 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
     return component
 
 
-def openapi_json() -> Response:
-    """Answer with the document."""
-    return Response(_BODY, mimetype="application/json")
+class OpenapiView:
+    """The view that answers with the document, which has the release's version."""
+
+    def __init__(self, version: str) -> None:
+        self._document = {**DOCUMENT, "info": {**DOCUMENT["info"], "version": version}}
+
+    def openapi_json(self) -> Response:
+        """Answer with the document."""
+        return json_response(self._document)

@@ -16,10 +16,11 @@ from markupsafe import Markup
 
 from app.web.openapi import DOCUMENT, resolve
 from app.web.problems import PROBLEMS, Refusal
+from app.web.responses import json_response
 from app.web.schema_html import SchemaHtml, render_line, render_paragraphs
 
 HERE = Path(__file__).parent
-STYLE = (HERE / "pages.css").read_text()
+STYLE = (HERE / "pages.css").read_text(encoding="utf-8")
 
 _digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = (
@@ -33,8 +34,8 @@ PROBLEM_PAGE = """<!doctype html>
 <style>{{ style }}</style>
 <h1>{{ problem.title }}</h1>
 <p><code>{{ problem.status }}</code> <code>/problems/{{ problem.slug }}</code></p>
-<h2>What it means</h2><p>{{ problem.meaning }}</p>
-<h2>What to do</h2><p>{{ problem.remedy }}</p>
+<h2>What it means</h2><p>{{ problem.meaning | line }}</p>
+<h2>What to do</h2><p>{{ problem.remedy | line }}</p>
 </html>
 """
 
@@ -74,7 +75,7 @@ def _common_slugs() -> set[str]:
 @cache
 def _api_page() -> bytes:
     return _render(
-        (HERE / "api_page.html").read_text(),
+        (HERE / "api_page.html").read_text(encoding="utf-8"),
         api=DOCUMENT,
         problems=PROBLEMS.values(),
         schemas=SchemaHtml(DOCUMENT["components"]["schemas"]),
@@ -90,7 +91,7 @@ def api_page() -> Response:
 
 
 def problem_page(slug: str) -> Response:
-    """Explain one kind of problem: as JSON, or as a page to whoever prefers HTML."""
+    """Explain one kind of problem: as JSON, or as a page where HTML is preferred."""
     problem = PROBLEMS.get(slug)
     if problem is None:
         raise Refusal("not-found")
@@ -104,7 +105,7 @@ def problem_page(slug: str) -> Response:
         "meaning": problem.meaning,
         "remedy": problem.remedy,
     }
-    return Response(json.dumps(content), mimetype="application/json")
+    return json_response(content)
 
 
 def _page(html: bytes) -> Response:

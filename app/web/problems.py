@@ -44,6 +44,9 @@ OF_ERROR: dict[type[RelayError], str] = {
     StoreUnavailable: "unavailable",
 }
 
+# The whole detail of a field that differs: the stored payload may be another caller's.
+DIFFERS = "differs from the accepted event"
+
 OF_STATUS = {
     400: "bad-request",
     404: "not-found",
@@ -54,6 +57,7 @@ OF_STATUS = {
     415: "unsupported-media-type",
     417: "expectation-failed",
     431: "headers-too-large",
+    500: "internal-error",
     501: "not-implemented",
 }
 
@@ -79,11 +83,16 @@ class Refusal(Exception):
 def refusal_of(error: RelayError) -> Refusal:
     """Return the refusal for what the business refused or Redis did not confirm."""
     slug = next(OF_ERROR[kind] for kind in type(error).__mro__ if kind in OF_ERROR)
-    # What Redis said is for the log; the caller needs to know only that it is not confirmed.
-    return Refusal(slug, None if isinstance(error, StoreUnavailable) else f"{error}.")
+    if isinstance(error, StoreUnavailable):
+        # Redis' own words are for the log; the caller needs to know only that nothing is confirmed.
+        return Refusal(slug)
+    errors = None
+    if isinstance(error, EventIdReused):
+        errors = [{"pointer": pointer, "detail": DIFFERS} for pointer in error.pointers]
+    return Refusal(slug, f"{error}.", errors=errors)
 
 
-def problem_body(refusal: Refusal) -> bytes:
+def problem_body(refusal: Refusal, request_id: str) -> bytes:
     """Return the problem as ``application/problem+json``."""
     problem = refusal.problem
     content: dict[str, Any] = {
@@ -91,17 +100,20 @@ def problem_body(refusal: Refusal) -> bytes:
         "title": problem.title,
         "status": problem.status,
         "detail": refusal.detail or problem.remedy,
+        "request_id": request_id,
     }
-    if refusal.errors is not None:
+    if refusal.errors:
         content["errors"] = refusal.errors
-    return json.dumps(content).encode()
+    return json.dumps(content).encode() + b"\n"
 
 
-def answer(refusal: Refusal) -> Response:
+def answer(refusal: Refusal, request_id: str) -> Response:
     """Return the response to the request that was refused."""
     problem = refusal.problem
     response = Response(
-        problem_body(refusal), status=problem.status, mimetype="application/problem+json"
+        problem_body(refusal, request_id),
+        status=problem.status,
+        mimetype="application/problem+json",
     )
     if problem.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(problem.retry_after_seconds)

@@ -20,9 +20,10 @@ MAX_BODIES_BYTES = 32 * 1024 * 1024
 JSON = "application/json"
 KEY_HEADER = "Idempotency-Key"
 SIGNED_ID_HEADER = "webhook-id"
+BYTE_ORDER_MARK = "\ufeff"
 CUT_OFF = "The body ended early, or its chunks are broken."
 
-# What the caller is told of pydantic's faults, by their type; the others have words of ours.
+# Details of pydantic's faults, by their type; the others have words of ours.
 DETAILS = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
@@ -68,9 +69,9 @@ class BodyMemory:
 
 def check_head(request: Request) -> None:
     """Refuse a body by its head, before any of it is read. Raises ``Refusal``."""
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
     encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if request.mimetype != JSON or charset != "utf-8" or encoding != "identity":
+    # JSON has no charset parameter, and one has no effect: RFC 8259, section 11.
+    if request.mimetype != JSON or encoding != "identity":
         raise Refusal("unsupported-media-type")
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise Refusal("too-large")
@@ -110,7 +111,8 @@ def _read_stream(request: Request) -> bytes:
 
 def _parse(body: bytes) -> Any:
     try:
-        return _JSON.decode(body.decode())
+        # A byte order mark may be passed over: RFC 8259, section 8.1.
+        return _JSON.decode(body.decode().removeprefix(BYTE_ORDER_MARK))
     except UnicodeDecodeError as error:
         detail = f"The body is not UTF-8 at byte {error.start}."
     except json.JSONDecodeError as error:

@@ -37,6 +37,11 @@ class RequestContext:
         self.deadline = time.monotonic() + REQUEST_SECONDS
 
     @property
+    def request_id(self) -> str:
+        """The id that the answer and the log have: the trace's."""
+        return self.trace.trace_id
+
+    @property
     def seconds(self) -> float:
         """The time since the request's arrival."""
         return time.perf_counter() - self._began

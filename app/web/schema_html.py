@@ -33,7 +33,7 @@ class SchemaHtml:
 
     def _render_component(self, name: str) -> Markup:
         schema = self._components[name]
-        if "properties" in schema:
+        if "properties" in schema or "x-meanings" in schema:
             return Markup('<a href="#{0}">{0}</a>').format(name)
         return self.render(schema)
 

@@ -4,6 +4,8 @@ For HTTP/1.1 behind a load balancer: TLS and HTTP/2 end there, and are not serve
 """
 
 import errno
+import ipaddress
+import re
 import resource
 import time
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from gevent import socket
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
+from app.chats.trace import Trace
 from app.web.problems import PROBLEMS, Refusal, problem_body
 
 STOPPING_LINGER_SECONDS = 0.5
@@ -44,6 +47,11 @@ PROBLEM_OF_ERROR: dict[type[Exception], str] = {
     errors.InvalidResponseHeaderName: "internal-error",
     errors.ConfigurationProblem: "internal-error",
 }
+
+# A name, an IPv4 address, or nothing: reg-name of RFC 3986, section 3.2.2; then a port.
+_NAME = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*(?::[0-9]*)?")
+# With a zone, as RFC 6874 has it.
+_IP_LITERAL = re.compile(r"\[([0-9A-Fa-f:.]+)(?:%25[A-Za-z0-9._~-]+)?\](?::[0-9]*)?")
 
 log = structlog.get_logger("relay.web")
 
@@ -119,10 +127,19 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
         """Answer one request; a connection on which more of it may come ends with it."""
         # A client whose next request is always there would be served again and again, alone.
         gevent.sleep(ONE_TURN)
+        _check_host(req)
+        if _has_other_coding(req):
+            raise errors.UnsupportedTransferCoding("only chunked is undone")
         sock.expect_body()
         req.body = RequestBody(req)
         try:
             super().handle_request(listener_name, req, sock, addr)
+        except OSError as error:
+            if sock.is_lost:
+                raise
+            # gunicorn would take it for the client's, and close the connection without an answer.
+            sock.drop_answer()
+            raise RuntimeError("the application let a system's error out") from error
         finally:
             sock.flush()
             # Of a body that was not read nothing is kept while the connection ends.
@@ -132,14 +149,59 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Answer a request that gunicorn refuses, or that broke, with a problem."""
-        kinds = (PROBLEM_OF_ERROR[kind] for kind in type(exc).__mro__ if kind in PROBLEM_OF_ERROR)
-        slug = next(kinds, "internal-error")
+        refused = req or getattr(exc, "req", None)  # where its head could be read
+        headers = dict(getattr(refused, "headers", ()))
+        trace_id = Trace.after(headers.get("TRACEPARENT")).trace_id
+        slug = _slug_of(exc)
         if slug == "internal-error":
-            log.error("request_failed", exc_info=exc)
+            log.error("request_failed", trace_id=trace_id, exc_info=exc)
         else:
             # Without the text: it quotes the request, which may hold a token.
-            log.info("request_refused", problem=slug, reason=type(exc).__name__)
-        client.send_problem(slug)
+            reason = type(exc).__name__
+            log.info("request_refused", problem=slug, reason=reason, trace_id=trace_id)
+        client.send_problem(slug, trace_id, without_body=getattr(refused, "method", None) == "HEAD")
+
+
+def _check_host(req: Any) -> None:
+    """Raise ``InvalidHeader`` where section 3.2 of RFC 9112 asks for a 400.
+
+    gunicorn itself refuses a second ``Host``.
+    """
+    hosts = [value for name, value in req.headers if name == "HOST"]
+    if not hosts and req.version < (1, 1):
+        return
+    if not hosts or not _is_host(hosts[0]):
+        raise errors.InvalidHeader("HOST", req=req)
+
+
+def _is_host(value: str) -> bool:
+    if not (literal := _IP_LITERAL.fullmatch(value)):
+        return bool(_NAME.fullmatch(value))
+    try:
+        ipaddress.IPv6Address(literal[1])
+    except ValueError:
+        return False
+    return True
+
+
+def _has_other_coding(req: Any) -> bool:
+    """Return whether a transfer coding other than ``chunked`` is named."""
+    values = [value for name, value in req.headers if name == "TRANSFER-ENCODING"]
+    codings = [coding.strip(" \t").lower() for coding in ",".join(values).split(",")]
+    return bool(values) and any(coding != "chunked" for coding in codings)
+
+
+def _slug_of(error: BaseException) -> str:
+    # gunicorn refuses some orders of codings as an invalid header.
+    if (
+        isinstance(error, errors.InvalidHeader)
+        and error.hdr == "TRANSFER-ENCODING"
+        and error.req is not None
+        and _has_other_coding(error.req)
+    ):
+        return "not-implemented"
+    kinds = (PROBLEM_OF_ERROR[kind] for kind in type(error).__mro__ if kind in PROBLEM_OF_ERROR)
+    return next(kinds, "internal-error")
 
 
 class RequestBody:
@@ -195,9 +257,15 @@ class ClientSocket:
         self._answer: list[bytes] = []
         self._continue = b""
         self._has_ended = False
+        self._has_failed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+    @property
+    def is_lost(self) -> bool:
+        """True once the client has ended, or reading from it has failed."""
+        return self._has_ended or self._has_failed
 
     def expect_head(self, begun: bytes) -> None:
         """Expect the next request, of which ``begun`` has come already."""
@@ -221,7 +289,9 @@ class ClientSocket:
             piece = self._wait_for_request(size)
             self._begin_head(piece)
         else:
+            self._has_failed = True
             piece = self._receive_in_time(size)
+            self._has_failed = False
             self._head_bytes += len(piece)
         self._has_ended = not piece
         if self._stage is Stage.HEAD and self._head_bytes > MAX_HEAD_BYTES:
@@ -239,6 +309,10 @@ class ClientSocket:
     def sendall(self, data: bytes) -> None:
         """Keep a part of an answer until ``flush``: its head and its body are one packet then."""
         self._answer.append(data)
+
+    def drop_answer(self) -> None:
+        """Forget what was begun of an answer."""
+        self._answer.clear()
 
     def flush(self) -> None:
         """Send the answer. Raises ``OSError``; EPIPE where the client does not take it in time."""
@@ -260,15 +334,17 @@ class ClientSocket:
         with suppress(OSError), self._sock.dup() as twin:
             twin.shutdown(socket.SHUT_RD)
 
-    def send_problem(self, slug: str) -> None:
+    def send_problem(self, slug: str, request_id: str, *, without_body: bool) -> None:
         """Send a problem as the connection's last answer."""
-        body, status = problem_body(Refusal(slug)), HTTPStatus(PROBLEMS[slug].status)
+        body = problem_body(Refusal(slug), request_id)
+        status = HTTPStatus(PROBLEMS[slug].status)
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\n"
             "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n"
+            f"Request-Id: {request_id}\r\n"
             f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        self.sendall(head.encode() + body)
+        self.sendall(head.encode() + (b"" if without_body else body))
         with suppress(OSError):
             self.flush()
 

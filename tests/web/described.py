@@ -73,6 +73,7 @@ def assert_described(response: TestResponse) -> None:
             assert validator(header["schema"]).is_valid(_read(header, response.headers[name]))
     media_type = described["content"][response.mimetype]
     if response.is_json:
+        assert response.data.endswith(b"}\n")
         assert_is(media_type["schema"], json.loads(response.data))
 
 

@@ -14,8 +14,31 @@ def begin() -> None:
 @application.after_request
 def finish(response: Response) -> Response:
     """Show that both hooks have run."""
-    response.headers["Extended"] = f"{request.environ['extended']}, after"
+    response.headers["Extended"] = f"{request.environ.get('extended')}, after"
     return response
+
+
+@application.after_request
+def break_answer(response: Response) -> Response:
+    """Fail on one address, as a hook with a fault does."""
+    if request.path == "/fault/hook":
+        raise FileNotFoundError(request.path)
+    return response
+
+
+@application.teardown_request
+def break_end(_error: BaseException | None) -> None:
+    """Fail on one address once the answer is made."""
+    if request.path == "/fault/end":
+        raise FileNotFoundError(request.path)
+
+
+@application.get("/fault/<where>")
+def answer_fault(where: str) -> str:
+    """Fail, or leave that to a hook."""
+    if where == "view":
+        raise BrokenPipeError(where)
+    return where
 
 
 @application.post("/data")

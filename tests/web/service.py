@@ -11,7 +11,7 @@ from gevent.event import Event
 from werkzeug.test import TestResponse
 
 from app.chats.trace import TakeSpan
-from app.store.audit import Auditor
+from app.store.audit import Auditor, Readiness
 from app.store.keys import Keys
 from app.store.notices import Notices
 from app.store.operations import Operations
@@ -23,8 +23,9 @@ from app.web.problems import PROBLEMS
 from tests.stack.redis_client import Client
 from tests.store.bench import TTL_SECONDS, Bench
 
-SUBMIT_TOKEN = "submit-7f3a"
-READ_TOKEN = "read-9c1e"
+VERSION = "1.2.3"
+SUBMIT_TOKEN = "submit-7f3a-5bd1e"
+READ_TOKEN = "read-9c1e-c6a4a793"
 BOTH_TOKEN = "both-55d0"
 TOKENS = [
     (Scope.SUBMIT, "orders", SUBMIT_TOKEN),
@@ -96,10 +97,12 @@ def serve(
     app = create_app(
         events,
         Authenticator(TOKENS, webhook_secrets),
-        Auditor(client.relay),
+        Readiness(Auditor(client.relay, bench.keys), allow_unsafe=allow_unsafe, standing_seconds=0),
         notices,
-        Metrics(Operations(Scripts(client.relay, bench.keys), record_ttl_seconds=TTL_SECONDS)),
-        allow_unsafe=allow_unsafe,
+        Metrics(
+            Operations(Scripts(client.relay, bench.keys), record_ttl_seconds=TTL_SECONDS), VERSION
+        ),
+        version=VERSION,
         take_span=take_span,
     )
     return Service(app.test_client(), bench, notices)
@@ -111,6 +114,7 @@ def problem(response: TestResponse) -> dict[str, Any]:
     listed = PROBLEMS[content["type"].removeprefix("/problems/")]
     assert response.content_type == "application/problem+json"
     assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Request-Id"] == content["request_id"]
     assert (listed.status, listed.status) == (response.status_code, content["status"])
     assert listed.title == content["title"]
     assert content["detail"]

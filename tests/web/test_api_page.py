@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from app.chats.record import FailureCode, Status
 from app.web.openapi import DOCUMENT
+from app.web.schema_html import render_line
 from tests.web.browser import Browser
 from tests.web.described import OPERATIONS, problems_of
 from tests.web.raw import RELAY, Web, serve
@@ -32,6 +34,19 @@ def test_it_shows_what_the_document_has(service: Service) -> None:
         assert all(f"<code>{field}</code>" in page for field in schema.get("properties", ()))
     for slug in DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]:
         assert f'href="{slug}"' in page
+
+
+@pytest.mark.parametrize("values", [Status, FailureCode])
+def test_it_says_what_each_status_and_code_means(
+    service: Service, values: type[Status | FailureCode]
+) -> None:
+    """In one table: the meaning, and what to do."""
+    meanings = dict(sections(service.caller.get("/docs").text))["meanings"]
+
+    for value in values:
+        entry = DOCUMENT["components"]["schemas"][values.__name__]["x-meanings"][value]
+        meaning, remedy = render_line(entry["meaning"]), render_line(entry["remedy"])
+        assert f"<code>{value}</code>\n<td>{meaning} {remedy}\n" in meanings
 
 
 def test_it_names_the_problems_of_each_operation(service: Service) -> None:
@@ -104,7 +119,7 @@ def test_a_browser_opens_it(redis_url: str, tmp_path: Path) -> None:
 
     assert browser.complaints == []
     assert asked == {"/docs"}
-    assert document.count("<section") == len(OPERATIONS) + len(["bodies", "problems"])
+    assert document.count("<section") == len(OPERATIONS) + len(["bodies", "meanings", "problems"])
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > BLANK_BYTES
 

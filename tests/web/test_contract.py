@@ -35,13 +35,14 @@ from app.chats.record import (
 from app.web import openapi
 from app.web.authentication import CHALLENGE
 from app.web.openapi import DOCUMENT
+from app.web.parameters import DEFAULT_LIMIT, MAX_LIMIT
 from app.web.prefer import MAX_WAIT_SECONDS
 from app.web.problems import PROBLEMS, Refusal, answer
 from app.web.reading import KEY_HEADER, MAX_BODY_BYTES
 from app.web.signatures import HEADERS as SIGNATURE_HEADERS
-from app.web.views import DEFAULT_LIMIT, MAX_LIMIT
 from tests.web.described import OPERATIONS, Json, assert_is, problems_of, validator
 
+DOCS = Path(__file__).parents[2] / "docs"
 SOURCE = Path(openapi.__file__).with_suffix(".yaml").read_text()
 COMPONENTS = DOCUMENT["components"]
 SCHEMAS = COMPONENTS["schemas"]
@@ -54,7 +55,7 @@ ON_ANY_REQUEST = {
     *("bad-request", "method-not-allowed", "uri-too-long", "expectation-failed"),
     *("headers-too-large", "internal-error", "not-implemented"),
 }
-BELOW_V1 = {"unauthorized", "forbidden", "unavailable"}
+BELOW_V1 = {"unauthorized", "forbidden", "invalid-parameter", "unavailable"}
 OWN_PROBLEMS = {
     "postEvent": {
         *BELOW_V1,
@@ -62,7 +63,7 @@ OWN_PROBLEMS = {
         *("invalid-event", "event-id-reused", "event-too-old", "backlog-full"),
     },
     "getEvent": {*BELOW_V1, "not-found"},
-    "getChatsOfUser": {*BELOW_V1, "not-found", "invalid-parameter"},
+    "getChatsOfUser": {*BELOW_V1, "not-found"},
     "getChat": {*BELOW_V1, "not-found"},
     "getLivez": set(),
     "getReadyz": {"not-ready"},
@@ -70,10 +71,12 @@ OWN_PROBLEMS = {
     "getOpenapi": set(),
     "getDocs": set(),
     "getProblem": {"not-found"},
+    "getRoot": set(),
 }
+ALWAYS = {"Cache-Control", "Request-Id"}
 PROBLEM_HEADERS = {"unauthorized": "WWW-Authenticate", "method-not-allowed": "Allow"}
 
-# The schema of each other answer, and the headers beside Cache-Control.
+# The schema of each other answer, and the headers beside those of every answer.
 ANSWERS = {
     ("postEvent", "200", "application/json"): "Record",
     ("postEvent", "202", "application/json"): "Record",
@@ -87,6 +90,7 @@ ANSWERS = {
     ("getDocs", "200", "text/html"): "string",
     ("getProblem", "200", "application/json"): "ProblemPage",
     ("getProblem", "200", "text/html"): "string",
+    ("getRoot", "302", "text/html"): "string",
 }
 ANSWERED_STATUSES = {
     ("postEvent", "200"): [status for status in Status if not status.is_open],
@@ -99,6 +103,8 @@ ANSWER_HEADERS = {
     ("postEvent", "202"): {
         *("Location", "Idempotent-Replayed", "Preference-Applied", "Retry-After")
     },
+    ("getEvent", "200"): {"Preference-Applied", "Retry-After"},
+    ("getRoot", "302"): {"Location"},
 }
 LINKS = {
     ("postEvent", "200"): ["getEvent", "getChatsOfUser", "getChat"],
@@ -120,6 +126,8 @@ FULL = Record(
     accepted_at=datetime(2026, 11, 22, tzinfo=UTC),
     settled_at=datetime(2026, 11, 22, tzinfo=UTC),
     expires_at=datetime(2026, 12, 22, tzinfo=UTC),
+    occurred_at=datetime(2026, 11, 21, tzinfo=UTC),
+    on_unknown=OnUnknown.HOLD,
     metadata={"order": "7731"},
 )
 INSTANTS = st.datetimes(timezones=st.just(UTC))
@@ -254,14 +262,14 @@ def test_examples_of_schemas_are_as_these_say() -> None:
 def test_examples_of_records_are_named_by_their_status() -> None:
     """Each status has one, all of the event that is posted in the example."""
     posted = BY_ID["postEvent"]["requestBody"]["content"]["application/json"]["example"]
-    same = ("event_id", "user_id", "metadata")
+    same = ("event_id", "user_id", "on_unknown", "metadata")
 
     for status in Status:
         record = COMPONENTS["examples"][status]["value"]
         assert status == record["status"]
         assert [posted[name] for name in same] == [record[name] for name in same]
     opened = COMPONENTS["examples"]["opened"]["value"]
-    of_user = {"user_id": opened["user_id"], "chats": [opened]}
+    of_user = {"user_id": opened["user_id"], "chats": [opened], "has_more": False}
     assert of_user == COMPONENTS["examples"]["one-chat"]["value"]
 
 
@@ -343,18 +351,37 @@ def test_ids_have_the_limits_of_the_model(name: str, field: str) -> None:
     assert [model.get(limit) for limit in limits] == [SCHEMAS[name].get(limit) for limit in limits]
 
 
-@pytest.mark.parametrize("enum", [Status, FailureCode, OnUnknown])
-def test_enums_have_the_values_of_the_code(enum: type[Status | FailureCode | OnUnknown]) -> None:
-    """In their order."""
-    schema = SCHEMAS[enum.__name__]
+def test_enums_have_the_values_of_the_code() -> None:
+    """Callers send these alone."""
+    schema = SCHEMAS["OnUnknown"]
 
-    assert ("string", [*enum]) == (schema["type"], schema["enum"])
+    assert ("string", [*OnUnknown]) == (schema["type"], schema["enum"])
 
 
-@pytest.mark.parametrize("enum", [Status, FailureCode])
-def test_each_status_and_code_is_explained(enum: type[Status | FailureCode]) -> None:
-    """In the schema's description."""
-    assert [] == [one for one in enum if f"`{one}`" not in SCHEMAS[enum.__name__]["description"]]
+@pytest.mark.parametrize("values", [Status, FailureCode])
+def test_statuses_and_codes_are_those_of_the_code_and_of_later_releases(
+    values: type[Status | FailureCode],
+) -> None:
+    """All are named, in their order, and another one is no breach: a replica may be newer."""
+    schema = SCHEMAS[values.__name__]
+
+    assert ("string", [*values]) == (schema["type"], schema["examples"])
+    assert "A later release may add others." in schema["description"]
+    assert validator(schema).is_valid("made_up_later")
+
+
+@pytest.mark.parametrize("values", [Status, FailureCode])
+def test_each_status_and_code_is_explained(values: type[Status | FailureCode]) -> None:
+    """With its meaning and a remedy, here and in the guide for callers."""
+    schema = SCHEMAS[values.__name__]
+    guide = (DOCS / "integrating.md").read_text()
+
+    assert [*values] == [*schema["x-meanings"]]
+    for value, entry in schema["x-meanings"].items():
+        assert {"meaning", "remedy"} == entry.keys()
+        assert all(text.endswith(".") for text in entry.values())
+        assert f"`{value}`" in schema["description"]
+        assert f"| `{value}` | {entry['meaning']} | {entry['remedy']} |" in guide
 
 
 def test_records_have_the_fields_of_the_answer() -> None:
@@ -493,12 +520,14 @@ def test_parameters_are_those_of_the_code() -> None:
 
     posted = parameters("postEvent")
     assert [KEY_HEADER, "Prefer", "traceparent"] == [*posted]
+    assert ["event_id", "Prefer"] == [*parameters("getEvent")]
+    assert {"type": "string"} == parameters("getEvent")["Prefer"]["schema"]
     assert {"type": "string"} == posted["Prefer"]["schema"] == posted["traceparent"]["schema"]
     assert {"$ref": REF.format("EventId")} == parameters("getEvent")["event_id"]["schema"]
     assert {"$ref": REF.format("ChatId")} == parameters("getChat")["chat_id"]["schema"]
     assert limit == parameters("getChatsOfUser")["limit"]["schema"]
     user_id = parameters("getChatsOfUser")["user_id"]["schema"]
-    assert {"type": "string", "pattern": "^[^/]+$"} == user_id
+    assert {"$ref": REF.format("UserId")} == user_id
     assert {"enum": [*PROBLEMS]} == parameters("getProblem")["slug"]["schema"]
 
 
@@ -510,7 +539,8 @@ def test_the_wait_has_the_limit_of_the_code() -> None:
     assert [*range(1, MAX_WAIT_SECONDS + 1)] == [
         n for n in seconds if applied.is_valid(f"wait={n}")
     ]
-    assert f" {MAX_WAIT_SECONDS} at most" in parameters("postEvent")["Prefer"]["description"]
+    for name in ("postEvent", "getEvent"):
+        assert f" {MAX_WAIT_SECONDS} at most" in parameters(name)["Prefer"]["description"]
 
 
 def test_words_have_the_limits_of_the_code() -> None:
@@ -546,7 +576,7 @@ def test_headers_are_there_or_may_be() -> None:
     """Some depend on more than the status."""
     headers = COMPONENTS["headers"].items()
 
-    optional = {"Idempotent-Replayed", "Preference-Applied"}
+    optional = {"Idempotent-Replayed", "Preference-Applied", "Retry-After"}
     assert optional == {name for name, header in headers if header["required"] is False}
     assert all(header["required"] is True for name, header in headers if name not in optional)
 
@@ -558,7 +588,7 @@ def test_each_operation_has_its_answers(name: str) -> None:
     for status, response in BY_ID[name]["responses"].items():
         if not problems_of(response):
             headers = ANSWER_HEADERS.get((name, status), set())
-            assert references({"Cache-Control", *headers}) == response["headers"]
+            assert references({*ALWAYS, *headers}) == response["headers"]
             for media_type, body in response["content"].items():
                 schema = body["schema"]
                 described[name, status, media_type] = schema.get("type") or schema["$ref"]
@@ -578,7 +608,7 @@ def test_answered_records_have_these_statuses(
     name, status = answer
     body = BY_ID[name]["responses"][status]["content"]["application/json"]
 
-    assert {"status": {"enum": statuses}} == body["schema"]["properties"]
+    assert {"status": {"type": "string", "examples": statuses}} == body["schema"]["properties"]
     assert statuses == [*body["examples"]]
 
 
@@ -612,13 +642,15 @@ def test_problems_stand_under_their_status(name: str) -> None:
                     "status": {"const": int(status)},
                 },
             }
-            headers = {"Cache-Control"}
+            headers = {*ALWAYS}
             for slug, example in slugs.items():
                 headers |= {PROBLEM_HEADERS[slug]} if slug in PROBLEM_HEADERS else set()
                 headers |= {"Retry-After"} if PROBLEMS[slug].retry_after_seconds else set()
-                answered = answer(Refusal(slug, errors=example["value"].get("errors")))
+                value = example["value"]
+                refusal = Refusal(slug, errors=value.get("errors"))
+                answered = answer(refusal, value["request_id"])
                 assert int(status) == answered.status_code
-                assert json.loads(answered.data) == example["value"]
+                assert json.loads(answered.data) == value
             assert references(headers) == response["headers"]
 
 

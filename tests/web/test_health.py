@@ -7,10 +7,11 @@ import pytest
 
 from tests.stack.redis_client import Client, connect_to
 from tests.stack.valkey import Valkey
-from tests.web.service import EVENT, Service, problem, serve, slug
+from tests.web.service import EVENT, VERSION, Service, problem, serve, slug
 
 EVICTING = "redis: maxmemory-policy is allkeys-lru"
 NOT_LASTING = "redis: neither AOF nor RDB persistence is on"
+FULL = "OOM command not allowed when used memory > 'maxmemory'"
 
 
 @pytest.fixture
@@ -33,7 +34,10 @@ def test_live_needs_nothing(cut_off: Service) -> None:
     """Restarting us does not bring Redis back."""
     response = cut_off.caller.get("/livez")
 
-    assert (200, {"status": "ok"}) == (response.status_code, response.get_json())
+    assert (200, {"status": "ok", "version": VERSION}) == (
+        response.status_code,
+        response.get_json(),
+    )
     assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -61,6 +65,27 @@ def test_not_ready_with_a_redis_that_drops_events(evicting: Client) -> None:
     assert content["type"] == "/problems/not-ready"
     (error,) = content["errors"]
     assert error["check"].startswith(EVICTING)
+
+
+@pytest.fixture
+def full(client: Client) -> Iterator[Client]:
+    """A Redis that has no memory left."""
+    client.config_set("maxmemory", 1)
+    yield client
+    client.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("allow_unsafe", [False, True])
+def test_not_ready_with_a_redis_that_refuses_writes(full: Client, allow_unsafe: bool) -> None:  # noqa: FBT001 - a parameter
+    """No event can be accepted, whatever the operator allows; the check has Redis' words."""
+    service = serve(full, allow_unsafe=allow_unsafe)
+
+    content = problem(service.caller.get("/readyz"))
+
+    (error,) = content["errors"]
+    assert FULL in error["check"]
+    assert content["detail"] == error["check"]
+    assert slug(service.post()) == "unavailable"
 
 
 def test_the_override_makes_it_a_warning(evicting: Client) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -270,7 +271,9 @@ def assert_refused(answer: Answer | None, slug: str) -> None:
         "title": PROBLEMS[slug].title,
         "status": PROBLEMS[slug].status,
         "detail": PROBLEMS[slug].remedy,
+        "request_id": answer.headers["request-id"],
     }
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["request-id"])
     assert ("no-store", "close") == (
         answer.headers["cache-control"],
         answer.headers["connection"],
@@ -288,6 +291,23 @@ def assert_refused(answer: Answer | None, slug: str) -> None:
         (b"Content-Length: " + b"9" * 5000, "bad-request"),
         (b"Transfer-Encoding: chunked, chunked", "bad-request"),
         (b"Transfer-Encoding: nonsense", "not-implemented"),
+        (b"Transfer-Encoding: gzip, chunked", "not-implemented"),
+        (b"Transfer-Encoding: chunked, gzip", "not-implemented"),
+        (b"Transfer-Encoding: GZip , Chunked", "not-implemented"),
+        (b"Transfer-Encoding:\tdeflate,chunked", "not-implemented"),
+        (b"Transfer-Encoding: compress,chunked", "not-implemented"),
+        (b"Transfer-Encoding: identity, chunked", "not-implemented"),
+        (b"Transfer-Encoding: chunked, identity", "not-implemented"),
+        (b"Transfer-Encoding: identity", "not-implemented"),
+        (b"Transfer-Encoding: gzip", "not-implemented"),
+        (b"Transfer-Encoding: x-gzip, chunked", "not-implemented"),
+        (b"Transfer-Encoding: chunked;q=1", "not-implemented"),
+        (b"Transfer-Encoding:", "not-implemented"),
+        (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", "not-implemented"),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip", "not-implemented"),
+        (b"Transfer-Encoding: identity\r\ntransfer-encoding: chunked", "not-implemented"),
+        (b"Content-Length: 5\r\nTransfer-Encoding: gzip, chunked", "bad-request"),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "bad-request"),
         (b"Expect: nonsense", "expectation-failed"),
         (b"Bad Header: x", "bad-request"),
         (b"Bad-Value: a\x00b", "bad-request"),
@@ -351,7 +371,13 @@ def test_odd_addresses_are_not_found(relay: Relay, path: bytes) -> None:
     assert "x-injected" not in answer.headers
 
 
-@pytest.mark.parametrize("host", [b"", b"any.example:80", b"xn--0", b"[::1]", b"10.0.0.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(b"", b":", b"any.example:80", b"any.example:", b"xn--0", b"a_b.c", b"a%20b", b"a,b"),
+        *(b"[::1]", b"[::1]:8000", b"[fe80::1%25eth0]", b"10.0.0.1"),
+    ],
+)
 def test_any_host_is_served(relay: Relay, host: bytes) -> None:
     """The load balancer decides which names lead here."""
     answer = relay.send(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
@@ -359,12 +385,94 @@ def test_any_host_is_served(relay: Relay, host: bytes) -> None:
     assert 200 == answer.status
 
 
-@pytest.mark.parametrize("host", [b"a" * 70, b".", b"a..b:x", b"\xc3\xa9", b"a b", b"a/b", b"@"])
-def test_an_impossible_host_is_no_failure(relay: Relay, host: bytes) -> None:
+@pytest.mark.parametrize("host", [b"a" * 70, b".", b"a..b"])
+def test_a_host_that_no_dns_has_is_no_failure(relay: Relay, host: bytes) -> None:
     """It is served, or refused as what it is."""
     answer = relay.send(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
 
     assert 200 == answer.status or "bad-request" == answer.slug
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            b"a..b:x",
+            b"\xc3\xa9",
+            b"a b",
+            b"a/b",
+            b"@",
+            b"u@relay",
+            b"a:1:2",
+            b"a%2",
+            b"a#b",
+            b"a?b",
+        ),
+        *(
+            b"[::1",
+            b"::1",
+            b"[]",
+            b"[1.2.3.4]",
+            b"[::g]",
+            b"[fe80::1%eth0]",
+            b"http://relay",
+            b'"a"',
+        ),
+    ],
+)
+def test_an_impossible_host_is_refused(relay: Relay, host: bytes, version: bytes) -> None:
+    """https://www.rfc-editor.org/rfc/rfc9112#section-3.2"""
+    request = b"GET /livez HTTP/%b\r\nHost: %b\r\n\r\n" % (version, host)
+
+    assert_refused(relay.send_and_end(request), "bad-request")
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: relay\r\nHost: relay\r\n", b"X-Host: relay\r\n"])
+@pytest.mark.parametrize("line", [b"GET /livez", b"POST /v1/events", b"GET http://relay/livez"])
+def test_a_request_without_one_host_is_refused(relay: Relay, line: bytes, hosts: bytes) -> None:
+    """None or two, on every address, and also where the target names one."""
+    assert_refused(relay.send_and_end(line + b" HTTP/1.1\r\n" + hosts + b"\r\n"), "bad-request")
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_http_1_0_needs_no_host(relay: Relay, version: bytes) -> None:
+    """As probes of old send it."""
+    answer = relay.send_and_end(b"GET /livez HTTP/%b\r\n\r\n" % version)
+
+    assert answer is not None
+    assert (200 if version == b"1.0" else 400) == answer.status
+
+
+def test_a_refusal_has_the_id_that_the_log_has(relay: Relay) -> None:
+    """The trace's, where the request's head could be read."""
+    trace_id = b"4bf92f3577b34da6a3ce929d0e0e4736"
+    trace = b"traceparent: 00-" + trace_id + b"-00f067aa0ba902b7-01\r\n"
+    written = relay.log.stat().st_size
+
+    named = relay.send_and_end(b"GET /livez HTTP/1.1\r\n" + trace + b"\r\n")
+    other = relay.send_and_end(b"nonsense\r\n\r\n")
+
+    assert named is not None
+    assert other is not None
+    ids = [named.headers["request-id"], other.headers["request-id"]]
+    assert trace_id.decode() == ids[0]
+    lines = [json.loads(line) for line in relay.log.read_text()[written:].splitlines()]
+    assert ids == [line["trace_id"] for line in lines if line["event"] == "request_refused"]
+
+
+@pytest.mark.parametrize("host", [b"", b"Host: relay\r\n"])
+@pytest.mark.parametrize("path", [b"/livez", b"/docs", b"/", b"/nowhere", b"/v1/events"])
+def test_a_head_has_no_body(relay: Relay, path: bytes, host: bytes) -> None:
+    """Nothing follows the head of an answer to HEAD, nor of a refusal by the server."""
+    with relay.connect() as connection:
+        connection.sendall(b"HEAD %b HTTP/1.1\r\n%bConnection: close\r\n\r\n" % (path, host))
+        connection.shutdown(socket.SHUT_WR)
+        whole = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    head, _, body = whole.partition(b"\r\n\r\n")
+    assert (b"", True) == (body, b"Content-Length: " in head)
+    assert b"Request-Id: " in head
 
 
 def test_an_upgrade_is_passed_over(relay: Relay) -> None:

@@ -1,6 +1,7 @@
 """An event is accepted once, however often it is posted."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,8 @@ def test_a_new_event_is_accepted(service: Service) -> None:
         "accepted_at": record["accepted_at"],
         "settled_at": None,
         "expires_at": None,
+        "occurred_at": None,
+        "on_unknown": "hold",
         "metadata": {"order": "7731"},
     }
 
@@ -118,7 +121,7 @@ def test_a_failed_record_says_why(service: Service) -> None:
 
 
 def test_a_reused_id_is_refused_and_the_first_event_is_not_shown(service: Service) -> None:
-    """Whoever guesses an id learns nothing of the event that has it."""
+    """A caller that guesses an id learns nothing of the event that has it."""
     service.post({**EVENT, "user_id": "first-user", "metadata": {"secret-name": "secret-value"}})
 
     response = service.post({**EVENT, "user_id": "second-user"})
@@ -127,6 +130,31 @@ def test_a_reused_id_is_refused_and_the_first_event_is_not_shown(service: Servic
     assert "Location" not in response.headers
     assert not [word for word in (b"first", b"secret") if word in response.data]
     assert service.bench.record("refund-7731").user_id == "first-user"
+
+
+@pytest.mark.parametrize(
+    ("differing", "names"),
+    [
+        ({"user_id": "other"}, ["/user_id"]),
+        ({"on_unknown": "hold"}, ["/on_unknown"]),
+        ({"on_unknown": None}, ["/on_unknown"]),
+        ({"metadata": {"order": "7732"}}, ["/metadata"]),
+        ({"metadata": None}, ["/metadata"]),
+        ({"user_id": "other", "metadata": {}}, ["/user_id", "/metadata"]),
+    ],
+)
+def test_a_reused_id_names_the_fields_that_differ(
+    service: Service, differing: dict[str, Any], names: list[str]
+) -> None:
+    """Their names alone, as pointers, and nothing of their values."""
+    first = {**EVENT, "on_unknown": "recreate", "metadata": {"order": "7731"}}
+    service.post(first)
+
+    response = service.post({**first, **differing})
+
+    assert "event-id-reused" == slug(response)
+    assert dict.fromkeys(names, "differs from the accepted event") == errors(response)
+    assert b"7731" not in response.data.replace(EVENT["event_id"].encode(), b"")
 
 
 @pytest.mark.parametrize("header", ["refund-7731", '"refund-7731"', ' "refund-7731" '])

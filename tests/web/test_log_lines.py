@@ -91,6 +91,16 @@ def test_probes_leave_no_line(service: Service, capfd: Captured) -> None:
     assert not lines(capfd)
 
 
+def test_all_lines_of_a_request_have_the_id_of_its_answer(
+    cut_off: Service, capfd: Captured
+) -> None:
+    """An operator who is given the id finds what happened."""
+    response = cut_off.post()
+
+    logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {response.headers["Request-Id"]} == {line["trace_id"] for line in logged}
+
+
 def test_redis_away_says_what_redis_said(cut_off: Service, capfd: Captured) -> None:
     """For the operator; the caller is told only that nothing is confirmed."""
     cut_off.post()

@@ -1,5 +1,7 @@
 """Addresses answer the methods that they have, and say which those are."""
 
+import re
+
 import pytest
 
 from tests.web.service import BOTH_TOKEN, Service, slug
@@ -11,8 +13,22 @@ ALLOWED = {
     "/v1/chats/c": "GET, HEAD",
     "/livez": "GET, HEAD",
     "/readyz": "GET, HEAD",
+    "/metrics": "GET, HEAD",
+    "/openapi.json": "GET, HEAD",
+    "/docs": "GET, HEAD",
     "/problems/not-found": "GET, HEAD",
+    "/": "GET, HEAD",
 }
+# Refused for other reasons than their method: 401, 404, 404, 422, 404.
+REFUSED = [
+    "/v1/events/unauthorized",
+    "/v1/events/none",
+    "/v1/nowhere",
+    "/v1/users/u/chats?limit=0",
+    "/nowhere",
+]
+# So that two answers have the same id.
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO"]
 
 
@@ -28,12 +44,16 @@ def test_other_methods_are_refused(service: Service, path: str) -> None:
             assert response.headers["Allow"] == ALLOWED[path]
 
 
-@pytest.mark.parametrize("path", [path for path in ALLOWED if "HEAD" in ALLOWED[path]])
+@pytest.mark.parametrize("path", [*(path for path in ALLOWED if "HEAD" in ALLOWED[path]), *REFUSED])
 def test_head_answers_as_get_without_a_body(service: Service, path: str) -> None:
-    """The same status and headers."""
-    headers = {"Authorization": f"Bearer {BOTH_TOKEN}"}
+    """The same status and headers, of a refusal too."""
+    headers = {"traceparent": TRACE}
+    if not path.endswith("/unauthorized"):
+        headers["Authorization"] = f"Bearer {BOTH_TOKEN}"
     get, head = (service.caller.open(path, method=m, headers=headers) for m in ("GET", "HEAD"))
 
+    if path == "/metrics":  # which counts its requests
+        get.headers["Content-Length"] = head.headers["Content-Length"]
     assert get.status_code == head.status_code
     assert get.headers == head.headers
     assert get.data
@@ -43,7 +63,6 @@ def test_head_answers_as_get_without_a_body(service: Service, path: str) -> None
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v1",
         "/events",
         "/v2/events",
@@ -63,3 +82,27 @@ def test_other_addresses_are_not_found(service: Service, path: str) -> None:
 def test_addresses_are_taken_as_they_are(service: Service, path: str) -> None:
     """A slash too many is another address, and not silently the one that was meant."""
     assert slug(service.get(path)) == "not-found"
+
+
+def test_the_root_leads_to_the_page(service: Service) -> None:
+    """A browser that opens the service's address finds out what it is."""
+    response = service.caller.get("/")
+
+    assert (302, "/docs") == (response.status_code, response.headers["Location"])
+    assert 200 == service.caller.get(response.headers["Location"]).status_code
+
+
+@pytest.mark.parametrize("path", [*ALLOWED, *REFUSED])
+def test_every_answer_has_the_id_of_its_request(service: Service, path: str) -> None:
+    """The trace's that the caller names; else one of its own."""
+    answers = [
+        service.caller.get(path, headers={"traceparent": trace}) for trace in (TRACE, "", "", "x")
+    ]
+
+    first, *others = [answer.headers["Request-Id"] for answer in answers]
+    assert TRACE.split("-")[1] == first
+    assert 3 == len({*others} - {first})
+    assert all(re.fullmatch("[0-9a-f]{32}", other) for other in others)
+    for answer in answers:
+        if answer.mimetype == "application/problem+json":
+            assert answer.get_json()["request_id"] == answer.headers["Request-Id"]

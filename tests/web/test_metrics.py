@@ -8,7 +8,7 @@ from app.chats.outcome import Outcome
 from tests.scraped import labels, samples
 from tests.stack.redis_client import Client
 from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
-from tests.web.service import EVENT, READ_TOKEN, Service, serve
+from tests.web.service import EVENT, READ_TOKEN, VERSION, Service, serve
 
 RESULTS = {"accepted", "duplicate", "reused", "invalid", "unauthorized", "full", "unavailable"}
 
@@ -127,6 +127,27 @@ def test_how_the_relay_stands_is_read_at_each_scrape(service: Service) -> None:
         "relay_breaker_open": 1,
     } == {name: told[name] for name in told if name.endswith(("_events", "_open"))}
     assert 60 <= told["relay_oldest_waiting_seconds"] < 70
+
+
+def test_what_holds_calls_back_is_read_at_each_scrape(service: Service) -> None:
+    """Workers, a probe that fails, and an operator's pause."""
+    names = ("relay_workers", "relay_probe_failing", "relay_paused")
+    idle = samples(scrape(service))
+    worker = service.bench.worker()
+    worker.take("probe")
+    worker.report_probe("probe", problem="answered 503")
+    service.bench.operations().pause(by="anna")
+    held_back = samples(scrape(service))
+    service.bench.operations().resume(by="anna")
+
+    assert [0, 0, 0] == [idle[name] for name in names]
+    assert [1, 1, 1] == [held_back[name] for name in names]
+    assert 0 == samples(scrape(service))["relay_paused"]
+
+
+def test_the_release_is_a_label(service: Service) -> None:
+    """As Prometheus' users count releases."""
+    assert {VERSION: 1} == labels(scrape(service), "relay_build_info")
 
 
 def test_an_idle_relay_is_all_zeros(service: Service) -> None:

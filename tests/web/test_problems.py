@@ -1,11 +1,11 @@
 """Every ``type`` of a problem is an address that the service answers."""
 
-import html
 import json
 
 import pytest
 
 from app.web.problems import OF_ERROR, OF_STATUS, PROBLEMS, Problem
+from app.web.schema_html import render_line
 from tests.stack.redis_client import Client
 from tests.web.service import Service, serve, slug
 
@@ -45,8 +45,9 @@ def test_its_page_explains_it_to_people(service: Service, problem: Problem) -> N
 
     assert (200, "text/html; charset=utf-8") == (response.status_code, response.content_type)
     assert response.headers["Cache-Control"] == "no-store"
+    assert "`" not in response.text
     for text in (problem.title, problem.meaning, problem.remedy, str(problem.status)):
-        assert html.escape(text).replace("&#x27;", "&#39;") in response.text
+        assert render_line(text) in response.text
 
 
 @ALL
@@ -93,4 +94,5 @@ def test_a_fault_of_ours_is_answered_and_logged(
     assert ("request_failed", "error") == (failed["event"], failed["level"])
     assert "read_record" in failed["exception"]
     assert (500, "internal-error") == (request["status"], request["problem"])
+    assert response.headers["Request-Id"] == failed["trace_id"] == request["trace_id"]
     assert service.get("/v1/users/u/chats").status_code == 200

@@ -8,9 +8,9 @@ from flask import Flask, Response
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from app.web.application import add_routes
+from app.web.application import add_routes, answer_refusal
 from app.web.authentication import Authenticator, Scope
-from app.web.problems import Refusal, answer
+from app.web.problems import Refusal
 from app.web.request_context import RelayRequest
 from tests.web.service import (
     BOTH_TOKEN,
@@ -34,6 +34,7 @@ SCOPES = {
     "/openapi.json": None,
     "/docs": None,
     "/problems/<slug>": None,
+    "/": None,
 }
 TOKENS_OF = {Scope.SUBMIT: SUBMIT_TOKEN, Scope.READ: READ_TOKEN}
 LOOK_UPS = ["/v1/events/refund-7731", "/v1/users/u/chats", "/v1/chats/c"]
@@ -91,7 +92,7 @@ def test_the_scope_of_a_route_anywhere_is_enforced(rule: str, scope: Scope | Non
 
     app = Flask("small")
     app.request_class = RelayRequest
-    app.register_error_handler(Refusal, answer)
+    app.register_error_handler(Refusal, answer_refusal)
     add_routes(app, [("GET", rule, scope, view)], Authenticator(TOKENS))
 
     assert_enforced(app, rule, scope)

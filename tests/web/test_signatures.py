@@ -20,6 +20,7 @@ from tests.web.service import (
     WEBHOOK_SECRET,
     Service,
     errors,
+    problem,
     serve,
     slug,
 )
@@ -175,8 +176,61 @@ def test_all_three_headers_are_needed(service: Service, missing: str) -> None:
     headers = signed()
     del headers[missing]
 
-    assert "unauthorized" == slug(post(service, headers=headers))
-    assert "unauthorized" == slug(post(service, headers={**headers, missing: ""}))
+    for response in (
+        post(service, headers=headers),
+        post(service, headers={**headers, missing: ""}),
+    ):
+        assert "unauthorized" == slug(response)
+        assert f"absent or empty: {missing}." in problem(response)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"webhook-timestamp": -310}, "is too old"),
+        ({"webhook-timestamp": "0"}, "is too old"),
+        ({"webhook-timestamp": 400}, "is too new"),
+        ({"webhook-timestamp": "1795341600000"}, "the time is in seconds"),
+        ({"webhook-timestamp": "yesterday"}, "webhook-timestamp is not a time"),
+        ({"webhook-timestamp": "2026-11-22T10:00:00Z"}, "webhook-timestamp is not a time"),
+        ({"webhook-timestamp": "nan"}, "webhook-timestamp is not a time"),
+        ({"webhook-timestamp": "-inf"}, "webhook-timestamp is not a time"),
+        ({"webhook-signature": "AAAA"}, "has no signature of the form v1,"),
+        ({"webhook-signature": "v2,AAAA v1a,AAAA"}, "has no signature of the form v1,"),
+        ({"webhook-signature": "v1,AAAA"}, "does not fit"),
+        ({"webhook-signature": "v1,not base64"}, "does not fit"),
+        ({"webhook-id": "another"}, "does not fit"),
+    ],
+)
+def test_a_bad_signature_says_what_is_bad(
+    service: Service, changes: dict[str, str | int], fault: str
+) -> None:
+    """A sender whose clock is behind looks elsewhere than one with another secret."""
+    changed = {
+        name: str(int(time.time()) + value) if isinstance(value, int) else value
+        for name, value in changes.items()
+    }
+    response = post(service, headers={**signed(), **changed})
+
+    assert "unauthorized" == slug(response)
+    assert fault in problem(response)["detail"]
+    assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+def test_each_missing_header_is_named(service: Service) -> None:
+    """All of them at once."""
+    response = post(service, headers={"webhook-id": "msg-1"})
+
+    detail = problem(response)["detail"]
+    assert "absent or empty: webhook-timestamp, webhook-signature." in detail
+
+
+def test_a_body_is_signed_with_its_byte_order_mark(service: Service) -> None:
+    """The signature is over the body as it was sent, and what is passed over counts there."""
+    marked = json.dumps(EVENT).encode("utf-8-sig")
+
+    assert 202 == post(service, marked).status_code
+    assert "unauthorized" == slug(post(service, marked, signed(EVENT)))
 
 
 def test_without_secrets_nobody_signs(client: Client) -> None:

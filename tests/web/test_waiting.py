@@ -81,6 +81,25 @@ def begin_post(
     return posted
 
 
+def look(web: Web, prefer: str | None = "wait=30", event_id: str = "refund-7731") -> Any:
+    """Look an event up with a preference, or without one."""
+    return requests.get(
+        f"{web.url}/v1/events/{event_id}",
+        headers={"Authorization": f"Bearer {TOKEN}-2"} | ({"Prefer": prefer} if prefer else {}),
+        timeout=40,
+    )
+
+
+def begin_look(pool: ThreadPoolExecutor, web: Web, bench: Bench, prefer: str = "wait=30") -> Posted:
+    """Look the event up as another caller; return once its record has been read."""
+    before = accepted(bench) + count(bench, "mget")
+    looked = pool.submit(look, web, prefer)
+    wait_until(
+        lambda: accepted(bench) + count(bench, "mget") > before, SERVED_SECONDS, "the first look"
+    )
+    return looked
+
+
 def accepted(bench: Bench) -> int:
     """How many scripts have run: between two looks of a test, those that accept an event."""
     return sum(count(bench, command) for command in ("eval", "evalsha"))
@@ -161,6 +180,66 @@ def test_a_wait_that_runs_out_is_202(web: Web, bench: Bench) -> None:
     assert 1 <= time.monotonic() - began < 1 + AT_ONCE_SECONDS
 
 
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(CREATED, "opened"), (REFUSED, "failed"), (UNKNOWN, "unknown")]
+)
+def test_a_look_up_waits_as_a_post_does(
+    web: Web, bench: Bench, pool: ThreadPoolExecutor, outcome: Outcome, status: str
+) -> None:
+    """Several at once; the answer is the final record."""
+    post(web, "wait=0")
+    looked = [begin_look(pool, web, bench) for _ in range(3)]
+
+    settle(bench, outcome)
+
+    responses = [one.result(AT_ONCE_SECONDS) for one in looked]
+    assert [(200, status, "wait=30")] * 3 == [outcome_of(response) for response in responses]
+    assert not any("Retry-After" in response.headers for response in responses)
+
+
+def test_a_look_up_that_waits_in_vain(web: Web, bench: Bench) -> None:
+    """200 with the record as it is, the preference as applied, and when to look again."""
+    post(web, "wait=0")
+    began = time.monotonic()
+
+    response = look(web, "wait=1")
+
+    assert (200, "accepted", "wait=1") == outcome_of(response)
+    assert "1" == response.headers["Retry-After"]
+    assert 1 <= time.monotonic() - began < 1 + AT_ONCE_SECONDS
+
+
+def test_a_look_up_without_a_wait(web: Web, bench: Bench) -> None:
+    """It says when to look again while the event is under way, and not after that."""
+    post(web, "wait=0")
+    bench_worker = bench.worker()
+
+    waiting = look(web, None)
+    grant = bench.grant(bench_worker)
+    calling = look(web, "wait=soon")
+    bench_worker.settle(grant, CREATED)
+    opened = look(web, None)
+
+    assert ["accepted", "calling", "opened"] == [
+        one.json()["status"] for one in (waiting, calling, opened)
+    ]
+    assert ["1", "1", None] == [
+        one.headers.get("Retry-After") for one in (waiting, calling, opened)
+    ]
+    assert not any("Preference-Applied" in one.headers for one in (waiting, calling, opened))
+
+
+def test_what_is_not_there_is_not_waited_for(web: Web, bench: Bench) -> None:
+    """404 at once, as without the preference."""
+    began = time.monotonic()
+
+    response = look(web, event_id="none")
+
+    assert 404 == response.status_code
+    assert "Preference-Applied" not in response.headers
+    assert time.monotonic() - began < AT_ONCE_SECONDS
+
+
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=soon", "wait", "respond-async"])
 def test_what_is_no_wait_is_answered_at_once(web: Web, bench: Bench, prefer: str) -> None:
     """202, and no word of a preference."""
@@ -218,7 +297,7 @@ def raw_post(event_id: str, prefer: str = "wait=30") -> bytes:
 @linux
 def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: Bench) -> None:
     """One look at the end, and one when the subscription began: hundreds would be a load else."""
-    before = count(bench, "get")
+    before = count(bench, "mget")
     with ExitStack() as clients:
         waiting = [
             clients.enter_context(web.client()).send(raw_post(f"e{number}", "wait=2"))
@@ -227,7 +306,7 @@ def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: Bench) -> 
 
         assert {202} == {client.status() for client in waiting}
 
-    assert 20 <= count(bench, "get") - before <= 40
+    assert 20 <= count(bench, "mget") - before <= 40
 
 
 def test_one_subscription_serves_wait_after_wait(
@@ -271,7 +350,7 @@ def test_a_lost_notice_costs_the_wait_and_no_more(
 
 @linux
 @pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "silent"])
-def test_redis_lost_during_a_wait_is_202(
+def test_redis_lost_during_a_wait_leaves_the_last_confirmed_record(
     tmp_path: Path, pool: ThreadPoolExecutor, *, is_stopped: bool
 ) -> None:
     """The event is accepted all the same, and its caller can look it up later."""
@@ -279,11 +358,13 @@ def test_redis_lost_during_a_wait_is_202(
         bench = Bench(client, Keys(PREFIX))
         with serve(RELAY, redis.url, tmp_path, complains=True, KEY_PREFIX=PREFIX) as web:
             posted = begin_post(pool, web, bench, "wait=4")
+            looked = begin_look(pool, web, bench, "wait=4")
             (redis.stop if is_stopped else redis.pause)()
 
             response = posted.result(4 + AT_ONCE_SECONDS)
 
             assert (202, "accepted", "wait=4") == outcome_of(response)
+            assert (200, "accepted", "wait=4") == outcome_of(looked.result(AT_ONCE_SECONDS))
 
 
 def test_a_stop_sees_waits_through(

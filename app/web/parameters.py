@@ -1,0 +1,63 @@
+"""Parameters in the query and the path of a request below ``/v1``, checked."""
+
+from flask import Request
+from pydantic import TypeAdapter, ValidationError
+
+from app.chats.event import UserId
+from app.web.problems import Refusal
+from app.web.reading import RULES
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+_USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
+
+
+def refuse_parameters(request: Request) -> None:
+    """Check that the query is empty. Raises ``Refusal``: invalid-parameter."""
+    _refuse(_query_errors(request, known=set()))
+
+
+def read_limit(request: Request, user_id: str) -> int:
+    """Return the query's limit, and check ``user_id`` with it. Raises ``Refusal``."""
+    errors = _query_errors(request, known={"limit"})
+    limit = _parse_limit(request.args.get("limit", str(DEFAULT_LIMIT)))
+    if limit is None:
+        errors.append(_error("limit", f"must be a number from 1 to {MAX_LIMIT}"))
+    if not _is_user_id(user_id):
+        errors.append(_error("user_id", RULES["user_id"]))
+    _refuse(errors)
+    return limit or DEFAULT_LIMIT
+
+
+def _query_errors(request: Request, known: set[str]) -> list[dict[str, str]]:
+    unknown = [name for name in request.args if name not in known]
+    errors = [_error(name, "is not a known parameter") for name in unknown]
+    repeated = [name for name in known if len(request.args.getlist(name)) > 1]
+    return errors + [_error(name, "must not be repeated") for name in repeated]
+
+
+def _parse_limit(text: str) -> int | None:
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_LIMIT)):
+        limit = int(text)
+        if 1 <= limit <= MAX_LIMIT:
+            return limit
+    return None
+
+
+def _is_user_id(text: str) -> bool:
+    try:
+        _USER_ID.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _error(parameter: str, detail: str) -> dict[str, str]:
+    return {"parameter": parameter, "detail": detail}
+
+
+def _refuse(errors: list[dict[str, str]]) -> None:
+    if errors:
+        detail = "A parameter is not valid; errors names every fault."
+        raise Refusal("invalid-parameter", detail, errors=errors)
