@@ -16,6 +16,10 @@ signal.pthread_sigmask(
 for number in (signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(number, signal.SIG_IGN)
 
+# prometheus-client reads them when it is imported, and would count into files there.
+for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+    os.environ.pop(name, None)
+
 from app.bootstrap.worker import worker  # noqa: E402
 from config.logging import configure  # noqa: E402
 from config.settings import WorkerSettings, load_or_exit  # noqa: E402

@@ -6,7 +6,7 @@ import gevent
 import structlog
 
 from app.channel.client import ChannelClient
-from app.chats.errors import StoreUnavailable
+from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.grant import Grant, Probe
 from app.chats.trace import Trace
 from app.store.grants import GrantStore
@@ -51,7 +51,7 @@ class CallRunner:
                     self._spool.keep(result)
                 self._settle(result)
         except StoreUnavailable as error:
-            log.warning("redis_unavailable", reason=str(error))
+            self._reporter.redis.report_failure(error)
         except Exception:
             log.exception("call_failed", event_id=grant.event_id)
 
@@ -65,7 +65,7 @@ class CallRunner:
             else:
                 log.info("probe_succeeded", result=result)
         except StoreUnavailable as error:
-            log.warning("redis_unavailable", reason=str(error))
+            self._reporter.redis.report_failure(error)
         except Exception:
             log.exception("probe_broke")
 
@@ -78,7 +78,7 @@ class CallRunner:
             try:
                 self._grants.release(token)
             except StoreUnavailable as error:
-                log.warning("redis_unavailable", reason=str(error))
+                self._reporter.redis.report_failure(error)
                 gevent.sleep(RETRY_SECONDS)
             else:
                 return
@@ -97,11 +97,14 @@ class CallRunner:
         """Settle what is in the spool; return whether Redis confirmed all of it."""
         try:
             self._spool.drain(self._settle_kept)
+        except CommandRefused as error:
+            self._reporter.spool.report_failure(error)
         except StoreUnavailable as error:
-            log.warning("spool_not_settled", reason=str(error))
+            self._reporter.redis.report_failure(error)
         except Exception:
             log.exception("spool_failed")
         else:
+            self._reporter.spool.report_success()
             return True
         return False
 

@@ -54,8 +54,8 @@ class WorkerProcess:
     def run(self) -> int:
         """Work until a stop signal; take nothing more, finish the calls, return the exit code.
 
-        It returns within the call's deadline and two seconds, and within three seconds where no
-        call is under way.
+        It returns within the call's deadline and two seconds, and within three seconds where
+        neither a call nor a probe is under way.
         """
         self._handle_signals()
         self._spool.check()

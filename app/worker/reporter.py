@@ -11,6 +11,7 @@ from app.chats.outcome import Created, Outcome, Throttled
 from app.chats.record import Session
 from app.chats.trace import Span, TakeSpan
 from app.worker.metrics import Metrics
+from app.worker.outage import Outage
 from app.worker.spool import CallResult
 
 log = structlog.get_logger("relay.worker")
@@ -20,7 +21,8 @@ class CallReporter:
     """Writes the log, counts, and hands on spans.
 
     ``write_line`` writes the canonical line of a call, from its event's name and fields, and
-    returns whether the log took it. ``server_address`` is Channel.io's, for spans.
+    returns whether the log took it. ``server_address`` is Channel.io's, for spans. ``redis`` is
+    the outage in which Redis does not respond, ``spool`` that in which it refuses spooled results.
     """
 
     def __init__(
@@ -31,13 +33,16 @@ class CallReporter:
         take_span: TakeSpan | None = None,
         server_address: str = "",
     ) -> None:
+        self.redis = Outage("redis_unavailable", "redis_available")
+        self.spool = Outage("spool_not_settled", "spool_settled")
         self._metrics = metrics
         self._write_line = write_line
         self._take_span = take_span
         self._server_address = server_address
 
     def report_take(self, taken: TakeResult) -> None:
-        """Report the events that a ``take`` cleaned up on its way."""
+        """Report what a ``take`` cleaned up, and that Redis responds."""
+        self.redis.report_success()
         self._metrics.count_lost_workers(len(taken.lost_event_ids))
         for event_id in taken.lost_event_ids:
             log.warning("worker_lost", event_id=event_id)
@@ -69,6 +74,8 @@ class CallReporter:
             log.warning(
                 "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
             )
+        elif settled.result == "stale":
+            log.warning("stale_answer", **_call_fields(result))
         self._metrics.count_settled(settled)
 
     def _span(self, result: CallResult) -> Span:
@@ -99,6 +106,8 @@ def _call_fields(result: CallResult) -> dict[str, Any]:
         "event_id": grant.event_id,
         "user_id": grant.user_id,
         "attempt": grant.attempt,
+        "life": grant.stored_fields.get("accepted_ms"),
+        "token": grant.token,
         "outcome": outcome.kind,
         "upstream_status": outcome.upstream_status,
         "trace_id": result.trace.trace_id,

@@ -6,8 +6,8 @@ Settling twice is settling once, so a file may be read again after a crash.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,15 @@ from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.grant import Grant
 from app.chats.outcome import Outcome
 from app.chats.trace import Trace
-from app.worker.spool_file import PendingWrite, SpoolFile, check_room, list_files
+from app.worker.spool_file import (
+    MAX_LISTED,
+    Entry,
+    PendingWrite,
+    SpoolFile,
+    Unfit,
+    check_room,
+    list_files,
+)
 
 log = structlog.get_logger("relay.spool")
 
@@ -34,11 +42,17 @@ READ_SECONDS = 10.0
 # One writes, one reads, and a few remove files: with all in use a greenlet would wait for one.
 DISK_THREADS = 8
 NO_RESPONSE = "the disk does not respond"
+# Adopted files that Redis refuses stay open. The process has connections to open as well.
+MAX_OPEN_FILES = 200
+# Of one file; the line `spool_adopted` counts all.
+MAX_LINES_LOGGED = 10
+OTHERS_MAY_LOOK = 0o077
 ADVICE = (
     "point SPOOL_DIR at a directory that this user can write to, with room; until then an answer"
     " that Redis does not take is in memory and in the log alone, from which"
     " `python -m app.operate recover --from-log FILE` reads it back"
 )
+NARROW = "chmod 700: who may write there may forge results or remove them; files are 0600 anyway"
 
 T = TypeVar("T")
 
@@ -96,7 +110,8 @@ class Spool:
         self._kept: list[_Kept] = []
         self._own: SpoolFile | None = None
         self._late_writes: list[PendingWrite] = []
-        self._unreadable: set[Path] = set()
+        self._is_adopting = False
+        self._passed_over: dict[Path, Entry | None] = {}
         self._staying: list[SpoolFile] = []
 
     @property
@@ -105,25 +120,33 @@ class Spool:
 
         That is so unless Redis refuses them, and always for one in none of log, file and Redis.
         """
-        return self.needs_adoption or any(
-            (kept.is_unsaved or not kept.is_refused) and not self._is_settling(kept)
-            for kept in self._kept
+        return (
+            self.needs_adoption
+            or self._is_adopting
+            or any(
+                (kept.is_unsaved or not kept.is_refused) and not self._is_settling(kept)
+                for kept in self._kept
+            )
         )
 
     def check(self) -> None:
         """Log an error where results could not be written now.
 
         It ends nothing: the log line of each call still holds the ids, and a volume may come.
+        A directory that others may look into is left so: it may be a volume, or theirs as well.
         """
+        path = str(self._directory)
         try:
-            self._run_on_disk(check_room, self._directory, PROBE_BYTES, seconds=WRITE_SECONDS)
+            mode = self._run_on_disk(
+                check_room, self._directory, PROBE_BYTES, seconds=WRITE_SECONDS
+            )
         except OSError as error:
             log.error(  # noqa: TRY400 - the reason is all that matters
-                "spool_unusable",
-                path=str(self._directory),
-                reason=error.strerror or str(error),
-                advice=ADVICE,
+                "spool_unusable", path=path, reason=error.strerror or str(error), advice=ADVICE
             )
+        else:
+            if mode & OTHERS_MAY_LOOK:
+                log.warning("spool_open_to_others", path=path, mode=f"{mode:04o}", advice=NARROW)
 
     @contextmanager
     def guard(self, result: CallResult) -> Iterator[None]:
@@ -148,19 +171,12 @@ class Spool:
         if kept is None:
             kept = _Kept(result)
             self._kept.insert(0, kept)
-        reason = self._write_kept()
-        if kept.file is None:
-            # The canonical log line may hold the ids, and the result stays in memory.
-            log.error("answer_not_spooled", event_id=result.grant.event_id, reason=reason)
+        self._save([kept])
 
     def keep_all(self) -> None:
         """Write down all results that no file has: the process ends before they are settled."""
         self._kept += [_Kept(result) for result in self._settling if self._find(result) is None]
-        reason = self._write_kept()
-        for kept in self._kept:
-            if kept.file is None:
-                event_id = kept.result.grant.event_id
-                log.error("answer_not_spooled", event_id=event_id, reason=reason)
+        self._save(self._kept)
 
     def drain(self, settle: Callable[[CallResult], object]) -> None:
         """Settle kept results, of this process and of dead ones.
@@ -170,10 +186,8 @@ class Spool:
         One greenlet drains at a time; another one waits until that is over.
         """
         first_error: Exception | None = None
-        with self._draining:
-            self._adopt()
-            self.needs_adoption = False
-            for kept in list(self._kept):
+        with self._draining, closing(self._unsettled()) as unsettled:
+            for kept in unsettled:
                 if kept not in self._kept or self._is_settling(kept):
                     continue
                 try:
@@ -188,6 +202,15 @@ class Spool:
                     self._forget(kept)
         if first_error:
             raise first_error
+
+    def _save(self, wanted: list[_Kept]) -> None:
+        """Write down unwritten results; log those of ``wanted`` that stay so."""
+        reason = self._write_kept()
+        for kept in wanted:
+            if kept.file is None:
+                # The canonical log line may hold the ids, and the result stays in memory.
+                event_id = kept.result.grant.event_id
+                log.error("answer_not_spooled", event_id=event_id, reason=reason)
 
     def _find(self, result: CallResult) -> _Kept | None:
         return next((kept for kept in self._kept if kept.result is result), None)
@@ -246,46 +269,74 @@ class Spool:
                 file.unsettled -= 1
         self._discard_if_settled(file)
 
-    def _adopt(self) -> None:
+    def _unsettled(self) -> Generator[_Kept, None, None]:
+        """Yield kept results, then those of dead processes, file by file."""
+        yield from list(self._kept)
+        # What a process leaves from now on may be missed.
+        self._is_adopting, self.needs_adoption = self.needs_adoption, False
+        try:
+            for file, lines in self._adopt():
+                yield from self._keep_lines(file, lines)
+            self._is_adopting = False
+        finally:
+            self.needs_adoption |= self._is_adopting
+            self._is_adopting = False
+
+    def _adopt(self) -> Iterator[tuple[SpoolFile, list[bytes]]]:
+        """Lock and read the files of dead processes, one by one."""
         for write in [write for write in self._late_writes if write.has_ended]:
             # Without its lock it is adopted below, as a dead process's.
             self._late_writes.remove(write)
             if write.file:
                 write.file.close()
-        try:
-            paths = self._run_on_disk(list_files, self._directory, seconds=READ_SECONDS)
-        except OSError as error:
-            self._report_unreadable(self._directory, error)
-            return
-        for path in paths:
-            try:
-                adopted = self._run_on_disk(SpoolFile.adopt, path, seconds=READ_SECONDS)
-            except OSError as error:
-                self._report_unreadable(path, error)
-            else:
+        is_rest = True
+        while is_rest:
+            is_rest = False
+            entries = self._read(self._directory, list_files, self._directory) or []
+            for entry in entries:
+                if self._passed_over.get(entry.path) == entry:
+                    continue
+                adopted = self._read(entry.path, SpoolFile.adopt, entry.path, entry=entry)
                 if adopted is not None:
-                    self._keep_lines(*adopted)
+                    is_rest = len(entries) == MAX_LISTED
+                    yield adopted
+                    if len({kept.file for kept in self._kept}) > MAX_OPEN_FILES:
+                        return
 
-    def _report_unreadable(self, path: Path, error: OSError) -> None:
-        """Log it once for each file; it holds up no other."""
-        if path not in self._unreadable:
-            self._unreadable.add(path)
-            log.error("spool_file_unreadable", path=str(path), reason=str(error))
+    def _read(
+        self,
+        path: Path,
+        operation: Callable[..., T],
+        *arguments: Any,
+        entry: Entry | None = None,
+    ) -> T | None:
+        """Run an operation on the disk; log the first error of ``path``, and return ``None``."""
+        try:
+            return self._run_on_disk(operation, *arguments, seconds=READ_SECONDS)
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # `check` reports that
+        except OSError as error:
+            if path not in self._passed_over:
+                log.error("spool_file_unreadable", path=str(path), reason=str(error))  # noqa: TRY400
+            self._passed_over[path] = entry if isinstance(error, Unfit) else None
+            return None
 
-    def _keep_lines(self, file: SpoolFile, lines: list[bytes]) -> None:
-        results = []
+    def _keep_lines(self, file: SpoolFile, lines: list[bytes]) -> list[_Kept]:
+        path, adopted = str(file.path), []
         for number, line in enumerate(lines, start=1):
             try:
-                results += [_JSON.validate_json(line)] if line else []
+                if line.strip():
+                    adopted.append(_Kept(_JSON.validate_json(line), file))
             except ValidationError:
-                file.has_unreadable_lines = True
-                log.error(  # noqa: TRY400 - the reason would quote the line
-                    "spool_line_unreadable", path=str(file.path), line=number
-                )
-        file.unsettled = len(results)
-        self._kept += [_Kept(result, file) for result in results]
-        log.info("spool_adopted", path=str(file.path), answers=len(results))
+                file.unreadable_lines += 1
+                if file.unreadable_lines <= MAX_LINES_LOGGED:
+                    # Not the reason, which would quote the line.
+                    log.error("spool_line_unreadable", path=path, line=number)  # noqa: TRY400
+        file.unsettled = len(adopted)
+        self._kept += adopted
+        log.info("spool_adopted", path=path, answers=len(adopted), unreadable=file.unreadable_lines)
         self._discard_if_settled(file)
+        return adopted
 
     def _forget(self, kept: _Kept) -> None:
         if kept not in self._kept:

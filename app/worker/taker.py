@@ -2,6 +2,7 @@
 
 import time
 
+import gevent
 import structlog
 from gevent.event import Event
 from gevent.pool import Pool
@@ -43,6 +44,7 @@ class Taker:
         self._slots = slots
         self._deadline_seconds = deadline_seconds
         self._stopping = stopping
+        self._has_probed = Event()
 
     def run(self) -> None:
         """Take until stopped."""
@@ -50,7 +52,7 @@ class Taker:
             try:
                 self._take_next()
             except StoreUnavailable as error:
-                log.warning("redis_unavailable", reason=str(error))
+                self._reporter.redis.report_failure(error)
                 # Processes may end in an outage.
                 self._spool.needs_adoption = True
                 self._stopping.wait(RETRY_SECONDS)
@@ -74,14 +76,23 @@ class Taker:
                 # This greenlet owns the grant until the new one has begun: neither is ever killed.
                 self._slots.spawn(self._calls.run, grant, deadline)
             case Probe() as probe:
-                self._slots.spawn(self._calls.probe, probe, deadline)
+                self._has_probed.clear()
+                self._slots.spawn(self._probe, probe, deadline)
             case NoWork() if not has_slot:
                 return  # a slot is what is waited for
             case NoWork(wait_ms, is_idle=True) if wait_ms > 0:  # zero would be without end
                 self._grants.wait_for_event(wait_ms / 1000)
             case NoWork(wait_ms):
-                # The gate is shut: an event that is accepted meanwhile could not be called.
-                self._stopping.wait(wait_ms / 1000)
+                # The gate is shut: an event that is accepted meanwhile could not be called. A probe
+                # of this process may open it.
+                gevent.wait([self._stopping, self._has_probed], wait_ms / 1000, count=1)
+                self._has_probed.clear()
+
+    def _probe(self, probe: Probe, deadline: float) -> None:
+        try:
+            self._calls.probe(probe, deadline)
+        finally:
+            self._has_probed.set()
 
     def _take(self, *, may_grant: bool) -> Decision:
         """Take under a new token; what is not to be used is given back, since nothing was sent."""

@@ -1,6 +1,7 @@
 """A worker whose parts fail as planned: ``python -m tests.worker.faulty_worker PLAN``.
 
-It logs each call of the store as ``store_call`` with its ``name``.
+It logs each call of the store as ``store_try`` with its ``name``, and as ``store_call`` if Redis
+confirmed it.
 """
 
 from gevent import monkey
@@ -86,6 +87,7 @@ class FaultyGrants(GrantStore):
         self._end("wait_for_event", None)
 
     def _begin(self, name: str) -> None:
+        log.info("store_try", name=name)
         if self._plan.is_stalled(Stall.REDIS):
             raise StoreUnavailable("it is away")
         act(self._before.get(name))

@@ -4,12 +4,14 @@ Found by killing workers just after they had spooled a result: the next one firs
 lost, and only then read in its own directory what had come of it.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
+import requests
 from gevent.event import Event
 from gevent.pool import Pool
 
@@ -22,6 +24,8 @@ from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
 from app.worker.taker import Taker
 from tests.channel.calls import client_of
+from tests.scraped import samples
+from tests.stack.processes import free_port
 from tests.store.bench import Bench
 from tests.store.outcomes import CREATED, created
 from tests.worker.conftest import OpenSpool, close
@@ -54,9 +58,8 @@ def make_newer(bench: Workbench, event_id: str) -> None:
 
 
 def make_wrong(bench: Workbench, event_id: str) -> None:
-    """Let something that is no record be in its place."""
-    bench.client.delete(bench.store.keys.event(event_id))
-    bench.client.lpush(bench.store.keys.event(event_id), "no record")
+    """Let something that is no index be in the place of its user's."""
+    bench.client.set(bench.store.key(f"user:user-of-{event_id}"), "no index")
 
 
 def assert_settled_once(bench: Workbench, event_id: str = "e1") -> None:
@@ -70,9 +73,14 @@ def assert_settled_once(bench: Workbench, event_id: str = "e1") -> None:
 def test_what_a_dead_process_kept_is_settled_before_the_first_take(
     bench: Workbench, open_spool: OpenSpool
 ) -> None:
-    """Its event is not called again by consent: the result was there all the time."""
+    """Its event is not called again by consent: the result was there all the time.
+
+    What else may be there stops no worker.
+    """
     bench.store.open_gate()
     leave(bench.spool, open_spool, overdue_result(bench.store))
+    os.mkfifo(bench.spool / "a.jsonl")
+    (bench.spool / "z.jsonl").symlink_to(bench.spool / "a.jsonl")
 
     bench.start()
 
@@ -144,7 +152,9 @@ def test_a_result_that_is_never_taken_holds_up_no_other(
 ) -> None:
     """Redis refuses it for as long as its record is so: others are settled and called meanwhile."""
     bench.store.open_gate()
-    refused = CallResult(bench.store.granted("refused"), CREATED, TRACE, 0.1)
+    refused = CallResult(
+        bench.store.granted("refused", user_id="user-of-refused"), CREATED, TRACE, 0.1
+    )
     refuse(bench, "refused")
     leave(bench.spool, open_spool, refused, overdue_result(bench.store))
     bench.store.accept("e2", user_id="called")
@@ -154,3 +164,32 @@ def test_a_result_that_is_never_taken_holds_up_no_other(
     bench.wait_for("e2", "opened")
     assert_settled_once(bench)
     assert refused.grant.token in bench.spooled()
+
+
+def test_a_kept_result_of_an_earlier_life_changes_nothing(
+    bench: Workbench, open_spool: OpenSpool
+) -> None:
+    """Its event is over, and another user's has its id: that one is called, and gets its own chat.
+
+    The late answer is logged and counted, and its file is gone.
+    """
+    bench.store.open_gate()
+    grant = bench.store.granted("e1", user_id="alice")
+    bench.client.flushall()
+    bench.store.accept("e1", user_id="bob")
+    leave(bench.spool, open_spool, CallResult(grant, created("chat-of-alice"), TRACE, 0.1))
+    port = free_port()
+
+    bench.start_ordinary(METRICS_PORT=str(port))
+
+    record = bench.wait_for("e1", "opened")
+    assert ("bob", bench.chats_of("bob")) == (record.user_id, [record.chat and record.chat.id])
+    line = bench.worker.wait_for_line("stale_answer", level="warning")
+    assert (grant.token, grant.life_ms, "chat-of-alice") == (
+        line["token"],
+        line["life"],
+        line["chat_id"],
+    )
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS).text
+    assert 1 == samples(text)["relay_stale_answers_total"]
+    assert "" == bench.spooled()

@@ -1,11 +1,4 @@
-"""The worker's metrics: calls by their outcome, and the port that shows them."""
-
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from threading import Thread
-from typing import Any
+"""The worker's metrics: calls by their outcome, and what came of them."""
 
 import pytest
 from prometheus_client import generate_latest
@@ -13,11 +6,10 @@ from structlog.testing import capture_logs
 
 from app.chats.grant import Grant, NoWork, Settled, TakeResult
 from app.chats.outcome import Outcome
-from app.worker.metrics import Metrics, listen
+from app.worker.metrics import Metrics
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
 from tests.scraped import labels, samples
-from tests.stack.processes import free_port
 from tests.store.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 from tests.worker.results import TRACE, result_of
 from tests.worker.test_spans import take_line
@@ -52,22 +44,22 @@ def test_every_outcome_is_there_before_the_first_call(metrics: Metrics) -> None:
     """So that an alert on a rate sees the first one."""
     calls = labels(text(metrics), "relay_calls_total")
 
-    assert {"created": 0, "refused": 0, "throttled": 0, "not_sent": 0, "unknown": 0} == calls
+    assert dict.fromkeys(OUTCOMES, 0) == calls
 
 
 def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, reporter: CallReporter) -> None:
-    """One that was denied was refused, in the words of the contract."""
+    """A denied call is none that was refused: the key is wrong, not the event."""
     for outcome in OUTCOMES.values():
         reporter.report_call(result_of("e1", outcome, seconds=0.2))
 
     calls = labels(text(metrics), "relay_calls_total")
-    assert {"created": 1, "refused": 2, "throttled": 1, "not_sent": 1, "unknown": 1} == calls
+    assert dict.fromkeys(OUTCOMES, 1) == calls
     told = samples(text(metrics))
     assert 6 == told["relay_call_seconds_count"]
     assert pytest.approx(1.2) == told["relay_call_seconds_sum"]
 
 
-@pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown"])
+@pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown", "stale"])
 def test_the_time_to_settle_is_that_of_settled_events(
     metrics: Metrics, reporter: CallReporter, result: str
 ) -> None:
@@ -77,6 +69,34 @@ def test_the_time_to_settle_is_that_of_settled_events(
     told = samples(text(metrics))
     assert (result in {"opened", "failed"}) == told["relay_time_to_settle_seconds_count"]
     assert (result == "duplicate") == told["relay_duplicate_chats_total"]
+    assert (result == "stale") == told["relay_stale_answers_total"]
+
+
+def test_a_stale_answer_is_logged_with_its_life_and_ids(reporter: CallReporter) -> None:
+    """It is the only place that still has the chat: the event of that name is another one."""
+    result = result_of("e1", accepted_ms=1_700_000_000_000)
+
+    with capture_logs() as lines:
+        reporter.report_settlement(result, Settled("stale", None))
+
+    (line,) = lines
+    assert ("stale_answer", "warning") == (line["event"], line["log_level"])
+    assert ("e1", "token-of-e1", 1_700_000_000_000, "chat-of-e1") == tuple(
+        line[name] for name in ("event_id", "token", "life", "chat_id")
+    )
+
+
+def test_the_line_of_a_call_has_its_life_and_token(metrics: Metrics) -> None:
+    """By them it is told from a call of another life of the same id, and from a forged one."""
+    lines: list[dict[str, object]] = []
+
+    def write(_event: str, **fields: object) -> bool:
+        lines.append(fields)
+        return True
+
+    CallReporter(metrics, write).log_call(result_of("e1", accepted_ms=1_700_000_000_000))
+
+    assert [(1_700_000_000_000, "token-of-e1")] == [(line["life"], line["token"]) for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -106,51 +126,3 @@ def test_no_id_is_shown(metrics: Metrics, reporter: CallReporter) -> None:
     reporter.report_settlement(result_of("secret-event"), OPENED)
 
     assert "secret" not in text(metrics)
-
-
-@pytest.fixture
-def port(metrics: Metrics) -> Iterator[int]:
-    """Where the metrics are shown."""
-    port = free_port()
-    serve_forever: Any = listen(metrics, port)
-    thread = Thread(target=serve_forever, daemon=True)
-    thread.start()
-    yield port
-    serve_forever.__self__.shutdown()
-    serve_forever.__self__.server_close()
-    thread.join()
-
-
-def get(port: int, path: str) -> str:
-    """What is answered there. Raises ``HTTPError``."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-        assert "no-store" == answer.headers["Cache-Control"]
-        return str(answer.read().decode())
-
-
-def test_the_port_shows_metrics_and_life(reporter: CallReporter, port: int) -> None:
-    """As they are when they are asked for, and nothing else."""
-    reporter.report_call(result_of("e1"))
-
-    assert 1 == labels(get(port, "/metrics"), "relay_calls_total")["created"]
-    assert '{"status": "ok"}' == get(port, "/livez")
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        get(port, "/")
-
-
-def test_a_client_that_says_nothing_keeps_nobody_waiting(port: int) -> None:
-    """It has a thread of its own, for two seconds."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
-        assert get(port, "/livez")
-        assert b"" == silent.recv(1)
-
-
-def test_a_port_in_use_ends_the_process(metrics: Metrics, port: int) -> None:
-    """With a line that names it, and the code of settings that cannot be used."""
-    with capture_logs() as lines, pytest.raises(SystemExit) as ended:
-        listen(metrics, port)
-
-    assert 2 == ended.value.code
-    assert [("metrics_port_unusable", port, "Address already in use")] == [
-        (line["event"], line["port"], line["reason"]) for line in lines
-    ]

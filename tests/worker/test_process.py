@@ -1,25 +1,31 @@
 """A worker process: what it leaves at the end, and what it settles by the way."""
 
 import signal
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from app.store.grants import GrantStore
+from tests.channel.test_deadline import fill_backlog
 from tests.stack.channel_io import Behaviour
 from tests.stack.hanging_look_ups import HANGING_HOST
-from tests.stack.processes import wait_until
-from tests.worker.faults import Fault
+from tests.stack.processes import free_port, wait_until
+from tests.worker.faults import Fault, Stall
 from tests.worker.workbench import PATIENCE_SECONDS, Workbench
 
 MANY = 200
 MAX_CONNECTIONS = 100
 # Look-ups, files and the interpreter's own.
 MAX_THREADS = 60
+# 3 of them are the promise, the rest ends four Pythons on a busy machine.
+MAX_STOP_SECONDS = 4.5
 
 
 def test_told_to_stop_before_it_works_it_takes_nothing(bench: Workbench) -> None:
     """A process that is hardly there gets its signal all the same."""
-    find_good(bench.store.worker(base_url=bench.channel_io.url))
+    find_good(bench.grants())
     bench.store.accept("e1")
     bench.start_ordinary()
     wait_until(lambda: blocks_sigterm(bench.worker.pid), PATIENCE_SECONDS, "the entry")
@@ -64,7 +70,7 @@ def test_what_is_kept_is_settled_once_more_at_the_end(bench: Workbench) -> None:
 def test_a_stop_lasts_as_long_as_a_call_and_two_seconds(bench: Workbench) -> None:
     """However long a take, a call and its settle hang."""
     bench.channel_io.plan(Behaviour.SILENCE, user_id="silent")
-    find_good(bench.store.worker(base_url=bench.channel_io.url))
+    find_good(bench.grants())
     bench.store.accept("e1", user_id="silent")
     bench.start(
         before={"take": [Fault.NONE, Fault.HANG], "settle": [Fault.HANG]},
@@ -81,6 +87,53 @@ def test_a_stop_lasts_as_long_as_a_call_and_two_seconds(bench: Workbench) -> Non
 
     assert 0 == end.code
     assert end.seconds < 3 + 2
+
+
+def test_a_stop_comes_in_time_however_redis_is_away(bench: Workbench) -> None:
+    """Refused, hanging while it connects, in the look-up of its name, or in TLS; each is logged."""
+    with ExitStack() as stack:
+        blackhole = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        fill_backlog(blackhole, stack)
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        urls = [
+            f"redis://127.0.0.1:{free_port()}/0",
+            f"redis://127.0.0.1:{blackhole.getsockname()[1]}/0",
+            f"redis://{HANGING_HOST}:6379/0",
+            f"rediss://127.0.0.1:{silent.getsockname()[1]}/0",
+        ]
+        workers = []
+        for number, url in enumerate(urls):
+            bench.log = bench.directory / f"away-{number}.log"
+            bench.start(REDIS_URL=url, CALL_DEADLINE_SECONDS="15")
+            workers.append(bench.worker)
+        for worker in workers:
+            worker.wait_for_line("redis_unavailable", logger="relay.worker", tries=1)
+
+        told_at = time.monotonic()
+        for worker in workers:
+            worker.child.terminate()
+        ends = [(worker.child.wait(PATIENCE_SECONDS), time.monotonic()) for worker in workers]
+
+    assert [0] * len(urls) == [code for code, _ in ends]
+    assert max(ended_at for _, ended_at in ends) - told_at < MAX_STOP_SECONDS
+    assert [1] * len(urls) == [
+        len(worker.lines("redis_unavailable", logger="relay.worker")) for worker in workers
+    ]
+
+
+def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(bench: Workbench) -> None:
+    """However often Redis is tried meanwhile."""
+    bench.stall(Stall.REDIS)
+    bench.start()
+    wait_until(lambda: len(bench.tries("release")) > 3, PATIENCE_SECONDS, "tries")
+
+    bench.mend(Stall.REDIS)
+
+    back = bench.worker.wait_for_line("redis_available", level="warning")
+    (away,) = bench.worker.lines("redis_unavailable")
+    assert ("it is away", 1) == (away["reason"], away["tries"])
+    assert away["since"] == back["since"]
+    assert back["tries"] > 3
 
 
 def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench) -> None:
@@ -122,7 +175,7 @@ def listeners(bench: Workbench) -> int:
 def test_look_ups_that_hang_keep_no_connection_to_redis_from_coming(bench: Workbench) -> None:
     """All calls hang there, all connections to Redis are lost, and the calls are settled."""
     url = f"http://{HANGING_HOST}/open/v4"
-    find_good(bench.store.worker(base_url=url))
+    find_good(bench.grants(url))
     for number in range(16):
         bench.store.accept(f"e{number}")
     bench.start(

@@ -1,8 +1,11 @@
 """What a dead process left is settled by whoever runs with its directory, and by nobody before."""
 
 import os
+import resource
+import socket
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gevent
@@ -10,10 +13,11 @@ import pytest
 from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
+from app.chats.errors import StoreUnavailable
 from app.worker.spool import CallResult, Spool
 from tests.stack.processes import Child, kill_child, start_child, wait_until
 from tests.stack.relay import ROOT
-from tests.worker.conftest import OpenSpool
+from tests.worker.conftest import OpenSpool, close
 from tests.worker.results import result_of
 
 JSON = TypeAdapter(CallResult)
@@ -142,37 +146,336 @@ def test_an_empty_file_goes(tmp_path: Path, open_spool: OpenSpool) -> None:
     assert [] == [*tmp_path.iterdir()]
 
 
-def test_a_file_that_cannot_be_opened_holds_up_no_other(
+def test_the_spool_is_behind_until_all_files_are_read(
     tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    """It is said once, and everything else is settled."""
-    (tmp_path / "a.jsonl").mkdir()
-    (tmp_path / "b.jsonl").write_bytes(line_of("e1"))
+    """Nothing may be taken before the last of them is settled."""
+    for number in range(3):
+        (tmp_path / f"left-{number}.jsonl").write_bytes(line_of(f"e{number}"))
     spool = open_spool(tmp_path)
+    seen: list[bool] = []
+
+    spool.drain(lambda _: seen.append(spool.is_behind))
+
+    assert [True] * 3 == seen
+    assert not spool.is_behind
+
+
+def test_what_is_left_while_another_greenlet_drains_is_looked_for(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
+    """A process may end after the files were listed."""
+    (tmp_path / "left.jsonl").write_bytes(line_of("e1"))
+    spool = open_spool(tmp_path)
+
+    def settle(_: CallResult) -> None:
+        spool.needs_adoption = True
+
+    spool.drain(settle)
+
+    assert spool.is_behind
+
+
+def test_files_are_settled_one_after_the_other(tmp_path: Path, open_spool: OpenSpool) -> None:
+    """However many there are, few are open, and few results in memory."""
+    for number in range(300):
+        (tmp_path / f"left-{number}.jsonl").write_bytes(line_of(f"e{number}"))
+    spool = open_spool(tmp_path)
+    held: list[int] = []
+
+    spool.drain(lambda _: held.append(len(spool._kept)))
+
+    assert [1] * 300 == held
+    assert [] == [*tmp_path.iterdir()]
+
+
+def test_a_file_that_is_not_settled_is_left_to_the_next_process(
+    tmp_path: Path, open_spool: OpenSpool
+) -> None:
+    """Redis goes away in the midst of it: nothing of it is lost, and nothing taken."""
+    (tmp_path / "left.jsonl").write_bytes(line_of("e1") + line_of("e2"))
+    spool = open_spool(tmp_path)
+
+    with pytest.raises(StoreUnavailable):
+        spool.drain(fail)
+    was_behind = spool.is_behind
+    close(spool)
+
+    assert was_behind
+    assert [result_of("e1"), result_of("e2")] == drained(open_spool(tmp_path))
+
+
+def fail(_: CallResult) -> None:
+    """What settling comes to while Redis is away."""
+    raise StoreUnavailable("away")
+
+
+# What is no file of results
+
+
+def make_fifo(path: Path, _: Path) -> None:
+    """Opening it would wait for its other end."""
+    os.mkfifo(path)
+
+
+def make_directory(path: Path, _: Path) -> None:
+    """It cannot be read."""
+    path.mkdir()
+
+
+def make_socket(path: Path, _: Path) -> None:
+    """It cannot be opened."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = os.open(path.parent, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{here}/{path.name}")  # a whole path may be too long
+        os.close(here)
+
+
+def make_device(path: Path, _: Path) -> None:
+    """It never ends."""
+    try:
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only root may make a device")
+
+
+def make_dangling_link(path: Path, outside: Path) -> None:
+    """It leads to nothing."""
+    path.symlink_to(outside / "nothing")
+
+
+def make_link_to_fifo(path: Path, outside: Path) -> None:
+    """It leads to what never opens."""
+    os.mkfifo(outside / "fifo")
+    path.symlink_to(outside / "fifo")
+
+
+def make_link_to_results(path: Path, outside: Path) -> None:
+    """It leads to what somebody else may have written."""
+    (outside / "results").write_bytes(line_of("forged"))
+    path.symlink_to(outside / "results")
+
+
+def make_link_to_itself(path: Path, _: Path) -> None:
+    """It leads nowhere."""
+    path.symlink_to(path)
+
+
+def make_unreadable(path: Path, _: Path) -> None:
+    """Another user's."""
+    path.write_bytes(line_of("theirs"))
+    path.chmod(0)
+
+
+def make_many_lines(path: Path, _: Path) -> None:
+    """Each of them is short, and all of them take much memory."""
+    path.write_bytes(b"x\n" * 3_000_000)
+
+
+def make_endless(path: Path, _: Path) -> None:
+    """A file without an end to speak of, and with next to nothing on the disk."""
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+
+
+UNFIT = (
+    *(make_fifo, make_directory, make_socket, make_device, make_dangling_link, make_link_to_fifo),
+    *(make_link_to_results, make_link_to_itself, make_many_lines, make_endless),
+    *(() if os.getuid() == 0 else (make_unreadable,)),  # root may read everything
+)
+
+
+@pytest.mark.parametrize("make", UNFIT, ids=[make.__name__ for make in UNFIT])
+def test_what_is_no_file_of_results_is_passed_over(
+    tmp_path: Path, open_spool: OpenSpool, make: Callable[[Path, Path], None]
+) -> None:
+    """It is reported once and stays as it is; everything else is settled meanwhile."""
+    directory, outside = tmp_path / "spool", tmp_path / "outside"
+    directory.mkdir()
+    outside.mkdir()
+    make(directory / "a.jsonl", outside)
+    (directory / "b.jsonl").write_bytes(line_of("e1"))
+    spool = open_spool(directory)
     spool.keep(result_of("e2"))
 
     with capture_logs() as lines:
         settled = drained(spool) + drained(spool)
 
-    assert [result_of("e1"), result_of("e2")] == sorted(settled, key=lambda a: a.grant.event_id)
-    assert ["spool_file_unreadable"] == [
-        line["event"] for line in lines if line["log_level"] == "error"
+    assert ["e1", "e2"] == sorted(result.grant.event_id for result in settled)
+    assert not spool.is_behind
+    assert [str(directory / "a.jsonl")] == [
+        line["path"] for line in lines if line["log_level"] == "error"
     ]
+    assert ["a.jsonl"] == [path.name for path in directory.iterdir()]
 
 
-def test_the_spool_is_behind_until_all_files_are_read(
+def test_what_becomes_a_file_of_results_is_settled(tmp_path: Path, open_spool: OpenSpool) -> None:
+    """Somebody mends it under the same name; no worker is started anew for it."""
+    left = tmp_path / "left.jsonl"
+    os.mkfifo(left)
+    spool = open_spool(tmp_path)
+    assert [] == drained(spool)
+
+    left.with_suffix(".new").write_bytes(line_of("e1"))
+    left.with_suffix(".new").rename(left)
+
+    assert [result_of("e1")] == drained(spool)
+
+
+def test_a_huge_line_takes_no_memory_and_loses_no_other(
     tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    """Nothing may be taken while another greenlet is at it."""
+    """A gigabyte without a line break, between two results."""
+    with (tmp_path / "left.jsonl").open("wb") as file:
+        file.write(line_of("e1"))
+        file.seek(1 << 30)
+        file.write(line_of("e2"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with capture_logs() as lines:
+        settled = drained(open_spool(tmp_path))
+
+    assert [result_of("e1"), result_of("e2")] == settled
+    assert 1 == len([line for line in lines if line["event"] == "spool_line_unreadable"])
+    assert ["left.unreadable"] == [path.name for path in tmp_path.iterdir()]
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 128 * 1024
+
+
+def test_many_broken_lines_are_counted(tmp_path: Path, open_spool: OpenSpool) -> None:
+    """The first ones are logged, each by its number; the log is not flooded."""
+    (tmp_path / "left.jsonl").write_bytes(b"broken\n" * 1000 + line_of("e1"))
+
+    with capture_logs() as lines:
+        settled = drained(open_spool(tmp_path))
+
+    assert [result_of("e1")] == settled
+    assert [*range(1, 11)] == [
+        line["line"] for line in lines if line["event"] == "spool_line_unreadable"
+    ]
+    (adopted,) = [line for line in lines if line["event"] == "spool_adopted"]
+    assert (1, 1000) == (adopted["answers"], adopted["unreadable"])
+
+
+@pytest.mark.parametrize("change", ["replace", "append", "remove"])
+def test_what_changes_while_it_is_settled_is_read_again(
+    tmp_path: Path, open_spool: OpenSpool, change: str
+) -> None:
+    """Somebody puts another file there, or writes on: no line goes unread."""
+    left, other = tmp_path / "left.jsonl", tmp_path / "other"
+    left.write_bytes(line_of("e1"))
+    other.write_bytes(line_of("e2"))
+    settled: list[str] = []
+
+    def settle(result: CallResult) -> None:
+        if not settled:
+            match change:
+                case "replace":
+                    other.rename(left)
+                case "append":
+                    with left.open("ab") as file:
+                        file.write(line_of("e2"))
+                case "remove":
+                    left.unlink()
+        settled.append(result.grant.event_id)
+
     spool = open_spool(tmp_path)
-    slow = tmp_path / "left.jsonl"
-    os.mkfifo(slow)  # opening it waits for a writer
+    spool.drain(settle)
+    spool.drain(settle)
 
-    draining = gevent.spawn(drained, spool)
-    gevent.sleep(0.1)
-    was_behind = spool.is_behind
-    slow.open("wb").close()
-    draining.get()
+    expected = {"replace": ["e1", "e2"], "append": ["e1", "e1", "e2"], "remove": ["e1"]}
+    assert expected[change] == settled
+    assert not left.exists()
 
-    assert (True, False) == (was_behind, spool.is_behind)
+
+def test_two_names_of_one_file_are_settled(tmp_path: Path, open_spool: OpenSpool) -> None:
+    """A hard link is a file like any other."""
+    (tmp_path / "left.jsonl").write_bytes(line_of("e1"))
+    (tmp_path / "also.jsonl").hardlink_to(tmp_path / "left.jsonl")
+    spool = open_spool(tmp_path)
+
+    settled = drained(spool) + drained(spool)
+
+    assert {"e1"} == {result.grant.event_id for result in settled}
     assert [] == [*tmp_path.iterdir()]
+
+
+def test_what_is_set_aside_replaces_nothing(tmp_path: Path, open_spool: OpenSpool) -> None:
+    """Two broken files of one name: both stay for a person."""
+    spool = open_spool(tmp_path)
+    for text in (b"broken\n", b"broken too\n"):
+        (tmp_path / "left.jsonl").write_bytes(text)
+        drained(spool)
+
+    assert {b"broken\n", b"broken too\n"} == {path.read_bytes() for path in tmp_path.iterdir()}
+
+
+# Of whom it is
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_directory_and_files_are_of_this_user_alone(
+    tmp_path: Path, open_spool: OpenSpool, umask: int
+) -> None:
+    """Results name people's chats; whatever the umask is, others see none of them."""
+    directory = tmp_path / "var" / "spool"
+    before = os.umask(umask)
+    try:
+        spool = open_spool(directory)
+        with capture_logs() as lines:
+            spool.check()
+        spool.keep(result_of("e1"))
+    finally:
+        os.umask(before)
+
+    (file,) = directory.iterdir()
+    assert (0o700, 0o600) == (mode_of(directory), mode_of(file))
+    assert [] == lines
+
+
+def mode_of(path: Path) -> int:
+    """Its permissions."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o1777])
+def test_a_directory_that_others_may_look_into_is_said_and_left(
+    tmp_path: Path, open_spool: OpenSpool, mode: int
+) -> None:
+    """It may be a mounted volume, or shared on purpose; the files in it are private anyway."""
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    directory.chmod(mode)
+    spool = open_spool(directory)
+
+    with capture_logs() as lines:
+        spool.check()
+        spool.keep(result_of("e1"))
+
+    assert [("spool_open_to_others", f"{mode:04o}")] == [
+        (line["event"], line["mode"]) for line in lines
+    ]
+    (file,) = directory.iterdir()
+    assert (mode, 0o600) == (mode_of(directory), mode_of(file))
+
+
+def test_a_line_from_before_is_still_read(tmp_path: Path, open_spool: OpenSpool) -> None:
+    """A release before this one wrote the life nowhere but among the record's fields."""
+    old = (
+        b'{"grant":{"event_id":"e1","user_id":"u1","attempt":1,"token":"t","stored_fields":'
+        b'{"v":2,"status":"calling","attempt":1,"attempts":1,"user_id":"u1",'
+        b'"accepted_ms":1700000000000}},"outcome":{"chat":{"id":"chat-1","channel_id":null,'
+        b'"state":null,"session":null,"user_session":null},"upstream_status":200,'
+        b'"kind":"created"},"trace":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736",'
+        b'"span_id":"00f067aa0ba902b7","parent_id":null,"is_sampled":true},"seconds":0.1,'
+        b'"is_logged":true}\n'
+    )
+    (tmp_path / "left.jsonl").write_bytes(old)
+
+    (result,) = drained(open_spool(tmp_path))
+
+    assert ("e1", "t", 1_700_000_000_000) == (
+        result.grant.event_id,
+        result.grant.token,
+        result.grant.stored_fields["accepted_ms"],
+    )

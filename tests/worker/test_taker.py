@@ -85,7 +85,7 @@ def test_an_idle_taker_wakes_at_the_bell(bench: Workbench) -> None:
 
 def test_while_the_gate_is_shut_the_taker_does_not_listen_to_the_bell(bench: Workbench) -> None:
     """What is accepted meanwhile could not be called: its rings are left to others."""
-    bench.store.worker(base_url=bench.channel_io.url).take(new_token())  # another one's probe
+    bench.grants().take(new_token())  # another one's probe
     bench.store.accept("e1")
     bench.store.accept("e2")
 
@@ -120,7 +120,7 @@ def test_a_taker_without_a_free_slot_takes_nothing_and_finds_lost_workers(
     bench.start(CALL_DEADLINE_SECONDS="60")
     hold_call(bench, "held")
     bench.store.accept("lost")
-    bench.store.grant(bench.store.worker(base_url=bench.channel_io.url))
+    bench.store.grant(bench.grants())
     bench.store.lose_worker("lost")
     bench.store.accept("waiting")
     began = time.monotonic()
@@ -182,17 +182,14 @@ def test_the_taker_survives_what_is_expected_nowhere(bench: Workbench, name: str
 
 def test_a_take_that_is_refused_is_not_repeated_at_once(bench: Workbench) -> None:
     """Redis is there, and refuses for as long as its fault lasts."""
-    broken = bench.store.keys.event("e1")
-    bench.client.lpush(broken, "no record")
-    bench.client.zadd(bench.store.key("due"), {"e1": 1})
+    bench.client.set(bench.store.key("workers"), "no sorted set")
 
     bench.start()
-    wait_until(
-        lambda: len(bench.worker.lines("redis_unavailable")) > 2, PATIENCE_SECONDS, "three tries"
-    )
+    wait_until(lambda: len(bench.tries("take")) > 2, PATIENCE_SECONDS, "three tries")
 
-    instants = [line["timestamp"] for line in bench.worker.lines("redis_unavailable")]
+    instants = [line["timestamp"] for line in bench.tries("take")]
     assert seconds_between(instants[0], instants[2]) >= 2 * RETRY_SECONDS
+    assert 1 == len(bench.worker.lines("redis_unavailable"))
 
 
 def seconds_between(first: str, last: str) -> float:

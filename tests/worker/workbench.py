@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.channel.client import way_of
 from app.chats.record import Record
+from app.store.grants import GrantStore
 from app.store.keys import Keys
 from tests.stack.channel_io import ChannelIo
 from tests.stack.processes import kill_child, start_child, wait_until
@@ -52,6 +54,7 @@ class Workbench:
         self.client = client
         self.channel_io = channel_io
         self.store = Bench(client, Keys("relay"))
+        self.directory = directory
         self.spool = directory / "spool"
         self.log = directory / "worker.log"
         self._stalls = directory / "stalls"
@@ -64,6 +67,10 @@ class Workbench:
         }
         self._processes: list[Process] = []
         self._creates_before = len(channel_io.creates)
+
+    def grants(self, url: str | None = None) -> GrantStore:
+        """Return the schedule of calls as the worker has it, its way included."""
+        return self.store.worker(way=way_to(url or self.channel_io.url))
 
     @property
     def worker(self) -> Process:
@@ -120,6 +127,10 @@ class Workbench:
         """The names of the store's calls, in order."""
         return [line["name"] for line in self.worker.lines("store_call")]
 
+    def tries(self, name: str) -> list[Json]:
+        """Every try of that call, confirmed or not."""
+        return self.worker.lines("store_try", name=name)
+
     def calls_from(self, name: str) -> list[str]:
         """Those from the first one of that name on."""
         calls = self.calls
@@ -142,3 +153,8 @@ class Workbench:
     def spooled(self) -> str:
         """What is in the files of results."""
         return "".join(path.read_text() for path in self.spool.glob("*.jsonl"))
+
+
+def way_to(url: str) -> str:
+    """Return the way of a worker with these settings."""
+    return way_of(url, None, SETTINGS["CHANNEL_ACCESS_KEY"], SETTINGS["CHANNEL_ACCESS_SECRET"])
