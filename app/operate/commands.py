@@ -1,15 +1,22 @@
 """The command line as a whole, and the commands that only read.
 
-Exit codes: 0 done, 1 nothing was done, 2 wrong usage or settings, 3 Redis did not answer.
+Exit codes: 0 done, 1 nothing was done, 2 wrong usage or settings, 3 Redis did not answer,
+confirm, or refused.
 """
+
+from datetime import datetime
 
 import click
 
+from app.chats.overview import Overview
 from app.chats.record import Status
 from app.operate import json_output, text_output
+from app.operate.bulk import Selection
 from app.operate.context import CliContext, CommandGroup, json_option
-from app.operate.decisions import redrive, resolve
+from app.operate.decisions import HELD_CODES, cancel, pause, redrive, resolve, resume
+from app.operate.options import code_option, parse_event_id, since_option, user_option
 from app.operate.recovery import recover
+from app.operate.removal import forget
 
 EXIT_SETTINGS_INVALID = 2
 LISTED = [status.value for status in Status if status is not Status.OPENED]
@@ -20,7 +27,7 @@ def cli() -> None:
     """Show the relay's events, and decide about held and failed ones.
 
     Ends with 0 if it was done, 1 if there was nothing to do, 2 for wrong usage or settings, and 3
-    if Redis did not answer.
+    if Redis did not answer, did not confirm, or refused.
     """
 
 
@@ -28,8 +35,9 @@ def cli() -> None:
 @json_option
 @click.pass_obj
 def status(context: CliContext, *, is_json: bool) -> None:
-    """Show how many events wait, are called, are held, have failed; and the gate."""
+    """Show how many events wait, are called, are held, have failed; workers, and the gate."""
     overview = context.connect().overview()
+    _warn_if_unused(overview)
     if is_json:
         click.echo(json_output.format_overview(overview))
     else:
@@ -41,16 +49,30 @@ def status(context: CliContext, *, is_json: bool) -> None:
     "--status",
     "wanted",
     type=click.Choice(LISTED),
-    default=Status.UNKNOWN.value,
-    show_default=True,
-    help="Opened ones are found by event, user or chat over HTTP.",
+    help="Else unknown, or failed if --code is a failure's. Opened ones are found over HTTP.",
 )
+@code_option
+@user_option
+@since_option
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @json_option
 @click.pass_obj
-def list_(context: CliContext, *, wanted: str, limit: int, is_json: bool) -> None:
+def list_(
+    context: CliContext,
+    *,
+    wanted: str | None,
+    code: str | None,
+    user_id: str | None,
+    since: datetime | None,
+    limit: int,
+    is_json: bool,
+) -> None:
     """List the events of one status, those that have been so the longest first."""
-    found = list(context.connect().records(Status(wanted), limit=limit))
+    is_failure = code is not None and code not in HELD_CODES
+    status = Status(wanted or (Status.FAILED if is_failure else Status.UNKNOWN))
+    selection = Selection(status=status, user_id=user_id, code=code, since=since, limit=limit)
+    operations = context.connect()
+    found = [event for page in selection.pages(operations) for event in page.events]
     records = [record for _, record in found if record]
     for event_id, record in found:
         if record is None:
@@ -58,13 +80,15 @@ def list_(context: CliContext, *, wanted: str, limit: int, is_json: bool) -> Non
     if is_json:
         click.echo(json_output.format_records(records))
     else:
-        click.echo(text_output.format_records(records, wanted))
+        click.echo(text_output.format_records(records, status))
     if len(found) == limit:
         click.echo(f"There may be more than these {limit}: see --limit.", err=True)
+    if not found:
+        _warn_if_unused(operations.overview())
 
 
 @cli.command()
-@click.argument("event_id")
+@click.argument("event_id", callback=parse_event_id)
 @json_option
 @click.pass_obj
 def explain(context: CliContext, event_id: str, *, is_json: bool) -> None:
@@ -78,15 +102,18 @@ def explain(context: CliContext, event_id: str, *, is_json: bool) -> None:
 
 
 @cli.command()
+@click.option(
+    "--for", "process", type=click.Choice(["web", "worker"]), help="That one only; else both."
+)
 @json_option
 @click.pass_context
-def settings(ctx: click.Context, *, is_json: bool) -> None:
+def settings(ctx: click.Context, *, process: str | None, is_json: bool) -> None:
     """Show the settings of web and worker in this environment, secrets masked. Needs no Redis.
 
-    Ends with 2 if neither of them could start.
+    Ends with 2 if none of those that are shown could start.
     """
     context: CliContext = ctx.obj
-    previews = context.settings()
+    previews = [preview for preview in context.settings() if process in {None, preview.process}]
     if is_json:
         click.echo(json_output.format_settings(previews))
     else:
@@ -95,5 +122,10 @@ def settings(ctx: click.Context, *, is_json: bool) -> None:
         ctx.exit(EXIT_SETTINGS_INVALID)
 
 
-for command in (resolve, redrive, recover):
+def _warn_if_unused(overview: Overview) -> None:
+    if not overview.is_used:
+        click.echo("Nothing was ever stored under this prefix: see KEY_PREFIX.", err=True)
+
+
+for command in (resolve, redrive, cancel, pause, resume, forget, recover):
     cli.add_command(command)

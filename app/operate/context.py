@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from app.chats.errors import NothingDone, StoreUnavailable
+from app.chats.errors import NothingDone, StoreRefused, StoreUnavailable
 from app.store.operations import Operations
+from app.store.scripts import NotAcknowledged
 
 EXIT_NOTHING_DONE = 1
 EXIT_UNAVAILABLE = 3
@@ -18,11 +19,15 @@ MAX_NAME_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class SettingsPreview:
-    """The settings that a process would run with; ``problems`` keep it from starting."""
+    """The settings that a process would run with; ``problems`` keep it from starting.
+
+    ``ignored`` are the variables that have no effect on it, each with the reason.
+    """
 
     process: str
     values: Mapping[str, Any]
     problems: Sequence[str]
+    ignored: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class CliContext:
 class CommandGroup(click.Group):
     """Commands that end with 1 where nothing was done, and with 3 without Redis."""
 
-    changing = frozenset({"resolve", "redrive", "recover"})
+    changing = frozenset({"resolve", "redrive", "cancel", "pause", "resume", "forget", "recover"})
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn the relay's errors into one line and an exit code."""
@@ -51,10 +56,19 @@ class CommandGroup(click.Group):
 
 
 def _describe_outage(error: StoreUnavailable, command: str | None) -> str:
-    sentence = f"Redis did not answer: {' '.join(str(error).split()).rstrip('.')}."
+    sentence = f"{_name_outage(error)}: {' '.join(str(error).split()).rstrip('.')}."
     if command not in CommandGroup.changing:
         return sentence
-    return f"{sentence} It may have been done or not: `explain` tells, once Redis is there."
+    return (
+        f"{sentence} It may have been done or not:"
+        " `python -m app.operate explain EVENT_ID` shows that, once Redis is there."
+    )
+
+
+def _name_outage(error: StoreUnavailable) -> str:
+    if isinstance(error, NotAcknowledged):
+        return "Redis did not confirm"
+    return "Redis refused" if isinstance(error, StoreRefused) else "Redis did not answer"
 
 
 def _parse_name(_: click.Context, __: click.Parameter, given: str | None) -> str:

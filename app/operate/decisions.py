@@ -1,27 +1,33 @@
-"""The commands that decide about held events and about failed ones."""
+"""The commands that decide about events: held, failed and waiting ones, and all calls."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from datetime import datetime
 
 import click
 
-from app.chats.errors import NothingDone, StoreUnavailable
 from app.chats.record import MAX_CHAT_ID_CHARACTERS, FailureCode, Record, Status, is_chat_id
 from app.operate import json_output, text_output
+from app.operate.bulk import Selection, confirm_all, decide_all, preview_all
 from app.operate.context import CliContext, as_option, json_option
+from app.operate.options import (
+    code_option,
+    confirm,
+    dry_run_option,
+    limit_option,
+    parse_event_id,
+    since_option,
+    user_option,
+    yes_option,
+)
 from app.store.operations import Operations
 
-CODES = [
-    code.value
-    for code in (
-        FailureCode.USER_NOT_FOUND,
-        FailureCode.REJECTED,
-        FailureCode.EXPIRED,
-        FailureCode.ABANDONED,
-    )
-]
-
-Decision = Callable[[str], Record]
+FAILED_CODES = (
+    FailureCode.USER_NOT_FOUND,
+    FailureCode.REJECTED,
+    FailureCode.EXPIRED,
+    FailureCode.ABANDONED,
+)
+HELD_CODES = frozenset(FailureCode) - frozenset(FAILED_CODES)
 
 
 def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
@@ -29,20 +35,26 @@ def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> s
         return text
     raise click.BadParameter(
         f"a chat id is 1 to {MAX_CHAT_ID_CHARACTERS} printable characters without '/'."
+        " White space at its ends is refused, not stripped."
     )
 
 
 @click.command()
-@click.argument("event_id", required=False)
+@click.argument("event_id", required=False, callback=parse_event_id)
 @click.option(
     "--chat-id",
     metavar="ID",
     callback=_parse_chat_id,
-    help="Publish this chat: it was found there.",
+    help="Publish this chat, for good: it was found there.",
 )
 @click.option("--recreate", is_flag=True, help="Consent to one more call, and a possible orphan.")
 @click.option("--give-up", is_flag=True, help="Let it fail; whether there is a chat stays unknown.")
 @click.option("--all-held", is_flag=True, help="Every held event; not with --chat-id.")
+@user_option
+@since_option
+@limit_option
+@dry_run_option
+@yes_option
 @as_option
 @json_option
 @click.pass_obj
@@ -54,29 +66,64 @@ def resolve(
     recreate: bool,
     give_up: bool,
     all_held: bool,
+    user_id: str | None,
+    since: datetime | None,
+    limit: int | None,
+    is_dry_run: bool,
+    is_yes: bool,
     by: str,
     is_json: bool,
 ) -> None:
     """Decide about a held event in one of three ways.
 
-    A late answer that was settled first stands.
+    A late answer that was settled first stands. With --all-held: about all, or those that --user,
+    --since and --limit leave.
     """
     if [chat_id is not None, recreate, give_up].count(True) != 1:
         raise click.UsageError("Say one of --chat-id, --recreate and --give-up.")
     if (event_id is None) != all_held or (all_held and chat_id is not None):
         raise click.UsageError("Name one EVENT_ID, or say --all-held (not with --chat-id).")
+    _check_alone(event_id, user_id, since, limit, is_dry_run, bulk="--all-held")
     operations = context.connect()
+    if event_id is not None and chat_id is not None:
+        user = operations.check_held(event_id).user_id
+        question = f"Publish {chat_id} as the chat of {event_id} (user {user}), for good?"
+        confirm(question, is_yes=is_yes)
     decide = _choose_decision(operations, by, chat_id=chat_id, is_recreate=recreate)
     if event_id is not None:
-        _decide_one(event_id, decide, is_json=is_json)
-    else:
-        _decide_all(_list_held(operations), decide, "no event is held", is_json=is_json)
+        _print_record(decide(event_id), is_json=is_json)
+        return
+    selection = Selection(status=Status.UNKNOWN, user_id=user_id, since=since, limit=limit)
+    why_none = "no event is held" if not (user_id or since) else "no such event is held"
+    if is_dry_run:
+        preview_all(operations, selection, lambda _: True, why_none=why_none, is_json=is_json)
+        return
+    question = (
+        "Call once more for up to {count} held events, and perhaps leave as many empty chats?"
+        if recreate
+        else "Let up to {count} held events fail, for good?"
+    )
+    confirm_all(operations, selection, question, why_none=why_none, is_yes=is_yes)
+    done = "wait for one more call: {count}" if recreate else "failed: {count}"
+    decide_all(
+        operations,
+        selection,
+        lambda event_id, _: decide(event_id),
+        done=done,
+        why_none=why_none,
+        is_json=is_json,
+    )
 
 
 @click.command()
-@click.argument("event_id", required=False)
+@click.argument("event_id", required=False, callback=parse_event_id)
 @click.option("--all-failed", is_flag=True, help="Every failed event with the code of --code.")
-@click.option("--code", type=click.Choice(CODES), help="Only failures with this code.")
+@code_option
+@user_option
+@since_option
+@limit_option
+@dry_run_option
+@yes_option
 @as_option
 @json_option
 @click.pass_obj
@@ -86,28 +133,92 @@ def redrive(
     *,
     all_failed: bool,
     code: str | None,
+    user_id: str | None,
+    since: datetime | None,
+    limit: int | None,
+    is_dry_run: bool,
+    is_yes: bool,
     by: str,
     is_json: bool,
 ) -> None:
-    """Try failed events again, with a new deadline, if no attempt made a chat."""
+    """Try failed events again, with a new deadline, if no attempt made a chat.
+
+    Codes: user_not_found, rejected, expired, abandoned, and those of newer releases.
+    """
     if (event_id is None) != all_failed or all_failed != (code is not None):
         raise click.UsageError("Name one EVENT_ID, or say --all-failed --code CODE.")
+    if code in HELD_CODES:
+        raise click.UsageError(f"{code} is no failure: such events are held, see resolve.")
+    _check_alone(event_id, user_id, since, limit, is_dry_run, bulk="--all-failed")
     operations = context.connect()
-    wanted = FailureCode(code) if code else None
-
-    def decide(event_id: str) -> Record:
-        return operations.redrive(event_id, by=by, code=wanted)
-
     if event_id is not None:
-        _decide_one(event_id, decide, is_json=is_json)
-    else:
-        why = f"no event has failed with {wanted}"
-        _decide_all(_list_failed(operations, wanted), decide, why, is_json=is_json)
+        _print_record(operations.redrive(event_id, by=by), is_json=is_json)
+        return
+    selection = Selection(
+        status=Status.FAILED, user_id=user_id, code=code, since=since, limit=limit
+    )
+    hint = "" if code in FAILED_CODES else f" (codes: {', '.join(FAILED_CODES)})"
+    why_none = f"no {'such ' if user_id or since else ''}event has failed with {code}{hint}"
+    if is_dry_run:
+        preview_all(operations, selection, _is_certain, why_none=why_none, is_json=is_json)
+        return
+    question = f"Try all of up to {{count}} failed events again that failed with {code}?"
+    confirm_all(operations, selection, question, why_none=why_none, is_yes=is_yes)
+    decide_all(
+        operations,
+        selection,
+        lambda event_id, _: operations.redrive(event_id, by=by, code=code),
+        done="tried again: {count}",
+        why_none=why_none,
+        is_json=is_json,
+    )
+
+
+@click.command()
+@click.argument("event_id", callback=parse_event_id)
+@as_option
+@json_option
+@click.pass_obj
+def cancel(context: CliContext, event_id: str, *, by: str, is_json: bool) -> None:
+    """End an event that waits for its call: it fails as abandoned. A call that began wins."""
+    _print_record(context.connect().cancel(event_id, by=by), is_json=is_json)
+
+
+@click.command()
+@as_option
+@click.pass_obj
+def pause(context: CliContext, *, by: str) -> None:
+    """Pause all calls of all workers, until `resume`. Deadlines of events go on."""
+    context.connect().pause(by=by)
+    click.echo(
+        "No call begins until `python -m app.operate resume`; those under way end. Events are"
+        " accepted, and their deadlines go on: one that waits longer than EVENT_DEADLINE_SECONDS"
+        " fails."
+    )
+
+
+@click.command()
+@as_option
+@click.pass_obj
+def resume(context: CliContext, *, by: str) -> None:
+    """End a pause of all calls."""
+    context.connect().resume(by=by)
+    click.echo("Calls go on.")
+
+
+def _check_alone(event_id: str | None, *selecting: object, bulk: str) -> None:
+    """Refuse options of a command about many in one about a single event."""
+    if event_id is not None and any(selecting):
+        raise click.UsageError(f"--user, --since, --limit and --dry-run go with {bulk} only.")
+
+
+def _is_certain(record: Record) -> bool:
+    return record.created is False
 
 
 def _choose_decision(
     operations: Operations, by: str, *, chat_id: str | None, is_recreate: bool
-) -> Decision:
+) -> Callable[[str], Record]:
     if chat_id is not None:
         return lambda event_id: operations.resolve_with_chat(event_id, chat_id, by=by)
     if is_recreate:
@@ -115,62 +226,8 @@ def _choose_decision(
     return lambda event_id: operations.give_up(event_id, by=by)
 
 
-def _list_held(operations: Operations) -> list[str]:
-    return [event_id for event_id, _ in operations.records(Status.UNKNOWN)]
-
-
-def _list_failed(operations: Operations, code: FailureCode | None) -> list[str]:
-    return [
-        event_id
-        for event_id, record in operations.records(Status.FAILED)
-        if record and record.failure and record.failure.code is code
-    ]
-
-
-def _decide_one(event_id: str, decide: Decision, *, is_json: bool) -> None:
-    record = decide(event_id)
+def _print_record(record: Record, *, is_json: bool) -> None:
     if is_json:
         click.echo(json_output.format_record(record))
     else:
         click.echo(text_output.format_records([record], "done"))
-
-
-@dataclass(slots=True)
-class _BatchResult:
-    """The events that a command about many has decided about, and those that it passed over."""
-
-    done: list[Record] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-
-    def decide(self, event_id: str, decide: Decision) -> None:
-        """Decide about one event, or note why it is passed over."""
-        try:
-            self.done.append(decide(event_id))
-        except NothingDone as refusal:
-            self.refusals.append(str(refusal))
-
-    def report(self, *, is_json: bool) -> None:
-        """Print the reasons for what was passed over, and the records that were changed."""
-        for refusal in self.refusals:
-            click.echo(f"passed over: {refusal}", err=True)
-        if self.done and is_json:
-            click.echo(json_output.format_records(self.done))
-        elif self.done:
-            click.echo(text_output.format_records(self.done, ""))
-
-
-def _decide_all(
-    event_ids: Sequence[str], decide: Decision, why_none: str, *, is_json: bool
-) -> None:
-    result = _BatchResult()
-    try:
-        for event_id in event_ids:
-            result.decide(event_id, decide)
-    except StoreUnavailable:
-        # Each event is decided by itself, so those before the fault are done, and reported.
-        click.echo(f"stopped after {len(result.done)} of {len(event_ids)} events", err=True)
-        raise
-    finally:
-        result.report(is_json=is_json)
-    if not result.done:
-        raise NothingDone(f"all {len(event_ids)} were passed over" if event_ids else why_none)

@@ -1,19 +1,22 @@
 """Output for scripts: JSON, with each record as the HTTP API has it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
+
+import click
 
 from app.chats.overview import Overview
 from app.chats.record import Record, as_json, time_as_json
-from app.chats.story import Moment, Story
+from app.chats.story import Story
 from app.operate.context import SettingsPreview
 
 
 def format_overview(overview: Overview) -> str:
     """Format the counts of events, and the gate."""
-    return _dump(asdict(overview))
+    return _dump(overview)
 
 
 def format_record(record: Record) -> str:
@@ -28,14 +31,7 @@ def format_records(records: Sequence[Record]) -> str:
 
 def format_story(story: Story) -> str:
     """Format a record and its history."""
-    return _dump(
-        {
-            "record": as_json(story.record),
-            "history": [_format_moment(moment) for moment in story.moments],
-            "next_look": story.next_look and time_as_json(story.next_look),
-            "ahead": story.ahead,
-        }
-    )
+    return _dump({"record": as_json(story.record), "history": story.moments} | _about(story))
 
 
 def format_recovered(results: Sequence[dict[str, str]]) -> str:
@@ -47,15 +43,47 @@ def format_settings(previews: Sequence[SettingsPreview]) -> str:
     """Format the settings of each process, and the problems with them."""
     return _dump(
         {
-            preview.process: {"settings": preview.values, "problems": preview.problems}
+            preview.process: {
+                "settings": preview.values,
+                "problems": preview.problems,
+                "ignored": preview.ignored,
+            }
             for preview in previews
         }
     )
 
 
-def _format_moment(moment: Moment) -> dict[str, Any]:
-    return asdict(moment) | {"at": time_as_json(moment.at)}
+def format_removed(user_id: str, removed: Mapping[str, int], unreached: Sequence[str]) -> str:
+    """Format the counts of removed events by status, and the places that may have more."""
+    return _dump({"user_id": user_id, "removed": removed, "not_reached": unreached})
+
+
+class JsonList:
+    """A list of records that is printed while it grows."""
+
+    def __init__(self) -> None:
+        self._is_open = False
+
+    def append(self, record: Record) -> None:
+        """Print one record."""
+        click.echo(",\n" if self._is_open else "[\n", nl=False)
+        click.echo(_dump(as_json(record)), nl=False)
+        self._is_open = True
+
+    def close(self) -> None:
+        """Print the end of the list, if it has begun."""
+        if self._is_open:
+            click.echo("\n]")
+
+
+def _about(story: Story) -> dict[str, Any]:
+    names = ("next_look", "ahead", "life", "token", "denials")
+    return {name: getattr(story, name) for name in names}
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2, default=_as_plain)
+
+
+def _as_plain(value: Any) -> Any:
+    return time_as_json(value) if isinstance(value, datetime) else asdict(value)

@@ -2,25 +2,31 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import IO, Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from app.chats.event import EventId, UserId
 from app.chats.record import Chat, Session, is_chat_id
-from app.store.operations import Operations
+from app.store.operations import LoggedChat
 
 # Where a collector's object keeps the line that it was given.
 LINE_FIELDS = ("log", "message", "msg")
-MAX_BRACES = 50
+MAX_LINE_BYTES = 1024 * 1024
 
 Call = dict[str, Any]
 
+# What `docker compose logs`, `kubectl logs`, their options and a container's log file put before
+# each line, and nothing else: what follows is a whole line.
+_PREFIX = re.compile(
+    r"(?:[\w.-]+ +\| |\[pod/[^\s\]]+\] )?"
+    r"(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:std(?:out|err) F )?)?(?={)"
+)
 # What is left of a line with a created chat, however it was cut or wrapped.
 _MARK = re.compile(r'"outcome\W+created\b')
-_DECODER = json.JSONDecoder()
 
 
 def _check_chat_id(text: str) -> str:
@@ -29,36 +35,41 @@ def _check_chat_id(text: str) -> str:
     return text
 
 
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Text = Annotated[str, Field(max_length=256)]
+Number = Annotated[int, Field(ge=1, lt=10**14, strict=True)]
+
+
 class CreatedLine(BaseModel):
     """One call that created a chat, as it is logged: without the sessions' keys."""
 
     event_id: EventId
     user_id: UserId
-    attempt: Annotated[int, Field(ge=1, lt=10**14, strict=True)]
+    attempt: Number
+    life: Number | None = None
+    token: Token | None = None
     chat_id: Annotated[str, AfterValidator(_check_chat_id)]
-    channel_id: str | None = None
-    chat_state: str | None = None
-    session_id: str | None = None
-    user_session_id: str | None = None
-    timestamp: AwareDatetime
+    channel_id: Text | None = None
+    chat_state: Text | None = None
+    session_id: Text | None = None
+    user_session_id: Text | None = None
 
-    def settle(self, operations: Operations) -> str:
-        """Settle the answer, and return what became of the event; twice is once."""
-        return operations.recover(
-            self.event_id,
-            user_id=self.user_id,
-            attempt=self.attempt,
-            chat=self._chat(),
-            at=self.timestamp,
-        )
-
-    def _chat(self) -> Chat:
-        return Chat(
+    def as_logged_chat(self) -> LoggedChat:
+        """Build what can be settled from it."""
+        chat = Chat(
             self.chat_id,
             self.channel_id,
             self.chat_state,
             _session(self.session_id),
             _session(self.user_session_id),
+        )
+        return LoggedChat(
+            event_id=self.event_id,
+            user_id=self.user_id,
+            attempt=self.attempt,
+            life_ms=self.life,
+            token=self.token,
+            chat=chat,
         )
 
 
@@ -69,20 +80,57 @@ class UnreadableLine:
     number: int
 
 
-def read_created_lines(log: Iterable[str]) -> Iterator[CreatedLine | UnreadableLine]:
+def read_created_lines(log: IO[bytes]) -> Iterator[CreatedLine | UnreadableLine]:
     """Yield the calls of ``log`` that created a chat; pass over all other lines.
 
-    A call is a JSON object that stands in its line, with or without text around it. Or a
-    collector's object stands there, and has the line of the call in one of ``LINE_FIELDS``, as
-    text or as an object.
+    A call is a JSON object that is the whole line, behind a prefix of Docker or Kubernetes at most;
+    or a collector's object is, and has the line of the call in one of ``LINE_FIELDS``, as text or
+    as an object. Anything else may be text that a stranger sent to some server.
     """
-    for number, text in enumerate(log, start=1):
-        calls, rest = _split_calls(text)
-        for call in calls:
-            if call.get("outcome") == "created":
-                yield _validate(call) or UnreadableLine(number)
-        if _MARK.search(rest):
+    for number, line in enumerate(iter(partial(log.readline, MAX_LINE_BYTES), b""), start=1):
+        if not line.endswith(b"\n"):
+            _skip_rest(log)
+        text = line.decode(errors="replace")
+        call = _find_call(text)
+        if call is None and _MARK.search(text):
             yield UnreadableLine(number)
+        elif call is not None and call.get("outcome") == "created":
+            yield _validate(call) or UnreadableLine(number)
+
+
+def _skip_rest(log: IO[bytes]) -> None:
+    """Read on to the end of a line, whose rest must not pass for a line of its own."""
+    while (rest := log.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+        pass
+
+
+def _find_call(text: str) -> Call | None:
+    prefix = _PREFIX.match(text.removeprefix("\ufeff").lstrip(" "))
+    found = _parse(prefix.string[prefix.end() :]) if prefix else None
+    if not isinstance(found, dict) or found.get("event") == "call":
+        return found
+    calls = [call for name in LINE_FIELDS if (call := _parse_field(found.get(name)))]
+    return calls[0] if len(calls) == 1 else None
+
+
+def _parse_field(content: Any) -> Call | None:
+    found = _parse(content) if isinstance(content, str) else content
+    return found if isinstance(found, dict) and found.get("event") == "call" else None
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_build_object)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object whose names are all different: no reader agrees on the others."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
 
 
 def _validate(call: Call) -> CreatedLine | None:
@@ -90,48 +138,6 @@ def _validate(call: Call) -> CreatedLine | None:
         return CreatedLine.model_validate(call)
     except ValidationError:
         return None
-
-
-def _split_calls(text: str) -> tuple[list[Call], str]:
-    """Return the calls of a line, and the line without the objects that they came from."""
-    calls, rest = [], text
-    for found, source in _read_objects(text):
-        if call := _call_of(found):
-            calls.append(call)
-            rest = rest.replace(source, "", 1)
-    return calls, rest
-
-
-def _call_of(found: dict[str, Any]) -> Call | None:
-    candidates = (found, *(_parse(found.get(name)) for name in LINE_FIELDS))
-    return next(filter(_is_call, candidates), None)
-
-
-def _is_call(found: Any) -> bool:
-    return isinstance(found, dict) and found.get("event") == "call"
-
-
-def _parse(line: Any) -> Any:
-    if not isinstance(line, str):
-        return line
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _read_objects(text: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield every JSON object in ``text`` that is not inside of another, and its source."""
-    start = text.find("{")
-    for _ in range(MAX_BRACES):
-        if start < 0:
-            return
-        try:
-            found, end = _DECODER.raw_decode(text, start)
-            yield found, text[start:end]
-        except (ValueError, RecursionError):
-            end = start + 1
-        start = text.find("{", end)
 
 
 def _session(session_id: str | None) -> Session | None:

@@ -90,7 +90,7 @@ class Operator:
 
     def decide(self, event_id: str, *decision: str, by: str = NAME) -> Any:
         """The record of a held event that was resolved."""
-        return self.json("resolve", event_id, *decision, "--as", by)
+        return self.json("resolve", event_id, *decision, "--yes", "--as", by)
 
     def document(self, event_id: str = "e1") -> Any:
         """The record as the HTTP API shows it."""
@@ -129,3 +129,5 @@ class Operator:
     def forget(self, event_id: str) -> None:
         """Let the time of a record be over."""
         self.bench.client.delete(self.bench.keys.event(event_id))
+        ended_ms = self.bench.now_ms() - 1
+        self.bench.client.zadd(self.bench.key("failed"), {event_id: ended_ms}, xx=True)

@@ -32,7 +32,7 @@ def test_a_chat_that_was_found_is_published(operator: Operator) -> None:
     assert ("opened", True, "found") == (record["status"], record["created"], record["chat"]["id"])
     assert record["failure"] is None
     assert record == _found(operator.bench.intake().event_of_chat("found"), operator)
-    (newest,) = operator.bench.intake().chats_of_user("u7", limit=1)
+    (newest,), _ = operator.bench.intake().chats_of_user("u7", limit=1)
     assert "e1" == newest.event_id
 
 
@@ -151,7 +151,7 @@ def test_a_chat_that_another_event_owns_is_refused(operator: Operator) -> None:
     operator.hold("e2")
     before = operator.bench.fields("e2")
 
-    said = operator.refused("resolve", "e2", "--chat-id", "chat-1")
+    said = operator.refused("resolve", "e2", "--chat-id", "chat-1", "--yes")
 
     assert "this chat belongs to the event e1." == said
     assert before == operator.bench.fields("e2")
@@ -206,12 +206,29 @@ def test_an_event_that_is_not_kept_is_refused(operator: Operator, command: list[
     assert not operator.bench.fields("e9")
 
 
-@pytest.mark.parametrize("chat_id", ["", "a/b", "6" * 257, "a\nb", "\ud83d"])
+@pytest.mark.parametrize(
+    "chat_id",
+    [
+        "",
+        "a/b",
+        "6" * 257,
+        "a\nb",
+        "\ud83d",
+        " 6b00",
+        "6b00 ",
+        " 6b00 ",
+        "\t6b00",
+        "6b00\n",
+        " ",
+        "\u30006b00",
+        "6b00\u00a0",
+    ],
+)
 def test_what_cannot_be_a_chat_id_is_refused(operator: Operator, chat_id: str) -> None:
     """Before anything is asked of Redis."""
     operator.hold("e1")
 
-    said = operator.misused("resolve", "e1", "--chat-id", chat_id)
+    said = operator.misused("resolve", "e1", "--chat-id", chat_id, "--yes")
 
     assert "a chat id is 1 to 256 printable characters without '/'." in said
     assert "unknown" == operator.document()["status"]
@@ -247,7 +264,7 @@ def test_all_held_events_are_resolved(operator: Operator, decision: list[str]) -
     operator.fail("failed")
     before = operator.bench.fields("failed")
 
-    done = operator.json("resolve", "--all-held", *decision, "--as", NAME)
+    done = operator.json("resolve", "--all-held", *decision, "--yes", "--as", NAME)
 
     assert [operator.document(name) for name in ("e1", "e2", "e3")] == done
     assert {"accepted" if decision == ["--recreate"] else "failed"} == {
@@ -268,10 +285,10 @@ def test_of_many_those_that_cannot_be_are_passed_over(operator: Operator) -> Non
     operator.hold("e1")
     operator.bench.set_fields("newer", v=3)
 
-    result = operator.run("resolve", "--all-held", "--give-up")
+    result = operator.run("resolve", "--all-held", "--give-up", "--yes")
 
-    assert 0 == result.exit_code
-    assert result.stderr.startswith("passed over: a newer release of the relay wrote newer")
+    assert (0, "failed: 1\n") == (result.exit_code, result.stdout)
+    assert result.stderr.startswith("passed over: 1, a newer release of the relay wrote it")
     assert ("failed", 3) == (operator.document()["status"], operator.bench.fields("newer")["v"])
 
 
@@ -280,7 +297,7 @@ def test_where_all_are_passed_over_nothing_was_done(operator: Operator) -> None:
     operator.hold("newer")
     operator.bench.set_fields("newer", v=3)
 
-    result = operator.run("resolve", "--all-held", "--give-up")
+    result = operator.run("resolve", "--all-held", "--give-up", "--yes")
 
     assert (1, "") == (result.exit_code, result.stdout)
     assert ["passed over", "Nothing was done"] == [
@@ -372,11 +389,11 @@ def test_all_failed_events_of_a_code_are_tried_again(operator: Operator) -> None
     operator.bench.accept("expired")
     operator.bench.take(operator.worker(event_deadline_ms=-1))
 
-    result = operator.run("redrive", "--all-failed", "--code", "user_not_found", "--json")
+    result = operator.run("redrive", "--all-failed", "--code", "user_not_found", "--yes", "--json")
 
     assert 0 == result.exit_code
     assert [operator.document("e1"), operator.document("e2")] == json.loads(result.stdout)
-    assert result.stderr.startswith("passed over: an attempt for uncertain")
+    assert result.stderr.startswith("passed over: 1, an attempt for it may have made a chat")
     assert "failed" == operator.document("expired")["status"]
 
 
@@ -397,6 +414,8 @@ def test_where_nothing_failed_so_nothing_is_done(operator: Operator) -> None:
     said = operator.refused("redrive", "--all-failed", "--code", "expired")
 
     assert "no event has failed with expired." == said
+    said = operator.refused("redrive", "--all-failed", "--code", "user_not_fuond")
+    assert "(codes: user_not_found, rejected, expired, abandoned)" in said
 
 
 @pytest.mark.parametrize(
@@ -408,6 +427,13 @@ def test_where_nothing_failed_so_nothing_is_done(operator: Operator) -> None:
         ["e1", "--code", "rejected"],
         ["e1", "--all-failed", "--code", "rejected"],
         ["--all-failed", "--code", "no_answer"],
+        ["--all-failed", "--code", ""],
+        ["e1", "--user", "u1"],
+        ["e1", "--limit", "1"],
+        ["e1", "--dry-run"],
+        ["--all-failed", "--code", "rejected", "--limit", "0"],
+        ["--all-failed", "--code", "rejected", "--user", "u/1"],
+        ["--all-failed", "--code", "rejected", "--since", "yesterday"],
     ],
 )
 def test_a_redrive_that_nobody_can_mean_is_refused(
@@ -424,7 +450,7 @@ def test_a_redrive_that_nobody_can_mean_is_refused(
 @pytest.mark.parametrize(
     ("command", "prepare"),
     [
-        (["resolve", "e1", "--chat-id", "found"], Operator.hold),
+        (["resolve", "e1", "--chat-id", "found", "--yes"], Operator.hold),
         (["resolve", "e1", "--recreate"], Operator.hold),
         (["resolve", "e1", "--give-up"], Operator.hold),
         (["redrive", "e1"], Operator.fail),
@@ -436,6 +462,7 @@ def test_a_lost_reply_does_not_turn_a_deed_into_a_refusal(
 ) -> None:
     """The command is repeated, and finds that it was done: once."""
     prepare(operator)
+    operator.scripts.spared = 1 if "--chat-id" in command else 0
     operator.scripts.lost = 1
 
     record = operator.json(*command, "--as", NAME)
@@ -458,10 +485,12 @@ def test_when_redis_goes_in_the_middle_the_done_is_told(operator: Operator) -> N
     """Of many events some are resolved; which, is on the screen. Exit code 3."""
     for name in ("e1", "e2", "e3"):
         operator.hold(name)
-    operator.scripts.spared = len(["their ids", "their records", "the first"])
+    operator.scripts.spared = len(
+        ["is there one", "how many for the question", "how many for the bar", "all", "the first"]
+    )
     operator.scripts.lost = len(["the second", "once more"])
 
-    result = operator.run("resolve", "--all-held", "--give-up", "--json")
+    result = operator.run("resolve", "--all-held", "--give-up", "--yes", "--json")
 
     assert 3 == result.exit_code
     assert ["e1"] == [record["event_id"] for record in json.loads(result.stdout)]

@@ -1,15 +1,18 @@
 """What an operator sees: how the relay stands, which events are where, and why."""
 
 import subprocess
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from app.chats.grant import TakeResult
 from app.store.operations import PAGE
 from tests.operate.operator import Operator
 from tests.stack.processes import free_port
+from tests.stack.valkey import Valkey
 from tests.store.bench import HOUR_MS, TTL_SECONDS, UNREADABLE
-from tests.store.outcomes import CREATED, NOT_SENT, THROTTLED, created
+from tests.store.outcomes import CREATED, DENIED, NOT_SENT, THROTTLED, created
 
 
 def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
@@ -81,6 +84,98 @@ def test_an_event_waits_since_it_was_tried_again(operator: Operator) -> None:
     assert operator.json("status")["oldest_waiting_seconds"] < 60
 
 
+def test_status_counts_workers(operator: Operator) -> None:
+    """Those that took within 15 s; without any nothing is called, and the relay says so."""
+    operator.worker().take("another")
+    operator.bench.accept("e1")
+    workers = operator.json("status")["workers"]
+
+    operator.bench.client.unlink(operator.bench.key("workers"))
+
+    assert workers > 1
+    assert 0 == operator.json("status")["workers"]
+    assert "none took within 15 s: nothing is called" in operator.run("status").stdout
+    assert "no worker took anything" in operator.run("explain", "e1").stdout
+
+
+def test_a_failing_probe_is_shown(operator: Operator) -> None:
+    """Of an address that is new, while the breaker is closed: since when, and why."""
+    operator.bench.accept("e1")
+    before = operator.bench.now_ms() // 1000
+    worker = operator.worker(way="way-2")
+    for problem in ("the name is not known", "answered 503"):
+        operator.bench.set_gate(**{"probe_until:way-2": 1})
+        assert isinstance(worker.take("token"), TakeResult)
+        assert "blocked" == worker.report_probe("token", problem=problem)
+
+    (probe,) = operator.json("status")["failing_probes"]
+
+    assert "answered 503" == probe["problem"]
+    assert before <= datetime.fromisoformat(probe["since"]).timestamp()
+    assert "answered 503" in operator.run("status").stdout
+    assert "A probe fails since" in operator.run("explain", "e1").stdout
+    assert "closed" == operator.json("status")["breaker"]
+
+
+def test_status_says_where_only_denied_events_wait(operator: Operator) -> None:
+    """And since when: one key or address is wrong, or all their users are."""
+    operator.end("e1", DENIED)
+    only_denied = operator.json("status")["denied_since"]
+    text = operator.run("status").stdout
+    operator.bench.accept("e2")
+
+    assert only_denied is not None
+    assert "all that wait, since" in text
+    assert None is operator.json("status")["denied_since"]
+
+
+@pytest.mark.parametrize("command", [["status"], ["list"], ["list", "--status", "failed"]])
+def test_a_prefix_under_which_nothing_is_stored_is_no_idle_relay(
+    operator: Operator, command: list[str]
+) -> None:
+    """A wrong KEY_PREFIX looks like one; after the first event, or worker, it is one."""
+    sentence = "Nothing was ever stored under this prefix: see KEY_PREFIX.\n"
+    used = operator.run(*command)
+    operator.bench.client.flushall()
+    unused = operator.run(*command, "--json")
+    is_used = operator.json("status")["is_used"]
+    operator.bench.accept("e1")
+
+    assert (0, "") == (used.exit_code, used.stderr)
+    assert (0, sentence, False) == (unused.exit_code, unused.stderr, is_used)
+    assert "" == operator.run(*command).stderr
+    assert operator.json("status")["is_used"]
+
+
+def test_ended_entries_are_not_counted(operator: Operator) -> None:
+    """Also behind one that is kept for longer: what is told is what is there."""
+    operator.fail("longest")
+    later_ms = operator.bench.now_ms() + 2 * HOUR_MS
+    operator.bench.move("failed", "longest", later_ms)
+    for number in range(10):
+        operator.fail(f"e{number}")
+        operator.forget(f"e{number}")
+
+    assert 1 == operator.json("status")["failed"]
+    assert ["longest"] == [
+        record["event_id"] for record in operator.json("list", "--status", "failed")
+    ]
+
+
+def test_a_redis_that_forbids_is_no_redis_that_is_away(operator: Operator) -> None:
+    """It is shown in its own words."""
+    client = operator.bench.client
+    client.execute_command("ACL", "SETUSER", "bound", "on", ">pw", "~*", "&*", "+@all", "-hgetall")
+    with Operator.connected_to(operator.url.replace("redis://", "redis://bound:pw@")) as bound:
+        result = bound.run("status")
+    client.execute_command("ACL", "DELUSER", "bound")
+
+    assert (3, "") == (result.exit_code, result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Redis refused: ")
+    assert "hgetall" in line.lower()
+
+
 def test_held_events_are_listed_first_come_first(operator: Operator) -> None:
     """The records are the HTTP contract's."""
     operator.hold("e1", metadata={"order": "7731"})
@@ -112,6 +207,15 @@ def test_opened_events_are_not_listed(operator: Operator) -> None:
     assert "'opened' is not one of" in operator.misused("list", "--status", "opened")
 
 
+@pytest.mark.parametrize("event_id", ["", " ", "a b", "../e1", "x" * 129, "\udcff", "박"])
+@pytest.mark.parametrize("command", ["explain", "cancel", "redrive"])
+def test_what_cannot_be_an_event_id_is_refused(
+    operator: Operator, command: str, event_id: str
+) -> None:
+    """Before anything is sent to Redis, which some could not be."""
+    assert "an event id is 1 to 128 of" in operator.misused(command, event_id)
+
+
 def test_an_empty_list_is_said(operator: Operator) -> None:
     """It is no failure: there is nothing to do."""
     result = operator.run("list")
@@ -140,7 +244,6 @@ def test_records_that_are_gone_hide_no_others(operator: Operator) -> None:
     listed = operator.json("list", "--status", "failed", "--limit", "1")
 
     assert ["kept"] == [record["event_id"] for record in listed]
-    assert ["kept"] == list(operator.bench.queue("failed"))
     assert 1 == operator.json("status")["failed"]
 
 
@@ -182,14 +285,19 @@ def test_a_record_of_a_newer_release_hides_no_others(operator: Operator) -> None
 
 def test_explain_tells_of_a_held_event(operator: Operator) -> None:
     """What happened, and the three things that can be done."""
-    operator.hold("e1")
+    grant = operator.hold("e1")
 
     shown = operator.run("explain", "e1").stdout
 
-    for told in ("nobody knows", "no_answer", "--chat-id", "--recreate", "--give-up", "accepted"):
+    for told in ("not known", "no_answer", "--chat-id", "--recreate", "--give-up", "accepted"):
         assert told in shown
     assert operator.document() == operator.json("explain", "e1")["record"]
-    assert [{"what": "no_answer", "attempt": 1, "times": 1}] == operator.history()
+    ((entry),) = operator.history()
+    token = grant.token[:8]
+    assert {"what": "no_answer", "attempt": 1, "times": 1, "token": f"{token}…"} == entry
+    assert f"token {token}…" in shown
+    assert f"its life {grant.life_ms}" in shown
+    assert grant.token not in shown
 
 
 @pytest.mark.parametrize("event_id", ["--all-held", "-x1", "--help", "~root", "e1"])
@@ -215,12 +323,12 @@ def test_to_try_again_can_be_pasted_too(operator: Operator) -> None:
 
 
 def advised(operator: Operator, event_id: str, command: str) -> list[str]:
-    """The words of the advice that starts with ``command``, as a shell makes them of it."""
+    """The arguments of the advice that starts with ``command``, as a shell makes them of it."""
     shown = operator.run("explain", "--", event_id).stdout.splitlines()
-    (line,) = (line for line in shown if line.startswith(f"  {command}"))
+    (line,) = (line for line in shown if line.startswith(f"  python -m app.operate {command}"))
     advice = line.strip().partition("   ")[0]
     printed = subprocess.check_output(["/bin/sh", "-c", f"printf '%s\\n' {advice}"], text=True)
-    return printed.splitlines()
+    return printed.splitlines()[3:]
 
 
 def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> None:
@@ -331,6 +439,11 @@ def test_status_counts_records_of_another_release(operator: Operator) -> None:
         (("resolve", "e1", "--recreate"), True),
         (("resolve", "--all-held", "--give-up"), True),
         (("redrive", "e1"), True),
+        (("resolve", "e1", "--chat-id", "found", "--yes"), True),
+        (("cancel", "e1"), True),
+        (("pause",), True),
+        (("resume",), True),
+        (("forget", "--user", "u1", "--yes"), True),
         (("redrive", "--all-failed", "--code", "rejected"), True),
     ],
 )
@@ -343,6 +456,19 @@ def test_without_redis_there_is_one_line(command: tuple[str, ...], *, is_changin
     (line,) = result.stderr.splitlines()
     assert line.startswith("Redis did not answer: ")
     assert is_changing == ("It may have been done or not" in line)
+
+
+@pytest.mark.parametrize("command", ["status", "list", "explain e1", "resolve e1 --recreate"])
+def test_a_redis_that_refuses_is_said_to(valkey: Valkey, command: str) -> None:
+    """In its own words: a wrong password is no Redis that is away."""
+    with Operator.connected_to(f"redis://nobody:geheim@127.0.0.1:{valkey.port}/0") as operator:
+        result = operator.run(*command.split())
+
+    assert (3, "") == (result.exit_code, result.stdout)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Redis refused: ")
+    assert "WRONGPASS invalid username-password pair" in line
+    assert "geheim" not in line
 
 
 def test_settled_at_and_expiry_end_the_time_line(operator: Operator) -> None:

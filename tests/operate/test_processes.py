@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from app.chats.errors import StoreUnavailable
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
 from tests.operate.test_settings import ALL
@@ -23,7 +24,7 @@ def test_redis_url_is_all_that_it_needs(environ: dict[str, str], operator: Opera
     """An event is held, and resolved; who did it is the login name."""
     operator.hold("e1")
 
-    resolved = operate(environ, "resolve", "e1", "--chat-id", "found", "--json")
+    resolved = operate(environ, "resolve", "e1", "--chat-id", "found", "--yes", "--json")
 
     assert (0, "") == (resolved.returncode, resolved.stderr)
     assert operator.document() == json.loads(resolved.stdout)
@@ -43,6 +44,21 @@ def test_it_keeps_to_its_prefix(environ: dict[str, str], operator: Operator) -> 
     )
 
 
+def test_it_waits_for_as_many_replicas_as_workers_do(
+    environ: dict[str, str], operator: Operator
+) -> None:
+    """They keep the number in Redis: an operator's shell need not have the setting."""
+    operator.hold("e1")
+    with pytest.raises(StoreUnavailable):
+        operator.bench.take(operator.bench.worker(min_replicas_acked=1))
+
+    done = operate(environ, "resolve", "e1", "--give-up")
+
+    assert (3, "") == (done.returncode, done.stdout)
+    assert done.stderr.startswith("Redis did not confirm: 0 of 1 replicas confirmed.")
+    assert "It may have been done or not" in done.stderr
+
+
 def test_without_redis_it_ends_with_3_and_one_line() -> None:
     """No traceback."""
     done = operate({"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}, "status")
@@ -60,13 +76,31 @@ def test_without_an_address_it_ends_with_2() -> None:
 
 def test_a_log_comes_through_a_pipe(environ: dict[str, str], operator: Operator) -> None:
     """As from ``docker logs``."""
-    operator.hold("e1")
-    line = json.dumps(CALL | {"event_id": "e1", "chat_id": "logged"})
+    grant = operator.hold("e1")
+    about = {"chat_id": "logged", "life": grant.life_ms, "token": grant.token}
+    line = json.dumps(CALL | about)
 
     done = operate(environ, "recover", "--from-log", "-", text=f"worker-1 | {line}\n")
 
     assert (0, "") == (done.returncode, done.stderr)
     assert "logged" == operator.document()["chat"]["id"]
+
+
+def test_a_closed_standard_input_is_an_empty_one(environ: dict[str, str]) -> None:
+    """As where a scheduler has closed it: no traceback."""
+    command = f"exec {PYTHON} -m app.operate recover --from-log - <&-"
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=environ,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (1, 1) == (done.returncode, len(done.stderr.splitlines()))
 
 
 def test_settings_shows_what_both_processes_would_run_with() -> None:

@@ -1,22 +1,40 @@
 """``recover``: the ids that only a log holds are settled, and twice is once."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.chats.grant import NoWork
+from app.chats.grant import Grant, NoWork
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
 from tests.stack.processes import free_port
-from tests.store.bench import TTL_SECONDS, UNREADABLE, event_of
-from tests.store.outcomes import UNKNOWN, created
+from tests.store.bench import HOUR_MS, TTL_SECONDS, UNREADABLE, event_of
+from tests.store.outcomes import NOT_SENT, UNKNOWN, created
+
+LIFE_MS = 1_764_500_000_000
+TTL_MS = TTL_SECONDS * 1000
 
 
-def line(event_id: str = "e1", chat_id: str = "logged", **fields: Any) -> str:
-    """The log line of a call that created a chat."""
-    return json.dumps(CALL | {"event_id": event_id, "chat_id": chat_id} | fields)
+def line(grant: Grant, chat_id: str = "logged", **fields: Any) -> str:
+    """The log line of a grant's call that created a chat; ``None`` takes a field away."""
+    about = {
+        "event_id": grant.event_id,
+        "user_id": grant.user_id,
+        "attempt": grant.attempt,
+        "life": grant.life_ms,
+        "token": grant.token,
+        "chat_id": chat_id,
+    }
+    call = CALL | about | fields
+    return json.dumps({name: value for name, value in call.items() if value is not None})
+
+
+def grant_of(event_id: str = "e1", *, user_id: str = "u1", life_ms: int = LIFE_MS) -> Grant:
+    """A grant that Redis does not know."""
+    return Grant(event_id, user_id, 1, "lost-token", {"accepted_ms": life_ms})
 
 
 @pytest.fixture
@@ -27,27 +45,30 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def recover(operator: Operator, log: Path, *lines: str) -> list[tuple[str, str, str]]:
+def recover(
+    operator: Operator, log: Path, *lines: str, options: Sequence[str] = ()
+) -> list[tuple[str, str, str]]:
     """What becomes of the events in a log of these lines."""
     log.write_text("".join(f"{line}\n" for line in lines))
-    results = operator.json("recover", "--from-log", str(log))
+    result = operator.run("recover", "--from-log", str(log), "--json", *options)
+    results = json.loads(result.stdout)
+    assert result.exit_code == (
+        0 if {"opened", "duplicate"} & {each["result"] for each in results} else 1
+    )
     return [(result["event_id"], result["chat_id"], result["result"]) for result in results]
 
 
 @pytest.mark.parametrize("situation", ["calling", "unknown", "accepted", "failed"])
 def test_a_lost_answer_opens_its_event(operator: Operator, log: Path, situation: str) -> None:
     """Whatever became of the event meanwhile, as long as nothing was published."""
-    if situation == "calling":
-        operator.bench.granted("e1")
-    else:
-        operator.hold("e1")
+    grant = operator.bench.granted("e1") if situation == "calling" else operator.hold("e1")
     if situation == "accepted":
         operator.decide("e1", "--recreate")
     if situation == "failed":
         operator.decide("e1", "--give-up")
     assert situation == operator.document()["status"]
 
-    results = recover(operator, log, line())
+    results = recover(operator, log, line(grant))
 
     assert [("e1", "logged", "opened")] == results
     record = operator.document()
@@ -62,25 +83,36 @@ def test_a_lost_answer_opens_its_event(operator: Operator, log: Path, situation:
 
 def test_twice_is_once(operator: Operator, log: Path) -> None:
     """The second time nothing is done, and that is said."""
-    operator.hold("e1")
-    recover(operator, log, line(), line())
+    grant = operator.hold("e1")
+    recover(operator, log, line(grant), line(grant))
     before = operator.bench.fields()
 
     result = operator.run("recover", "--from-log", str(log))
 
-    assert 1 == result.exit_code
-    assert "known already" in result.stdout
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "passed over: 2, nothing to do: the record has the chat\n" in result.stderr
     assert "Nothing was done: the records have all of these chats already." in result.stderr
     assert before == operator.bench.fields()
+
+
+def test_what_was_settled_as_usual_is_nothing_to_do(operator: Operator, log: Path) -> None:
+    """A record that is opened has no token any more: all of a log may be read."""
+    grant = operator.end("e1", created("logged"))
+    operator.settle(grant, created("another"))
+
+    lines = [line(grant), line(grant, "another")]
+
+    assert ["ignored"] * 2 == [result for *_, result in recover(operator, log, *lines)]
 
 
 def test_an_event_that_was_opened_with_another_chat_keeps_both(
     operator: Operator, log: Path
 ) -> None:
     """The published id stays."""
-    operator.end("e1", created("published"))
+    grant = operator.hold("e1")
+    operator.decide("e1", "--chat-id", "published")
 
-    results = recover(operator, log, line())
+    results = recover(operator, log, line(grant))
 
     assert [("e1", "logged", "duplicate")] == results
     assert ("published", ["logged"]) == (
@@ -89,24 +121,57 @@ def test_an_event_that_was_opened_with_another_chat_keeps_both(
     )
 
 
-def test_an_event_that_redis_does_not_know_is_made_anew(operator: Operator, log: Path) -> None:
-    """From what the line tells; and a repeat of it is known as one."""
-    results = recover(operator, log, line(user_id="u7"))
+@pytest.mark.parametrize("later", ["calling", "unknown", "accepted"])
+def test_an_earlier_attempt_is_believed_by_its_token_in_the_history(
+    operator: Operator, log: Path, later: str
+) -> None:
+    """It ended unknown, and another call was made by consent."""
+    first = operator.hold("e1")
+    operator.decide("e1", "--recreate")
+    second = operator.bench.grant(operator.worker())
+    if later != "calling":
+        operator.settle(second, UNKNOWN if later == "unknown" else NOT_SENT)
 
-    assert [("e1", "logged", "opened")] == results
-    record = operator.document()
-    assert ("u7", 1, {}) == (record["user_id"], record["attempts"], record["metadata"])
-    assert "2026-11-22T10:00:00.123Z" == record["accepted_at"]
-    assert 0 < operator.bench.ttl_ms("event:e1") <= TTL_SECONDS * 1000
-    _, is_new = operator.bench.intake().accept(event_of("e1", user_id="u7"))
-    assert not is_new
+    assert [("e1", "logged", "opened")] == recover(operator, log, line(first))
 
 
-def test_what_redis_still_has_of_an_event_is_kept(operator: Operator, log: Path) -> None:
-    """It lost the grant alone: the event's metadata and its fingerprint are there as before."""
+@pytest.mark.parametrize(
+    "changed",
+    [{"token": "another"}, {"attempt": 2}, {"attempt": 10**13}],
+    ids=["token", "attempt", "attempt-far-ahead"],
+)
+@pytest.mark.parametrize("situation", ["accepted", "calling", "unknown", "failed", "opened"])
+def test_a_line_whose_grant_the_record_does_not_know_is_passed_over(
+    operator: Operator, log: Path, situation: str, changed: dict[str, Any]
+) -> None:
+    """It may be forged: nothing of it is published, and it is counted."""
+    if situation == "accepted":
+        operator.bench.accept("e1")
+        grant = grant_of(life_ms=operator.bench.fields()["accepted_ms"])
+    elif situation == "failed":
+        grant = operator.fail("e1")
+    elif situation == "opened":
+        grant = operator.end("e1", created("published"))
+    else:
+        grant = operator.bench.granted() if situation == "calling" else operator.hold()
+    before = operator.bench.text()
+
+    results = recover(operator, log, line(grant, "forged", **changed))
+    result = operator.run("recover", "--from-log", str(log))
+
+    assert [("e1", "forged", "other_token")] == results
+    assert (1, "", before) == (result.exit_code, result.stdout, operator.bench.text())
+    assert "passed over: 1, the record does not know the grant of the line\n" in result.stderr
+    assert "--trust-log settles 1." in result.stderr
+    assert None is operator.bench.intake().event_of_chat("forged")
+
+
+def test_a_trusted_log_opens_what_redis_lost_a_grant_of(operator: Operator, log: Path) -> None:
+    """The event's metadata and its fingerprint are there as before."""
     operator.bench.accept("e1", metadata={"order": "7731"})
+    grant = grant_of(life_ms=operator.bench.fields()["accepted_ms"])
 
-    recover(operator, log, line())
+    recover(operator, log, line(grant), options=["--trust-log"])
 
     assert {"order": "7731"} == operator.document()["metadata"]
     _, is_new = operator.bench.intake().accept(event_of("e1", metadata={"order": "7731"}))
@@ -114,12 +179,86 @@ def test_what_redis_still_has_of_an_event_is_kept(operator: Operator, log: Path)
     assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
+@pytest.mark.parametrize("ms_apart", [1, -1, TTL_MS - 1])
+def test_a_life_whose_acceptance_redis_lost_is_the_same(
+    operator: Operator, log: Path, ms_apart: int
+) -> None:
+    """Its caller repeated the post: within the window, only a trusted log is believed."""
+    operator.bench.accept("e1")
+    grant = grant_of(life_ms=operator.bench.fields()["accepted_ms"] + ms_apart)
+
+    results = recover(operator, log, line(grant))
+    trusted = recover(operator, log, line(grant), options=["--trust-log"])
+
+    assert [("e1", "logged", "other_token")] == results
+    assert [("e1", "logged", "opened")] == trusted
+
+
+def test_an_event_that_redis_does_not_know_is_made_anew_of_a_trusted_log(
+    operator: Operator, log: Path
+) -> None:
+    """From what the line tells; and a repeat of it is known as one."""
+    lost = line(grant_of(user_id="u7"))
+
+    results = recover(operator, log, lost)
+    trusted = recover(operator, log, lost, options=["--trust-log"])
+
+    assert [("e1", "logged", "missing")] == results
+    assert [("e1", "logged", "opened")] == trusted
+    record = operator.document()
+    assert ("u7", 1, {}) == (record["user_id"], record["attempts"], record["metadata"])
+    assert "2025-11-30T10:53:20.000Z" == record["accepted_at"]
+    assert 0 < operator.bench.ttl_ms("event:e1") <= TTL_MS
+    _, is_new = operator.bench.intake().accept(event_of("e1", user_id="u7"))
+    assert not is_new
+
+
+@pytest.mark.parametrize("options", [[], ["--trust-log"]], ids=["", "trusted"])
+@pytest.mark.parametrize(
+    ("changed", "result"),
+    [
+        ({"life": None}, "no_life"),
+        ({"token": None}, "no_life"),
+        ({"user_id": "u2"}, "other_life"),
+        ({"life": LIFE_MS}, "other_life"),
+        ({"life": LIFE_MS + 10 * 365 * 24 * HOUR_MS}, "other_life"),
+    ],
+)
+def test_a_line_of_another_life_is_never_believed(
+    operator: Operator, log: Path, changed: dict[str, Any], result: str, options: list[str]
+) -> None:
+    """An id is free again after its window; and a line of an older release names none."""
+    grant = operator.hold("e1")
+    before = operator.bench.text()
+
+    assert [("e1", "logged", result)] == recover(
+        operator, log, line(grant, **changed), options=options
+    )
+
+    assert before == operator.bench.text()
+
+
+@pytest.mark.parametrize("options", [[], ["--trust-log"]], ids=["", "trusted"])
+@pytest.mark.parametrize("ms_apart", [0, 1, -1])
+def test_a_forgotten_event_stays_forgotten(
+    operator: Operator, log: Path, options: list[str], ms_apart: int
+) -> None:
+    """Also a line of an acceptance of it that Redis lost."""
+    grant = operator.hold("e1")
+    operator.json("forget", "--user", "u1", "--yes")
+    lost = line(grant, life=grant.life_ms + ms_apart)
+
+    assert [("e1", "logged", "forgotten")] == recover(operator, log, lost, options=options)
+
+    assert None is operator.bench.text()
+
+
 def test_a_late_answer_of_the_worker_itself_changes_nothing_more(
     operator: Operator, log: Path
 ) -> None:
     """The worker lived after all, or its spool was found."""
     grant = operator.hold("e1")
-    recover(operator, log, line())
+    recover(operator, log, line(grant))
     before = operator.bench.fields()
 
     operator.settle(grant, created("logged"))
@@ -129,10 +268,9 @@ def test_a_late_answer_of_the_worker_itself_changes_nothing_more(
 
 
 def test_a_log_may_be_read_from_standard_input(operator: Operator) -> None:
-    """With whatever a collector wrote in front of each line."""
-    operator.hold("e1")
-    operator.hold("e2")
-    text = f"worker-1  | {line('e1', 'c1')}\nworker-2  | {line('e2', 'c2')}\n"
+    """With what Docker writes in front of each line."""
+    first, second = operator.hold("e1"), operator.hold("e2")
+    text = f"worker-1  | {line(first, 'c1')}\nworker-2  | {line(second, 'c2')}\n"
 
     result = operator.run("recover", "--from-log", "-", text=text)
 
@@ -142,15 +280,32 @@ def test_a_log_may_be_read_from_standard_input(operator: Operator) -> None:
 
 def test_garbage_is_passed_over(operator: Operator, log: Path) -> None:
     """What tells of a created chat and cannot be read is named; bytes that are no text, too."""
-    operator.hold("e1")
-    cut = line("e2", "c2")[:-20]
-    log.write_bytes(b"\xff\xfe garbage {\n" + f"{cut}\n{line()}\n".encode() + b'{"event": "call"')
+    grant = operator.hold("e1")
+    cut = line(grant, "c2")[:-20]
+    log.write_bytes(
+        b"\xff\xfe garbage {\n" + f"{cut}\n{line(grant)}\n".encode() + b'{"event": "call"'
+    )
 
     result = operator.run("recover", "--from-log", str(log))
 
     assert 0 == result.exit_code
-    assert "passed over: line 2 tells of a created chat, and cannot be read\n" == result.stderr
+    assert "passed over: 1, of a created chat, cannot be read: line 2\n" == result.stderr
     assert "opened" == operator.document()["status"]
+
+
+def test_many_lines_that_are_passed_over_are_counted(operator: Operator, log: Path) -> None:
+    """Six hundred equal sentences would hide the one that matters."""
+    log.write_text(f"{line(grant_of())}\n{line(grant_of())[:-9]}\n" * 300)
+
+    result = operator.run("recover", "--from-log", str(log))
+
+    numbers = ", ".join(map(str, range(2, 22, 2)))
+    assert [
+        "passed over: 300, no such event is kept",
+        "If only workers wrote this log, --trust-log settles 300.",
+        f"passed over: 300, of a created chat, cannot be read: line {numbers} and more",
+        "Nothing was done: no line that is believed has a chat that its record has not.",
+    ] == result.stderr.splitlines()
 
 
 def test_a_log_without_such_a_line_is_refused(operator: Operator, log: Path) -> None:
@@ -164,6 +319,7 @@ def test_a_log_that_is_not_there_is_wrong_usage(operator: Operator, tmp_path: Pa
     """Nothing is asked of Redis."""
     assert "No such file" in operator.misused("recover", "--from-log", str(tmp_path / "none"))
     assert "--from-log" in operator.misused("recover")
+    assert "directory" in operator.misused("recover", "--from-log", str(tmp_path)).lower()
 
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
@@ -171,11 +327,10 @@ def test_what_another_release_wrote_is_left_alone(
     operator: Operator, log: Path, content: dict[str, Any] | str
 ) -> None:
     """Its own command line reads the same log."""
-    operator.hold("e1")
-    operator.hold("e2")
+    first, second = operator.hold("e1"), operator.hold("e2")
     before = operator.bench.make_unreadable(content)
 
-    results = recover(operator, log, line("e1", "c1"), line("e2", "c2"))
+    results = recover(operator, log, line(first, "c1"), line(second, "c2"))
 
     assert ["newer", "opened"] == [result for *_, result in results]
     assert before == operator.bench.text()
@@ -185,13 +340,13 @@ def test_when_redis_goes_in_the_middle_the_recovered_are_told(
     operator: Operator, log: Path
 ) -> None:
     """Exit code 3; the log may simply be read once more."""
-    operator.hold("e1")
-    operator.hold("e2")
-    log.write_text(f"{line('e1', 'c1')}\n{line('e2', 'c2')}\n")
+    first, second = operator.hold("e1"), operator.hold("e2")
+    log.write_text(f"{line(first, 'c1')}\n{line(second, 'c2')}\n")
     operator.scripts.spared = len(["what is left of the first", "its settle"])
     operator.scripts.lost = len(["what is left of the second", "once more"])
 
     result = operator.run("recover", "--from-log", str(log), "--json")
+    operator.scripts.lost = 0
     again = operator.json("recover", "--from-log", str(log))
 
     assert 3 == result.exit_code
@@ -201,7 +356,7 @@ def test_when_redis_goes_in_the_middle_the_recovered_are_told(
 
 def test_without_redis_there_is_one_line(log: Path) -> None:
     """Exit code 3, and no half of a table."""
-    log.write_text(f"{line()}\n")
+    log.write_text(f"{line(grant_of())}\n")
     with Operator.connected_to(f"redis://127.0.0.1:{free_port()}/0") as operator:
         result = operator.run("recover", "--from-log", str(log))
 

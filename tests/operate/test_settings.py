@@ -1,9 +1,11 @@
 """``settings`` shows what each process would run with, and never a secret."""
 
 import json
+import re
 from collections.abc import Mapping
 
 import pytest
+from certifi import where
 from click.testing import CliRunner, Result
 
 from app.bootstrap.operate import desk
@@ -11,9 +13,9 @@ from app.operate.commands import cli
 
 ALL = {
     "REDIS_URL": "redis://:redis-password@127.0.0.1:1/0",
-    "SUBMIT_TOKENS": "orders:submit-token",
-    "READ_TOKENS": "crm:read-token",
-    "WEBHOOK_SECRETS": "whsec_d2ViaG9vay1zZWNyZXQ=",
+    "SUBMIT_TOKENS": "orders:submit-token-5bd1",
+    "READ_TOKENS": "crm:read-token-c6a4a",
+    "WEBHOOK_SECRETS": "whsec_d2ViaG9vay1zZWNyZXQtb2YtMjQtYnl0ZXM=",
     "CHANNEL_ACCESS_KEY": "access-key",
     "CHANNEL_ACCESS_SECRET": "access-secret",
     "EVENT_DEADLINE_SECONDS": "600",
@@ -57,13 +59,47 @@ def test_settings_lists_problems_and_shows_the_rest() -> None:
 
 
 @pytest.mark.parametrize("broken", [{}, {"PORT": "0"}])
-def test_settings_shows_that_web_threads_is_ignored(broken: dict[str, str]) -> None:
-    """A value that it could never have had is no problem either."""
-    done = show(ALL | broken | {"WEB_THREADS": "many"}, "--json")
+def test_settings_names_variables_without_effect(broken: dict[str, str]) -> None:
+    """One that is misspelt, or has done its time, is no problem; beside others too."""
+    environ = ALL | broken | {"WEB_THREADS": "many", "KEY_PREFX": "eu"}
 
-    web = json.loads(done.stdout)["web"]
-    assert "ignored: it has no effect any more, unset it" == web["settings"]["WEB_THREADS"]
-    assert [] == [problem for problem in web["problems"] if "WEB_THREADS" in problem]
+    web = json.loads(show(environ, "--json").stdout)["web"]
+
+    assert {"WEB_THREADS", "KEY_PREFX"} == web["ignored"].keys()
+    assert len(broken) == len(web["problems"])
+    assert "- KEY_PREFX: no setting has this name: is KEY_PREFIX meant?" in show(environ).stdout
+
+
+@pytest.mark.parametrize(
+    ("process", "code"), [([], 0), (["--for", "web"], 0), (["--for", "worker"], 2)]
+)
+def test_settings_for_one_process_end_with_its_own_verdict(process: list[str], code: int) -> None:
+    """The deployment of a worker can be checked by itself."""
+    environ = {name: text for name, text in ALL.items() if not name.startswith("CHANNEL_")}
+
+    done = show(environ, *process, "--json")
+
+    assert code == done.exit_code
+    assert {*(process[1:] or ["web", "worker"])} == json.loads(done.stdout).keys()
+
+
+URLS = {
+    "redis://me:geheim@redis.internal:6380/4": "redis://redis.internal:6380/4",
+    f"rediss://:geheim@redis/2?ssl_ca_certs={where()}": "rediss://redis:6379/2",
+    "unix://me:geheim@/run/redis.sock?db=2": "unix:///run/redis.sock?db=2",
+    "redis+sentinel://me:geheim@a,b:2/main/1?ssl=true": "redis+sentinel://a:26379,b:2/main/1",
+    "redis+cluster://:geheim@a,b:7000": "redis+cluster://a:6379,b:7000/0",
+}
+
+
+@pytest.mark.parametrize(("url", "shown"), URLS.items(), ids=URLS)
+@pytest.mark.parametrize("broken", [{}, {"KEY_PREFIX": "a:b"}])
+def test_settings_shows_where_redis_is(url: str, shown: str, broken: dict[str, str]) -> None:
+    """Host and database, so that a wrong one is noticed; never the user or the password."""
+    output = show(ALL | broken | {"REDIS_URL": url}, "--json").stdout
+
+    assert shown == json.loads(output)["web"]["settings"]["REDIS_URL"]
+    assert not re.search(r"geheim|\bme\b", output)
 
 
 def test_settings_tells_of_two_that_do_not_go_together() -> None:

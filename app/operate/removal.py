@@ -1,0 +1,105 @@
+"""The command that removes a person."""
+
+from collections import Counter
+
+import click
+
+from app.chats.errors import NothingDone, StoreUnavailable
+from app.chats.grant import new_token
+from app.chats.record import Record, Status
+from app.operate import json_output, text_output
+from app.operate.context import CliContext, json_option
+from app.operate.options import confirm, dry_run_option, progress_bar, user_option, yes_option
+from app.store.operations import Operations
+
+UNREACHED = (
+    "the logs of web and workers, and wherever they are collected: user ids are in them",
+    "files in SPOOL_DIR: a worker settles what is left in them, which changes nothing any more",
+    "traces, backups of Redis, and Channel.io itself",
+)
+PASSES = 2  # the second finds what moved while the first went on
+NEWER = "newer"
+# In the order in which an event passes through them, so that none slips by unseen.
+WALKED = (Status.ACCEPTED, Status.CALLING, Status.UNKNOWN, Status.FAILED)
+
+
+@click.command()
+@user_option
+@dry_run_option
+@yes_option
+@json_option
+@click.pass_obj
+def forget(
+    context: CliContext, *, user_id: str | None, is_dry_run: bool, is_yes: bool, is_json: bool
+) -> None:
+    """Remove a person for good: all events of a user, their records and their look-ups.
+
+    Refuses while a call for one of them is under way. Names the places that it cannot reach.
+    """
+    if user_id is None:
+        raise click.UsageError("Say whose events: --user ID.")
+    operations = context.connect()
+    found = _find(operations, user_id)
+    counts = Counter(status for status in found.values() if status)
+    _check(found)
+    if not counts and (is_dry_run or not _remove(operations, user_id, found)):
+        raise NothingDone(f"no event of {user_id} is kept")
+    if counts and not is_dry_run:
+        confirm(f"Remove {counts.total()} events of {user_id}, for good?", is_yes=is_yes)
+        for _ in range(PASSES):
+            _remove(operations, user_id, found)
+            found = _find(operations, user_id)
+        try:
+            _check(found)
+        except NothingDone as error:
+            raise click.ClickException(f"Not all was removed: {error}.") from error
+    if is_json:
+        click.echo(json_output.format_removed(user_id, counts, UNREACHED))
+    else:
+        click.echo(text_output.format_removed(user_id, counts, UNREACHED, is_dry_run=is_dry_run))
+
+
+def _find(operations: Operations, user_id: str) -> dict[str, str]:
+    """Return each event of the user and its status, empty for what may be left of a removed one."""
+    found: dict[str, str] = {}
+    overview = operations.overview()
+    with progress_bar(overview.backlog + overview.held + overview.failed) as advance:
+        for status in WALKED:
+            for page in operations.pages(status, user_id=user_id):
+                found.update((event_id, "") for event_id in page.gone)
+                found.update((event_id, _status(record)) for event_id, record in page.events)
+                advance(page.looked_at)
+    opened = operations.opened_events(user_id)
+    for event_id in opened.gone:
+        found.setdefault(event_id, "")
+    return found | {event_id: _status(record) for event_id, record in opened.events}
+
+
+def _status(record: Record | None) -> str:
+    return record.status if record else NEWER
+
+
+def _check(found: dict[str, str]) -> None:
+    """Raise ``NothingDone`` where the person cannot be removed now."""
+    for event_id, status in found.items():
+        if status == Status.CALLING:
+            raise NothingDone(f"a call for {event_id} is under way: try again in a minute")
+        if status == NEWER:
+            raise NothingDone(
+                f"a newer release of the relay wrote {event_id}; use its command line"
+            )
+
+
+def _remove(operations: Operations, user_id: str, found: dict[str, str]) -> int:
+    """Remove the events, and return how many there were."""
+    token, removed = new_token(), 0
+    try:
+        with progress_bar(len(found)) as advance:
+            for event_id in found:
+                result = operations.forget(event_id, user_id=user_id, token=token)
+                removed += result == "forgotten"
+                advance(1)
+    except StoreUnavailable:
+        click.echo(f"stopped after {removed} of {len(found)} events", err=True)
+        raise
+    return removed
