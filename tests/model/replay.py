@@ -7,31 +7,37 @@ read of an event is compared, so that one way to a state stands for every way.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
-from app.chats.errors import NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
+from app.chats.record import Chat
 from app.store.grants import GrantStore
 from app.store.keys import Keys
-from app.store.operations import Operations
-from app.store.records import parse_fields, read_record
+from app.store.operations import ABANDONED
+from app.store.records import chat_fields, failure_fields, parse_fields, read_record
 from app.store.scripts import Scripts
 from tests.model.explorer import Explorer
-from tests.model.specification import OTHER_CHAT, Specification
+from tests.model.specification import OTHER_CHAT, Specification, commands_of
 from tests.model.states import PLACE_OF, Record, State, Step
+from tests.model.virtual import START_MS, Time, with_clock
 from tests.stack.redis_client import Client
-from tests.store.bench import HOUR_MS, TTL_SECONDS, Bench
+from tests.store.bench import HOUR_MS, TTL_SECONDS, WAY, Bench
 from tests.store.outcomes import OUTCOMES, created
 
 EVENT = "e1"
 OPERATOR = "anna"
 PLACES = tuple(PLACE_OF.values())
-SILENT = {"begin", "send", "give up sending", "crash"}  # Redis hears nothing of it
+# Redis hears nothing of it, or it is no script that writes: `recover` reads, and settles.
+SILENT = {
+    *("begin", "send", "give up sending", "crash", "cut", "look up"),
+    *("recover", "recover trusted", "recover forged"),
+}
 FAR_MS = 10**15
+# Lives are two windows apart, by a clock that moves only when one ends.
+LIFE_MS = 2 * TTL_SECONDS * 1000
 
 
 class Seen(NamedTuple):
@@ -41,6 +47,7 @@ class Seen(NamedTuple):
     created: bool | None
     places: frozenset[str]
     taken: tuple[str, ...]
+    lives: int
 
 
 class Run(NamedTuple):
@@ -51,6 +58,8 @@ class Run(NamedTuple):
     turn: int | None
     kind: str
     grant: Record | None
+    command: Step | None
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,8 @@ class Replay:
 
     def __init__(self, client: Client, specification: Specification) -> None:
         self.scripts_run = 0
-        self._client = client
+        self._time = Time()
+        self._client = client = with_clock(client, self._time)
         self._specification = specification
         self._explorer = Explorer(specification)
         self._prefixes = (f"relay-{number}" for number in count())
@@ -83,9 +93,10 @@ class Replay:
         """Replay the whole graph, up to the first script after which Redis holds something else."""
         self._first.open_gate()
         for run, expected, before, step in self._runs():
+            self._time.passed_ms = run.seen.lives * LIFE_MS
             relay = self._spares.pop(run.seen, None) or self._copy(self._relays[run.seen])
             heard = self._run(relay, run)
-            found = self._found(relay)
+            found = self._found(relay, lives=expected.lives)
             if found != expected or heard != _told(run, expected):
                 return Difference(self._explorer.trace(before, step), expected, found, heard)
             if self._relays.setdefault(found, relay) is not relay:
@@ -95,12 +106,14 @@ class Replay:
     def _runs(self) -> Iterator[tuple[Run, Seen, State, Step]]:
         done = set()
         for before, steps in self._explorer.visits():
-            seen = _seen(before)
+            seen, seen_there = _seen(before), _seen(_at_old(before))
             for step, after in steps:
-                run = _run_of(step, before, seen)
-                if step.name not in SILENT and run not in done:
+                if step.name in SILENT:
+                    continue
+                run = _run_of(step, before, seen_there if step.is_old else seen)
+                if run not in done:
                     done.add(run)
-                    yield run, _seen(after), before, step
+                    yield run, _seen(_at_old(after) if step.is_old else after), before, step
 
     def _run(self, relay: Bench, run: Run) -> Record | None:
         self.scripts_run += 1
@@ -112,8 +125,8 @@ class Replay:
             case "lose worker":
                 relay.lose_worker(EVENT)
                 relay.reply(self._worker(relay))
-            case "flush":
-                self._flush(relay)
+            case "flush" | "end":
+                self._flush(relay, has_tokens=run.name == "end")
             case "roll back":
                 self._flush(relay)
                 relay.accept(EVENT)
@@ -129,34 +142,26 @@ class Replay:
             taken = worker.take(token).decision
             if not isinstance(taken, Grant):
                 return None
-            grant = _record(taken.stored_fields)
+            grant = self._record(taken.stored_fields)
             self._grants[turn, grant] = taken
             return grant
         if run.name == "release":
             worker.release(token)
         elif run.grant is not None:
             is_created = run.kind == "created"
-            outcome = created(_chat_id(turn)) if is_created else OUTCOMES[run.kind]
+            kind = run.kind.removeprefix("own ")
+            outcome = created(_chat_id(turn)) if is_created else OUTCOMES[kind]
+            if kind != run.kind:
+                successes = relay.fields().get("denied", {}).get("successes", 0)
+                relay.set_gate(**{f"successes:{WAY}": successes + 1})
             worker.settle(self._grants[turn, run.grant], outcome)
         return None
 
     def _operate(self, relay: Bench, run: Run) -> None:
-        operations = Operations(
-            Scripts(self._client.relay, relay.keys), record_ttl_seconds=TTL_SECONDS
-        )
-        with suppress(NothingDone):
-            match run.name:
-                case "recreate":
-                    operations.recreate(EVENT, by=OPERATOR)
-                case "give up":
-                    operations.give_up(EVENT, by=OPERATOR)
-                case "redrive":
-                    operations.redrive(EVENT, by=OPERATOR)
-                case "set chat id":
-                    chat_id = _chat_id(OTHER_CHAT if run.turn is None else run.turn)
-                    operations.resolve_with_chat(EVENT, chat_id, by=OPERATOR)
-                case name:
-                    raise AssertionError(name)
+        assert run.command is not None, run.name
+        script, arguments = _command(run.command)
+        about = {"event_id": EVENT, "by": OPERATOR, "token": f"command:{run.number}"}
+        Scripts(self._client.relay, relay.keys).run(script, about | arguments)
 
     def _worker(self, relay: Bench, event_deadline_ms: int = HOUR_MS) -> GrantStore:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
@@ -171,7 +176,7 @@ class Replay:
             pipeline.execute()
         return copy
 
-    def _found(self, relay: Bench) -> Seen:
+    def _found(self, relay: Bench, *, lives: int) -> Seen:
         """What the relay holds. Then its gate is open again, backoff is over, the lease is not, and
         tokens last for as long as a replay may.
         """
@@ -190,14 +195,37 @@ class Replay:
         fields = parse_fields(text or "")
         scores, taken = rest[: len(PLACES)], rest[len(PLACES) :][: len(self._taken)]
         return Seen(
-            _record(fields) if fields else None,
+            self._record(fields) if fields else None,
             read_record(EVENT, fields).created if fields else None,
             frozenset(place for place, at in zip(PLACES, scores, strict=True) if at is not None),
-            tuple({None: "", EVENT: "grant", "": "over"}[event_id] for event_id in taken),
+            tuple({None: "", "": "over"}.get(text, "grant") for text in taken),
+            lives,
         )
 
-    def _flush(self, relay: Bench) -> None:
-        self._client.unlink(*map(relay.key, self._names))
+    def _flush(self, relay: Bench, *, has_tokens: bool = False) -> None:
+        names = [name for name in self._names if not (has_tokens and name in self._taken)]
+        self._client.unlink(*map(relay.key, names))
+
+    def _record(self, fields: dict[str, Any]) -> Record:
+        """What the model knows of a record; within its bounds."""
+        record, bounds = read_record(EVENT, fields), self._specification
+        denied, history = fields.get("denied"), fields.get("history", [])
+        doubted = [_turn(entry["token"]) for entry in history if "token" in entry]
+        return Record(
+            status=record.status.value,
+            attempt=fields["attempt"],
+            attempts=record.attempts,
+            token=_turn(fields["grant_token"]) if "grant_token" in fields else None,
+            unknowns=fields.get("unknowns", 0),
+            consented=fields.get("consented", False),
+            orphan=record.possible_orphan,
+            chat=_turn(record.chat.id) if record.chat else None,
+            duplicates=frozenset(map(_turn, record.duplicate_chat_ids)),
+            life=(fields["accepted_ms"] - START_MS) // LIFE_MS,
+            denials=denied["own"] if denied and bounds.denials else -1,
+            command=_turn(fields.get("command_token", "command:0")),
+            doubted=frozenset(doubted if bounds.has_log else ()),
+        )
 
     @property
     def _gate(self) -> str:
@@ -214,7 +242,8 @@ class Replay:
 
 def _seen(state: State) -> Seen:
     is_created = state.record.created if state.record else None
-    return Seen(state.record, is_created, state.places, tuple(turn.taken for turn in state.turns))
+    taken = tuple(turn.taken for turn in state.turns)
+    return Seen(state.record, is_created, state.places, taken, state.lives)
 
 
 def _told(run: Run, expected: Seen) -> Record | None:
@@ -228,22 +257,37 @@ def _told(run: Run, expected: Seen) -> Record | None:
 def _run_of(step: Step, before: State, seen: Seen) -> Run:
     name = step.name.removeprefix("unheard ")
     grant = before.turns[step.turn].grant if step.turn is not None and name == "settle" else None
-    return Run(seen, name, step.turn, step.outcome, grant)
+    is_command = any(step == command for command, _ in commands_of(before))
+    command, number = None, 0
+    if is_command:
+        command, number = step, before.operations + 1
+    elif name == "repeat":
+        command, number = before.command, before.operations
+    return Run(seen, name, step.turn, step.outcome, grant, command, number)
 
 
-def _record(fields: dict[str, Any]) -> Record:
-    record = read_record(EVENT, fields)
-    return Record(
-        status=record.status.value,
-        attempt=fields["attempt"],
-        attempts=record.attempts,
-        token=_turn(fields["grant_token"]) if "grant_token" in fields else None,
-        unknowns=fields.get("unknowns", 0),
-        consented=fields.get("consented", False),
-        orphan=record.possible_orphan,
-        chat=_turn(record.chat.id) if record.chat else None,
-        duplicates=frozenset(map(_turn, record.duplicate_chat_ids)),
-    )
+def _at_old(state: State) -> State:
+    """The state as the primary that was cut off has it, if there is one."""
+    return state.served_by(state.old) if state.old else state
+
+
+def _command(step: Step) -> tuple[str, dict[str, Any]]:
+    """The script of an operator's command, and its arguments."""
+    failure = failure_fields(ABANDONED)
+    match step.name:
+        case "redrive":
+            return "redrive", {}
+        case "cancel":
+            return "cancel", {"failure": failure}
+        case "recreate":
+            return "resolve", {"action": "recreate"}
+        case "give up":
+            return "resolve", {"action": "give_up", "failure": failure}
+        case "set chat id":
+            chat_id = _chat_id(OTHER_CHAT if step.turn is None else step.turn)
+            return "resolve", {"action": "chat", "chat": chat_fields(Chat(chat_id))}
+        case name:
+            raise AssertionError(name)
 
 
 def _token(turn: int) -> str:

@@ -1,15 +1,16 @@
-"""The specification: everything that may happen to one event, as steps from state to state.
+"""The specification: everything that may happen to one id, as steps from state to state.
 
 Turns overlap in every way, so they are the turns of as many workers, or of fewer. There are no
 clocks: backoff, deadlines and leases end at any moment. A step is what others can notice at once;
 a worker that crashes takes no more of them. The gate is left out, since it only delays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from tests.model.scripts import Scripts
-from tests.model.states import Record, State, Step, Turn
+from tests.model.states import SETTLED, Record, State, Step, Turn
 
 KINDS_OF = {
     "created": ("created",),
@@ -18,6 +19,7 @@ KINDS_OF = {
     "nothing": ("denied", "throttled", "not_sent"),
 }
 OTHER_CHAT = -1  # the chat of a turn has the number of its turn
+FORGED = 99  # chat and token of a line that no worker wrote
 
 Steps = Iterator[tuple[Step, State]]
 
@@ -26,13 +28,23 @@ Steps = Iterator[tuple[Step, State]]
 class Specification:
     """The steps within these bounds; ``without`` names the guard that is taken out.
 
-    ``consents``: the configuration or the event consents to one more call.
+    ``consents``: the configuration or the event consents to one more call. ``lives``: how often the
+    id's window may end. ``denials``: they are told apart. ``has_log``: an operator reads lines of a
+    log back. ``has_failover``: the primary may be cut off, and be replaced by what it had confirmed
+    until then, while workers, callers and readers stay with either; replicas confirm.
+    ``old_takes``: not only settles and events arrive there, but takes and releases, and it finds
+    events expired and workers lost.
     """
 
     turns: int
     consents: bool = False
     operations: int = 0
     losses: int = 0
+    lives: int = 0
+    denials: bool = False
+    has_log: bool = False
+    has_failover: bool = False
+    old_takes: bool = False
     without: str = ""
 
     @property
@@ -40,20 +52,48 @@ class Specification:
         """Nobody has heard of the event."""
         return State((Turn(),) * self.turns)
 
+    @property
+    def scripts(self) -> Scripts:
+        """The scripts within these bounds."""
+        return Scripts(self.consents, self.without, denials=self.denials, doubts=self.has_log)
+
     def steps(self, state: State) -> Steps:
         """Everything that may happen next, and what it leads to; also what changes nothing."""
-        scripts = Scripts(self.consents, self.without)
-        yield Step("accept"), state if state.record else scripts.store(state, Record())
+        scripts = self.scripts
+        yield from self._steps_of_all(scripts, state)
+        if state.record:
+            if state.operations < self.operations:
+                yield from _operator(scripts, state, state.record)
+            if state.command:
+                yield Step("repeat"), _repeat(scripts, state, state.record, state.command)
+            if state.losses < self.losses:
+                yield from _lost_writes(scripts, state, state.record)
+            if state.lives < self.lives and state.record.status in SETTLED:
+                yield Step("end"), _end(state)
+        if self.has_log:
+            yield from _log(scripts, state)
+        if self.has_failover:
+            yield from _failover(scripts, state, old_takes=self.old_takes)
+
+    def _steps_of_all(self, scripts: Scripts, state: State) -> Steps:
+        yield Step("accept"), _accept(scripts, state)
         for number, turn in enumerate(state.turns):
             # Turns are alike: which of those that did nothing yet begins makes no difference.
             if number == 0 or state.turns[number - 1].phase != "idle":
                 yield from _turn(scripts, state, number, turn)
         if state.record:
             yield from _schedule(scripts, state, state.record)
-            if state.operations < self.operations:
-                yield from _operator(scripts, state, state.record)
-            if state.losses < self.losses:
-                yield from _lost_writes(scripts, state, state.record)
+
+
+def _accept(scripts: Scripts, state: State) -> State:
+    return state if state.record else scripts.store(state, Record(life=state.lives))
+
+
+def _end(state: State) -> State:
+    """The record's window is over, and its id free again."""
+    return state._replace(
+        record=None, places=frozenset(), lives=state.lives + 1, command=None, shown=None
+    )
 
 
 def _turn(scripts: Scripts, state: State, t: int, turn: Turn) -> Steps:
@@ -62,7 +102,9 @@ def _turn(scripts: Scripts, state: State, t: int, turn: Turn) -> Steps:
         return
     # The request, or a repeat, may arrive whenever it likes, with nobody to hear the reply.
     taken, grant = scripts.take(state, t)
-    yield Step("unheard take", t), taken
+    is_its_life = state.record is None or state.record.life == turn.life
+    if is_its_life or turn.taken != "grant":  # no request is under way for a whole window
+        yield Step("unheard take", t), taken
     if turn.phase == "unsure" and grant:
         yield Step("take", t), taken.turned(t, phase="granted", grant=grant)
     if turn.phase == "unsure" and not grant and not scripts.has("nothing is given back"):
@@ -80,13 +122,20 @@ def _turn(scripts: Scripts, state: State, t: int, turn: Turn) -> Steps:
 
 
 def _answered(scripts: Scripts, state: State, t: int, turn: Turn) -> Steps:
-    settled = scripts.settle(state, t, turn)
-    for kind in KINDS_OF[turn.outcome]:
+    for kind in _kinds(scripts, state, turn):
+        settled = scripts.settle(state, t, turn, kind)
         yield Step("unheard settle", t, kind), settled
         yield Step("settle", t, kind), settled.over(t, "settled")
     # Ids are in the log or the spool: whoever drains it takes this turn to its end.
     if turn.outcome != "created" or not scripts.has("spool"):
         yield Step("crash", t), state.over(t, "dead")
+
+
+def _kinds(scripts: Scripts, state: State, turn: Turn) -> tuple[str, ...]:
+    """A denial is the event's own only after an earlier one; the gate decides."""
+    kinds = KINDS_OF[turn.outcome]
+    is_denied = scripts.denials and state.record is not None and state.record.denials >= 0
+    return (*kinds, "own denied") if "denied" in kinds and is_denied else kinds
 
 
 def _schedule(scripts: Scripts, state: State, record: Record) -> Steps:
@@ -100,34 +149,137 @@ def _schedule(scripts: Scripts, state: State, record: Record) -> Steps:
 
 
 def _operator(scripts: Scripts, state: State, record: Record) -> Steps:
-    acted = state._replace(operations=state.operations + 1)
-    is_held = record.status == "unknown" or not scripts.has("only held is resolved")
-    for step, resolved in _resolutions(scripts, acted, record._replace(token=None)):
-        yield step, resolved if is_held else state
-    is_certain = record.created is False or not scripts.has("only certain is redriven")
-    redriven = scripts.store(acted, record, status="accepted")
-    yield Step("redrive"), redriven if record.status == "failed" and is_certain else state
+    for step, apply in commands_of(state):
+        after = apply(scripts, state, record)
+        if after is None:
+            yield step, state
+        else:
+            yield step, _command(after, step)
 
 
-def _resolutions(scripts: Scripts, state: State, record: Record) -> Steps:
-    consented = state._replace(recreates=state.recreates + 1)
-    yield Step("recreate"), scripts.store(consented, record, status="accepted")
-    yield Step("give up"), scripts.store(state, record, status="failed")
-    other = scripts.store(state, record, status="opened", chat=OTHER_CHAT)
-    yield Step("set chat id"), other
+def _command(state: State, step: Step) -> State:
+    """The command was done, and is kept in the record; what it consented to is consented to."""
+    number = state.operations + 1
+    recreates = state.recreates + (step.name == "recreate")
+    record = state.record._replace(command=number) if state.record else None
+    return state._replace(operations=number, recreates=recreates, command=step, record=record)
+
+
+def _repeat(scripts: Scripts, state: State, record: Record, command: Step) -> State:
+    """The last command arrives once more, after its reply was lost."""
+    if record.command == state.operations and scripts.has("command once"):
+        return state
+    after = dict(commands_of(state))[command](scripts, state, record)
+    if after is None or after.record is None:
+        return state
+    return after._replace(record=after.record._replace(command=state.operations))
+
+
+Apply = Callable[[Scripts, State, Record], State | None]
+
+
+def commands_of(state: State) -> Iterator[tuple[Step, Apply]]:
+    """The commands, and what each does; none where it does not apply."""
+    yield Step("recreate"), _recreate
+    yield Step("give up"), _give_up
+    yield Step("set chat id"), _set_chat(OTHER_CHAT)
     # Or the operator found the chat of a turn that has not told of it yet.
+    life = state.record.life if state.record else state.lives
+    for number, turn in enumerate(state.turns):
+        if (turn.outcome, turn.life) == ("created", life):
+            yield Step("set chat id", number), _set_chat(number)
+    yield Step("redrive"), _redrive
+    yield Step("cancel"), _cancel
+
+
+def _recreate(scripts: Scripts, state: State, record: Record) -> State | None:
+    return _resolve(scripts, state, record, status="accepted")
+
+
+def _give_up(scripts: Scripts, state: State, record: Record) -> State | None:
+    return _resolve(scripts, state, record, status="failed")
+
+
+def _set_chat(chat: int) -> Apply:
+    def apply(scripts: Scripts, state: State, record: Record) -> State | None:
+        return _resolve(scripts, state, record, status="opened", chat=chat)
+
+    return apply
+
+
+def _resolve(scripts: Scripts, state: State, record: Record, **changes: Any) -> State | None:
+    if record.status != "unknown" and scripts.has("only held is resolved"):
+        return None
+    return scripts.store(state, record, token=None, **changes)
+
+
+def _redrive(scripts: Scripts, state: State, record: Record) -> State | None:
+    is_certain = record.created is False or not scripts.has("only certain is redriven")
+    if record.status != "failed" or not is_certain:
+        return None
+    return scripts.store(state, record, status="accepted")
+
+
+def _cancel(scripts: Scripts, state: State, record: Record) -> State | None:
+    if record.status != "accepted" and scripts.has("only waiting is cancelled"):
+        return None
+    return scripts.store(state, record, status="failed", token=None)
+
+
+def _log(scripts: Scripts, state: State) -> Steps:
+    """Lines are there of each chat that was made, and a forged one that no operator trusts."""
     for number, turn in enumerate(state.turns):
         if turn.outcome == "created":
-            opened = scripts.store(state, record, status="opened", chat=number)
-            yield Step("set chat id", number), opened
+            yield Step("recover", number), scripts.recover(state, number, life=turn.life)
+            trusted = scripts.recover(state, number, life=turn.life, is_trusted=True)
+            yield Step("recover trusted", number), trusted
+    yield Step("recover forged"), scripts.recover(state, FORGED, life=state.lives)
+
+
+def _failover(scripts: Scripts, state: State, *, old_takes: bool) -> Steps:
+    """What the old primary does is confirmed by no replica, so no reply of it counts.
+
+    Its grants are given back, and its answers to callers and readers are 503.
+    """
+    yield Step("look up"), _show(state, state.record)
+    if state.old is None:
+        yield Step("cut"), state._replace(old=state.server)
+        return
+    there = state.served_by(state.old)
+    for step, after in _old_steps(scripts, there, takes=old_takes):
+        there_after = after.served_by(state.server)._replace(old=after.server)
+        yield step._replace(is_old=True), there_after
+    is_found = state.old.record is not None
+    if not scripts.has("confirmed look-ups" if is_found else "confirmed 404s"):
+        yield Step("look up", is_old=True), _show(state, state.old.record)
+
+
+def _old_steps(scripts: Scripts, there: State, *, takes: bool) -> Steps:
+    arriving = {"unheard settle", *(("unheard take", "release") if takes else ())}
+    if not scripts.has("confirmed grants"):
+        arriving.add("take")
+    yield Step("accept"), _accept(scripts, there)
+    for number, turn in enumerate(there.turns):
+        if turn.phase != "idle":
+            steps = _turn(scripts, there, number, turn)
+            yield from ((step, after) for step, after in steps if step.name in arriving)
+    if there.record and takes:
+        yield from _schedule(scripts, there, there.record)
+
+
+def _show(state: State, record: Record | None) -> State:
+    """A look-up returns the record; the first chat that one returned is remembered."""
+    is_first = record is not None and record.chat is not None and state.shown is None
+    return state._replace(shown=record.chat) if record and is_first else state
 
 
 def _lost_writes(scripts: Scripts, state: State, record: Record) -> Steps:
     turns = tuple(_bereft(turn) for turn in state.turns)
     grants = state.lost_grants + record.attempt
-    lost = State(turns, losses=state.losses + 1, lost_grants=grants)
+    done, losses = state.operations, state.losses + 1
+    lost = State(turns, operations=done, losses=losses, lost_grants=grants, lives=state.lives)
     yield Step("flush"), lost
-    yield Step("roll back"), scripts.store(lost, Record())
+    yield Step("roll back"), scripts.store(lost, Record(life=record.life))
 
 
 def _bereft(turn: Turn) -> Turn:

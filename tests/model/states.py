@@ -1,12 +1,18 @@
-"""The states of the model: one event as Redis keeps it, and the workers' turns at it."""
+"""The states of the model: one id as Redis keeps it, and the workers' turns at it."""
 
 from typing import Any, NamedTuple
 
 PLACE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
+SETTLED = {"opened", "failed"}
 
 
 class Record(NamedTuple):
-    """What Redis keeps of the event; ``token`` and the chats carry the numbers of their turns."""
+    """What Redis keeps of the event; tokens and chats carry the numbers of their turns.
+
+    ``life`` numbers the lives of the id. ``denials``: how many were the event's own, and -1 before
+    the first denial. ``command`` numbers the last operator's command that changed it; ``doubted``
+    are the tokens of attempts that ended unknown.
+    """
 
     status: str = "accepted"
     attempt: int = 0
@@ -17,6 +23,10 @@ class Record(NamedTuple):
     orphan: bool = False
     chat: int | None = None
     duplicates: frozenset[int] = frozenset()
+    life: int = 0
+    denials: int = -1
+    command: int = 0
+    doubted: frozenset[int] = frozenset()
 
     @property
     def created(self) -> bool | None:
@@ -30,19 +40,26 @@ class Record(NamedTuple):
         """The one sorted set in which the event belongs, if it belongs in one."""
         return frozenset({PLACE_OF[self.status]} if self.status in PLACE_OF else ())
 
+    @property
+    def chats(self) -> set[int]:
+        """The published chat, and those that were made besides."""
+        return {*self.duplicates} if self.chat is None else {self.chat, *self.duplicates}
+
 
 class Turn(NamedTuple):
     """One pass of a worker's loop, under a token of its own.
 
     ``phase`` is idle, then unsure (of its take's reply), granted, late (the lease is over, and with
     it the deadline), answered, and at last settled, released or dead. ``taken`` is what Redis keeps
-    under the token: nothing, the grant, or the tombstone. ``outcome`` nothing is proof.
+    under the token: nothing, the grant, or the tombstone. ``outcome`` nothing is proof. ``life`` is
+    the one that was granted.
     """
 
     phase: str = "idle"
     taken: str = ""
     grant: Record = Record()
     outcome: str = ""
+    life: int = 0
 
     @property
     def is_doubtful(self) -> bool:
@@ -50,16 +67,32 @@ class Turn(NamedTuple):
         return self.outcome in {"created", "unknown"}
 
 
+class Server(NamedTuple):
+    """What a primary that was cut off still has: the record, its place, and the turns' tokens."""
+
+    record: Record | None
+    places: frozenset[str]
+    taken: tuple[str, ...]
+
+
 class State(NamedTuple):
-    """The event, the turns, and how often operators acted and Redis lost writes."""
+    """The id, the turns, and how often operators acted, Redis lost writes, and lives ended.
+
+    ``command`` is the last operator's command. ``old`` is the primary that was cut off, if one was;
+    ``shown`` is the chat that a look-up has returned of this life.
+    """
 
     turns: tuple[Turn, ...]
     record: Record | None = None
     places: frozenset[str] = frozenset()
     operations: int = 0
     recreates: int = 0
+    command: "Step | None" = None
     losses: int = 0
     lost_grants: int = 0
+    lives: int = 0
+    old: Server | None = None
+    shown: int | None = None
 
     def turned(self, number: int, **changes: Any) -> "State":
         """The same, with a turn changed."""
@@ -69,17 +102,33 @@ class State(NamedTuple):
     def over(self, number: int, phase: str) -> "State":
         """The same, with a turn at its end, and only remembered for what it may have created."""
         turn = self.turns[number]
-        outcome = turn.outcome if turn.is_doubtful else ""
-        return self.turned(number, phase=phase, grant=Record(), outcome=outcome)
+        outcome, life = (turn.outcome, turn.life) if turn.is_doubtful else ("", 0)
+        return self.turned(number, phase=phase, grant=Record(), outcome=outcome, life=life)
+
+    @property
+    def server(self) -> Server:
+        """What the primary has."""
+        return Server(self.record, self.places, tuple(turn.taken for turn in self.turns))
+
+    def served_by(self, server: Server) -> "State":
+        """The same, with another server's contents as the primary's."""
+        pairs = zip(self.turns, server.taken, strict=True)
+        turns = tuple(turn._replace(taken=taken) for turn, taken in pairs)
+        return self._replace(turns=turns, record=server.record, places=server.places)
 
 
 class Step(NamedTuple):
-    """What happened: to which turn, if to one, and what its call came to."""
+    """What happened: to which turn, if to one, and what its call came to.
+
+    ``is_old``: at the primary that was cut off.
+    """
 
     name: str
     turn: int | None = None
     outcome: str = ""
+    is_old: bool = False
 
     def __str__(self) -> str:
         numbers = [] if self.turn is None else [str(self.turn + 1)]
-        return " ".join([self.name, *numbers, *filter(None, [self.outcome])])
+        where = ["at the old primary"] if self.is_old else []
+        return " ".join([self.name, *numbers, *filter(None, [self.outcome]), *where])

@@ -11,6 +11,16 @@ HOLD = Specification(turns=2)
 RECREATE = Specification(turns=2, consents=True)
 OPERATED = Specification(turns=2, operations=2)
 LOSING = Specification(turns=2, losses=1)
+ENDING = Specification(turns=2, lives=1)
+DENIED = Specification(turns=2, denials=True)
+LOGGED = Specification(turns=2, lives=1, operations=1, has_log=True)
+CUT_OFF = Specification(turns=2, has_failover=True, old_takes=True)
+CUT_OFF_RECREATE = Specification(turns=2, has_failover=True, consents=True)
+ENDING = Specification(turns=2, lives=1)
+DENIED = Specification(turns=2, denials=True)
+LOGGED = Specification(turns=2, lives=1, operations=1, has_log=True)
+CUT_OFF = Specification(turns=2, has_failover=True, old_takes=True)
+CUT_OFF_RECREATE = Specification(turns=2, has_failover=True, consents=True)
 
 NOT_INTENDED = "I1: nothing is sent unless calling is stored"
 NOT_NUMBERED = "I2: each grant has a number of its own"
@@ -22,6 +32,15 @@ NOT_HONEST = "created is false only where no chat can be"
 NOT_PLACED = "an open event is in exactly one place"
 NOT_OWNED = "a call is somebody's"
 NOT_RESTORED = "doubt that Redis lost is put back"
+NOT_ITS_OWN = "a chat is of its own event, and was made"
+NOT_SPARED = "a wrong key burns no event"
+NOT_FOUND = "an accepted event is found"
+NOT_ONE = "one published id: no two look-ups return different ones"
+NOT_ITS_OWN = "a chat is of its own event, and was made"
+NOT_SPARED = "a wrong key burns no event"
+NOT_ENDED = "a second denial of its own fails the event"
+NOT_FOUND = "an accepted event is found"
+NOT_ONE = "one published id: no two look-ups return different ones"
 
 TAKEN = "accept, begin 1, take 1, "
 CALLED = TAKEN + "send 1 created, "
@@ -99,6 +118,62 @@ GUARDS = [
         NOT_RESTORED,
         TAKEN + "send 1 unknown, flush, unheard settle 1 unknown",
     ),
+    (
+        "life",
+        Specification(turns=2, lives=1, consents=True),
+        NOT_ITS_OWN,
+        CALLED + "unheard settle 1 created, begin 2, end, accept, unheard take 2, "
+        "unheard settle 1 created",
+    ),
+    (
+        "ended stays ended",
+        ENDING,
+        NOT_CONSENTED,
+        TAKEN + "give up sending 1, unheard settle 1 denied, begin 2, take 2, send 2 created, "
+        "unheard settle 2 created, end, unheard settle 1 denied",
+    ),
+    (
+        "denied stays accepted",
+        DENIED,
+        NOT_SPARED,
+        TAKEN + "give up sending 1, unheard settle 1 denied",
+    ),
+    (
+        "own denials fail",
+        Specification(turns=3, denials=True),
+        NOT_ENDED,
+        TAKEN + "give up sending 1, unheard settle 1 denied, "
+        "begin 2, take 2, give up sending 2, unheard settle 2 own denied, "
+        "begin 3, take 3, give up sending 3, unheard settle 3 own denied",
+    ),
+    (
+        "life of a line",
+        LOGGED,
+        NOT_ITS_OWN,
+        CALLED + "unheard settle 1 created, end, accept, recover trusted 1",
+    ),
+    ("token of a line", LOGGED, NOT_ITS_OWN, "accept, recover forged"),
+    (
+        "command once",
+        OPERATED,
+        NOT_CONSENTED,
+        CALLED + "begin 2, lose worker, recreate, take 2, send 2 created, lose worker, repeat",
+    ),
+    ("only waiting is cancelled", OPERATED, NOT_INTENDED, TAKEN + "cancel, send 1 created"),
+    (
+        "confirmed grants",
+        CUT_OFF,
+        NOT_INTENDED,
+        "accept, begin 1, cut, take 1 at the old primary, send 1 created",
+    ),
+    ("confirmed 404s", CUT_OFF, NOT_FOUND, "cut, accept, look up at the old primary"),
+    (
+        "confirmed look-ups",
+        CUT_OFF_RECREATE,
+        NOT_ONE,
+        TWICE + "send 2 created, cut, unheard settle 1 created, look up, "
+        "unheard settle 2 created at the old primary, look up at the old primary",
+    ),
 ]
 
 
@@ -108,12 +183,21 @@ GUARDS = [
         Specification(turns=3),
         Specification(turns=2, operations=2),
         Specification(turns=2, operations=1, consents=True),
-        Specification(turns=2, losses=1),
+        LOSING,
+        Specification(turns=2, lives=1, consents=True),
+        LOGGED,
+        Specification(turns=3, denials=True),
+        CUT_OFF,
+        CUT_OFF_RECREATE,
     ],
-    ids=["hold", "operated", "recreate", "losing"],
+    ids=[
+        *("hold", "operated", "recreate", "losing", "two lives", "a log that is read back"),
+        *("denials", "a primary that is cut off", "a primary that is cut off, recreate"),
+    ],
 )
 def test_no_interleaving_breaks_a_promise(bounds: Specification) -> None:
-    """Three workers, crashes, lost replies, late answers; operators; a Redis that loses writes.
+    """Three workers, crashes, lost replies, late answers; operators; a Redis that loses writes; ids
+    that are used again; a fail-over in which workers and readers stay with the old primary.
 
     ``make prove`` explores wider bounds.
     """

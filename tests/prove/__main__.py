@@ -13,10 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
-from tests.prove import clocks, crashes, ha, model, outages, rate, redis_faults
+from tests.prove import (
+    clocks,
+    crashes,
+    edges,
+    ha,
+    model,
+    old_primary,
+    outages,
+    rate,
+    redis_faults,
+    virtual,
+)
 from tests.prove.table import Proof, Row, render
 
-MODULES = (outages, rate, redis_faults, ha, clocks, crashes, model)
+MODULES = (outages, rate, redis_faults, ha, old_primary, edges, clocks, crashes, model, virtual)
 
 
 def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:

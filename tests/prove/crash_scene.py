@@ -75,7 +75,7 @@ class Scene:
 
     def _prepare(self) -> None:
         """Every event waits, and Channel.io was found well: the first calls are the events'."""
-        worker, token = self._bench.worker(base_url=self._relay.channel_io.url), new_token()
+        worker, token = self._bench.worker(way=self._relay.way), new_token()
         worker.take(token)
         worker.report_probe(token, problem=None)
         for name, kind in self._kinds.items():
@@ -230,12 +230,12 @@ class Scene:
                 self._faults.append(f"{name} is {record['status']}, and should be {end}")
 
     def _read_logs(self) -> None:
-        """As ``recover --from-log`` does."""
+        """As ``recover --from-log --trust-log`` does."""
         for worker in self._relay.workers:
-            with worker.log.open(errors="replace") as log:
+            with worker.log.open("rb") as log:
                 for line in read_created_lines(log):
                     if isinstance(line, CreatedLine):
-                        line.settle(self._operations)
+                        self._operations.recover(line.as_logged_chat(), is_trusted=True)
 
     def _finding(self, recovery_seconds: float) -> Finding:
         records: dict[str, Json | None] = {**self._records()}

@@ -1,7 +1,6 @@
 """No process is started here: every interleaving of the model, and random ones of the scripts."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -10,17 +9,22 @@ from hypothesis import settings
 from tests.model.explorer import Explorer
 from tests.model.replay import Replay
 from tests.model.specification import Specification
+from tests.prove.scene import fresh_redis
 from tests.prove.table import Proof, Row
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.valkey import Valkey
 from tests.store.test_state_machine import EXAMPLES, try_interleavings
 
-# Wider than in the tests: three workers and their consents; with an operator; with lost writes.
+# Wider than in the tests: three workers and their consents; with an operator; with lost writes; ids
+# that are used again; denials; a fail-over in which all parts stay with the old primary.
 SHORT = (Specification(turns=3, consents=True), Specification(turns=2, operations=2, consents=True))
-WIDE = tuple(
-    Specification(turns=turns, operations=1, losses=losses, consents=consents)
-    for turns, losses in ((3, 0), (2, 1))
-    for consents in (False, True)
+WIDE = (
+    *(
+        Specification(turns=turns, operations=1, losses=losses, consents=consents)
+        for turns, losses in ((3, 0), (2, 1))
+        for consents in (False, True)
+    ),
+    Specification(turns=2, lives=1, operations=1, consents=True, has_log=True),
+    Specification(turns=3, denials=True),
+    Specification(turns=2, has_failover=True, consents=True, old_takes=True),
 )
 MANY = settings(EXAMPLES, max_examples=400, stateful_step_count=40)
 
@@ -47,7 +51,7 @@ def _explore(_directory: Path, _random: Random) -> Row:
 def _replay(directory: Path, _random: Random) -> Row:
     explored = [Explorer(bounds) for bounds in WIDE]
     broken = [str(explorer.first_broken() or "") for explorer in explored]
-    with _redis(directory) as client:
+    with fresh_redis(directory) as client:
         for bounds in WIDE:
             client.flushall()
             broken.append(str(Replay(client, bounds).first_difference() or ""))
@@ -68,12 +72,6 @@ def _row(name: str, explored: Sequence[Explorer], broken: Sequence[str]) -> Row:
 
 def _try_at_random(directory: Path, _random: Random) -> Row:
     """A broken promise is raised, with the steps that lead there."""
-    with _redis(directory) as client:
+    with fresh_redis(directory) as client:
         try_interleavings(client, MANY)
     return Row(name=_RANDOM, times=MANY.max_examples, note=f"{MANY.stateful_step_count} steps each")
-
-
-@contextmanager
-def _redis(directory: Path) -> Iterator[Client]:
-    with Valkey(directory) as server, connect_to(server.url) as client:
-        yield client

@@ -3,12 +3,22 @@
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.stack.processes import wait_until
+from tests.stack.redis_client import Client, connect_to
 from tests.stack.relay import Process
+from tests.stack.valkey import Valkey
 from tests.system.deployment import Deployment
 
 START_TIMEOUT_SECONDS = 60
+
+
+@contextmanager
+def fresh_redis(directory: Path) -> Iterator[Client]:
+    """Run a Redis of the proof's own, for scripts without processes."""
+    with Valkey(directory) as server, connect_to(server.url) as client:
+        yield client
 
 
 @contextmanager

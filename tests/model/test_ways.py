@@ -1,0 +1,25 @@
+"""Denied events cost the good ones seconds: the real scripts in virtual time, in short.
+
+``make prove`` plays the scenes in full, and prints the figures.
+"""
+
+import pytest
+
+from tests.model.ways import SCENES, Scene
+from tests.stack.redis_client import Client
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_denied_events_hold_up_no_others(client: Client, scene: Scene) -> None:
+    """A good event waits for seconds beyond the trouble, and none fails."""
+    simulation = scene.play(client, scene.short_minutes)
+
+    assert [] == scene.faults(simulation, scene.short_minutes)
+
+
+def test_each_scene_has_denied_calls(client: Client) -> None:
+    """Otherwise it would show nothing."""
+    for scene in SCENES:
+        simulation = scene.play(client, scene.short_minutes)
+
+        assert any(call.outcome.kind == "denied" for call in simulation.calls), scene.name
