@@ -15,6 +15,7 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 PEERS_INSTALLED = $(VENV)-bench/.installed
 RUNTIME_INSTALLED = $(VENV)-runtime/.installed
+RUN_INSTALLED = $(VENV)-run/.installed
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url
 
@@ -28,7 +29,8 @@ define check-python
 endef
 
 help:
-	@echo "make run     the relay on this machine, with Redis and a stand-in of Channel.io; Ctrl-C ends it"
+	@echo "make run     the relay on this machine, with Redis and a stand-in of Channel.io; Ctrl-C ends it;"
+	@echo "             ARGS=--fresh begins without what earlier runs left"
 	@echo "make test    all tests"
 	@echo "make prove   breaks everything on purpose, and tells what came of it; some minutes"
 	@echo "make bench   measures the relay beside the same job done otherwise; half an hour, on an idle machine"
@@ -39,8 +41,8 @@ help:
 	@echo "make clean   remove what was installed and cached; .data/ and spool/ stay"
 
 # exec: a signal to make's child is then a signal to the program itself
-run: $(INSTALLED)
-	@exec $(BIN)/python -m tests.stack $(ARGS)
+run: $(RUN_INSTALLED)
+	@exec $(VENV)-run/bin/python -m tests.stack $(ARGS)
 
 # compiled once, and not by each of the processes that find nothing compiled
 test: $(INSTALLED) $(RUNTIME_INSTALLED)
@@ -71,21 +73,23 @@ lock:
 	@$(LOCK) --upgrade --output-file requirements.txt requirements.in
 	@$(LOCK) --upgrade --output-file requirements-tracing.txt requirements-tracing.in
 	@$(LOCK) --upgrade --output-file requirements-dev.txt requirements-dev.in
+	@$(LOCK) --upgrade --output-file requirements-run.txt requirements-run.in
 	@$(LOCK) --upgrade --output-file requirements-bench.txt requirements-bench.in
 
 clean:
 	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find app config tests -name __pycache__ -prune -exec rm -rf {} +
 
-# an environment of its own for each lock file; the run time's is what the image has
+# an environment of its own for each; the run time's is what the image has
 $(INSTALLED): requirements-dev.txt
 $(PEERS_INSTALLED): requirements-bench.txt
 $(RUNTIME_INSTALLED): requirements.txt
-$(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED):
+$(RUN_INSTALLED): requirements.txt requirements-run.txt
+$(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED) $(RUN_INSTALLED):
 	$(check-python)
-	@echo "Installing $< into $(@D), once; this takes about a minute." >&2
+	@echo "Installing $^ into $(@D), once; this takes up to a minute." >&2
 	@$(PYTHON) -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$^)
 	@touch $@
 
 .PHONY: help run test prove bench check format docs lock clean

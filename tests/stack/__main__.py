@@ -1,30 +1,44 @@
 """The local stack, ``make run``: the relay's two commands under a small supervisor.
 
 An embedded Valkey stands in where ``REDIS_URL`` is unset, and a stand-in of Channel.io where no
-``CHANNEL_ACCESS_KEY`` is set. Data and logs are in ``.data``, or where ``--data`` says.
+``CHANNEL_ACCESS_KEY`` is set. Data and logs are in ``.data``, or where ``--data`` says; ``--fresh``
+empties that first.
 """
 
 import argparse
-import json
 import os
 import secrets
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.stack.channel_io import ChannelIo
-from tests.stack.processes import stop_child, wait_until
-from tests.stack.relay import ROOT, Caller, Json, Process, start_process
-from tests.stack.valkey import Valkey, ValkeyError
+import requests
 
-DATA = ROOT / ".data"
+from tests.stack.channel_io import ChannelIo
+from tests.stack.data import DATA, DataError, make_directory, remove_data
+from tests.stack.greeting import (
+    GUIDE,
+    describe_leftovers,
+    describe_sample,
+    format_cards,
+    fresh_command,
+    operate_command,
+    short,
+)
+from tests.stack.processes import free_port, stop_child, wait_until
+from tests.stack.relay import Caller, Process, start_process
+from tests.stack.valkey import Valkey, ValkeyEndedError, ValkeyError, lock_directory
+
 LOOPBACK = "127.0.0.1"
 READY_TIMEOUT_SECONDS = 30
+WORKER_TIMEOUT_SECONDS = 10
+SAMPLE_SECONDS = 5
 STOP_TIMEOUT_SECONDS = 40
+METRICS_PORT = 9100
 MAX_PORT = 65_535
 WATCH_SECONDS = 0.2
 TAIL_LINES = 15
@@ -34,27 +48,7 @@ TAIL_LINES = 15
 TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
 
 ANOTHER = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
-
-GUIDE = """\
-The relay is at {url}. Try:
-
-  curl -i {url}/v1/events -H 'Authorization: Bearer {submit}' \\
-    -H 'Content-Type: application/json' \\
-    -d '{{"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}}'
-  curl {url}/v1/events/{event_id} -H 'Authorization: Bearer {read}'
-  curl {url}/v1/users/{user_id}/chats -H 'Authorization: Bearer {read}'
-  curl {url}/v1/chats/{chat_id} -H 'Authorization: Bearer {read}'
-  curl {url}/livez
-  curl {url}/readyz
-  curl {url}/problems/event-id-reused
-  curl {url}/metrics
-  curl {url}/openapi.json
-  curl {url}/docs
-  {operate} status
-
-Logs: tail -f {logs}
-Ctrl-C stops everything.
-"""
+REPEATED = {requests.codes.accepted, requests.codes.unavailable}
 
 
 _told: list[int] = []  # the signals that told us to stop
@@ -68,20 +62,20 @@ class Stopped(Exception):
     """We were told to stop."""
 
 
-def main(data: Path) -> None:
+def main(data: Path, *, is_fresh: bool) -> None:
     """Run the stack until Ctrl-C or SIGTERM, or until one of its processes ends by itself."""
     _heed_signals()
-    data.mkdir(parents=True, exist_ok=True)
+    make_directory(data)
     environ = _environ(data)
-    port = _free_port(environ)
+    port = _web_port(environ)
     with ExitStack() as stack:
-        is_stand_in = _provide_services(environ, data, stack)
+        is_stand_in = _provide_services(environ, data, stack, is_fresh=is_fresh)
         processes = [
             start_process("web", environ, data / "web.log", "--bind", f"{LOOPBACK}:{port}"),
             start_process("worker", environ, data / "worker.log"),
         ]
         stack.enter_context(_drained(processes))
-        _greet(f"http://{LOOPBACK}:{port}", environ, processes, is_stand_in=is_stand_in)
+        _greet(f"http://{LOOPBACK}:{port}", environ, data, processes, is_stand_in=is_stand_in)
         _watch(processes)
 
 
@@ -97,30 +91,66 @@ def _heed_signals() -> None:
 
 def _environ(data: Path) -> dict[str, str]:
     """Ours, with what it lacks; empty is unset."""
-    missing = {**TOKENS, "PORT": "8000", "SPOOL_DIR": str(data / "spool")}
-    return {**os.environ, **{k: v for k, v in missing.items() if not os.environ.get(k)}}
+    is_taken = os.environ.get("PORT") == str(METRICS_PORT) or _is_taken(METRICS_PORT)
+    missing = {
+        **TOKENS,
+        "PORT": "8000",
+        "METRICS_PORT": str(free_port() if is_taken else METRICS_PORT),
+        "BIND": LOOPBACK,
+        "SPOOL_DIR": str(data / "spool"),
+    }
+    return {**os.environ, **{k: v for k, v in missing.items() if not os.environ.get(k, "").strip()}}
 
 
-def _free_port(environ: dict[str, str]) -> int:
+def _web_port(environ: Mapping[str, str]) -> int:
     port = environ["PORT"]
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
         raise StackError("PORT: must be a whole number from 1 to 65535")
-    with socket.socket() as probe:
-        if probe.connect_ex((LOOPBACK, int(port))) == 0:
-            raise StackError(f"port {port} is in use; {ANOTHER}")
+    if _is_taken(int(port)):
+        raise StackError(f"port {port} is in use; {ANOTHER}")
     return int(port)
 
 
-def _provide_services(environ: dict[str, str], data: Path, stack: ExitStack) -> bool:
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _provide_services(
+    environ: dict[str, str], data: Path, stack: ExitStack, *, is_fresh: bool
+) -> bool:
     """Start what ``environ`` does not name; whether Channel.io is the stand-in."""
-    if not environ.get("REDIS_URL"):
-        environ["REDIS_URL"] = stack.enter_context(Valkey(data)).url
+    if environ.get("REDIS_URL"):
+        if is_fresh:
+            raise StackError("--fresh empties the data of `make run`, not the Redis of REDIS_URL")
+        stack.enter_context(lock_directory(data))
+    else:
+        if is_fresh:
+            remove_data(data)
+        environ["REDIS_URL"] = stack.enter_context(_valkey(data)).url
     if environ.get("CHANNEL_ACCESS_KEY"):
         return False
     stand_in = stack.enter_context(ChannelIo())
     environ["CHANNEL_API_URL"] = stand_in.url
+    # The machine's proxy does not lead to its loopback.
+    others = environ.get("no_proxy") or environ.get("NO_PROXY", "")
+    environ["no_proxy"] = f"{others},{LOOPBACK}"
     environ["CHANNEL_ACCESS_KEY"], environ["CHANNEL_ACCESS_SECRET"] = "key", "secret"
     return True
+
+
+@contextmanager
+def _valkey(data: Path) -> Iterator[Valkey]:
+    """A server with the data of earlier runs."""
+    valkey = Valkey(data)
+    try:
+        valkey.start()
+    except ValkeyEndedError as error:
+        raise StackError(f"{error}\nTo begin without this data: {fresh_command(data)}") from error
+    try:
+        yield valkey
+    finally:
+        valkey.stop()
 
 
 @contextmanager
@@ -137,48 +167,61 @@ def _drained(processes: list[Process]) -> Iterator[None]:
 
 
 def _greet(
-    url: str, environ: dict[str, str], processes: list[Process], *, is_stand_in: bool
+    url: str,
+    environ: Mapping[str, str],
+    data: Path,
+    processes: list[Process],
+    *,
+    is_stand_in: bool,
 ) -> None:
-    """Wait until the relay is ready, open a sample chat at the stand-in, and say how to go on."""
+    """Wait until web and worker serve, open a sample chat at the stand-in, and say how to go on."""
     submit, read = (environ[name].split(",")[0].partition(":")[2] for name in TOKENS)
     caller = Caller(url, submit_token=submit, read_token=read)
-    wait_until(lambda: _go_on(processes) and caller.is_ready(), READY_TIMEOUT_SECONDS, "the relay")
+    worker = Caller(f"http://{LOOPBACK}:{environ['METRICS_PORT']}", submit_token="", read_token="")
+    wait_until(
+        lambda: _go_on(processes) and caller.answers("/livez"), READY_TIMEOUT_SECONDS, "the relay"
+    )
+    # Another METRICS_PORT or BIND than ours is the caller's business, and the worker's.
+    with suppress(TimeoutError, requests.RequestException):
+        wait_until(
+            lambda: _go_on(processes) and worker.answers("/livez"),
+            WORKER_TIMEOUT_SECONDS,
+            "the worker",
+        )
     ids = {"event_id": "EVENT_ID", "user_id": "USER_ID", "chat_id": "CHAT_ID"}
     if is_stand_in:
-        ids = _open_sample(caller, processes)
+        response = _post_sample(caller, processes)
+        _say(describe_sample(environ, response))
+        if response.ok:
+            sample = response.json()
+            ids |= {"event_id": sample["event_id"], "user_id": sample["user_id"]}
+            ids |= {"chat_id": sample["chat"]["id"]} if sample["chat"] else {}
+    if leftovers := describe_leftovers(environ, data, ids["event_id"]):
+        _say(leftovers)
     if any(environ[name] != tokens for name, tokens in TOKENS.items()):
         submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
-    logs = " ".join(_short(process.log) for process in processes)
-    operate = _operate(environ["REDIS_URL"])
-    _say(GUIDE.format(url=url, submit=submit, read=read, operate=operate, logs=logs, **ids))
+    operate = operate_command(environ)
+    _say(
+        GUIDE.format(
+            url=url, worker_url=worker.url, submit=submit, read=read, operate=operate, **ids
+        )
+    )
+    if is_stand_in:
+        _say(format_cards())
+    _say(f"Logs: tail -f {' '.join(short(process.log) for process in processes)}")
+    _say("Ctrl-C stops everything.")
 
 
-def _operate(redis_url: str) -> str:
-    """The operator's command as one pastes it; an address that the shell has is not shown."""
-    command = f"{_short(Path(sys.executable))} -m app.operate"
-    return command if os.environ.get("REDIS_URL") else f"REDIS_URL={redis_url} {command}"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _open_sample(caller: Caller, processes: list[Process]) -> dict[str, str]:
-    """Have a chat opened as any internal system would, and show its record."""
-    event_id = f"sample-{secrets.token_hex(4)}"
-    caller.post({"event_id": event_id, "user_id": "sample-user"}).raise_for_status()
-    wait_until(lambda: _go_on(processes) and _is_over(caller.record(event_id)), 20, event_id)
-    record = caller.record(event_id)
-    _say(f"A sample event was posted, and this is its record:\n\n{json.dumps(record, indent=2)}\n")
-    return {
-        "event_id": event_id,
-        "user_id": record["user_id"],
-        "chat_id": (record["chat"] or {}).get("id", "CHAT_ID"),
-    }
-
-
-def _is_over(record: Json) -> bool:
-    return record["status"] not in {"accepted", "calling"}
+def _post_sample(caller: Caller, processes: list[Process]) -> requests.Response:
+    """Post an event as any internal system would, until it is over or refused, or time is up."""
+    event = {"event_id": f"sample-{secrets.token_hex(4)}", "user_id": "sample-user"}
+    until = time.monotonic() + SAMPLE_SECONDS
+    response = caller.post(event, Prefer="wait=1")
+    while response.status_code in REPEATED and time.monotonic() < until:
+        time.sleep(WATCH_SECONDS)
+        _go_on(processes)
+        response = caller.post(event, Prefer="wait=1")
+    return response
 
 
 def _watch(processes: list[Process]) -> None:
@@ -206,13 +249,15 @@ def _say(text: str) -> None:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.stack", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="default: .data")
+    parser.add_argument("--fresh", action="store_true", help="begin without what earlier runs left")
     return parser
 
 
 if __name__ == "__main__":
+    given = _arguments().parse_args()
     try:
-        main(_arguments().parse_args().data.absolute())
+        main(given.data.absolute(), is_fresh=given.fresh)
     except Stopped:
         _say("Stopped.")
-    except (StackError, ValkeyError, TimeoutError) as error:
+    except (StackError, DataError, ValkeyError, OSError) as error:
         sys.exit(str(error))

@@ -6,21 +6,35 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from app.chats.event import OpenChatEvent
+from app.store.events import EventStore
+from app.store.keys import Keys
+from tests.scraped import samples
+from tests.stack.channel_io.cards import CARDS
+from tests.stack.data import DATA
+from tests.stack.greeting import fresh_command
 from tests.stack.processes import free_port, kill_child, start_child, wait_until
-from tests.stack.relay import ROOT
+from tests.stack.redis_client import connect_to
+from tests.stack.relay import ROOT, Caller
+from tests.stack.valkey import Valkey
 
 READY = "Ctrl-C stops everything."
-OF_ANOTHER_STACK = ("REDIS_URL", "CHANNEL_ACCESS_KEY", "SUBMIT_TOKENS", "READ_TOKENS", "SPOOL_DIR")
+OF_ANOTHER_STACK = {
+    *("REDIS_URL", "CHANNEL_ACCESS_KEY", "SUBMIT_TOKENS", "READ_TOKENS", "SPOOL_DIR"),
+    *("METRICS_PORT", "BIND"),
+}
+USUAL_METRICS_PORT = 9100
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and PR_SET_PDEATHSIG")
 
@@ -28,24 +42,29 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and
 class Stack:
     """A local stack, as ``make run`` starts it, but with its data in ``data``."""
 
-    def __init__(self, data: Path, port: int | str) -> None:
-        """Start it."""
+    def __init__(self, data: Path, port: int | str, *options: str, **settings: str) -> None:
+        """Start it with more ``options``, and ``settings`` in its environment."""
         self.data = data
         self.port = port
         self._output = data.parent / f"output-{port}-{len([*data.parent.iterdir()])}"
         # with SIGINT ignored, as a shell starts what it puts in the background
         shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "-"]
-        command = [*shell, sys.executable, "-m", "tests.stack", "--data", str(data)]
+        command = [*shell, sys.executable, "-m", "tests.stack", "--data", str(data), *options]
         ours = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_STACK}
         with self._output.open("wb") as output:
             self.child = start_child(
-                command, env={**ours, "PORT": str(port)}, cwd=ROOT, output=output
+                command, env={**ours, "PORT": str(port), **settings}, cwd=ROOT, output=output
             )
 
     @property
     def output(self) -> str:
         """What it has printed."""
         return self._output.read_text()
+
+    def post(self, event: dict[str, str], **headers: str) -> requests.Response:
+        """Post an event with the token that it prints."""
+        caller = Caller(f"http://127.0.0.1:{self.port}", "local-submit-token", "local-read-token")
+        return caller.post(event, **headers)
 
     def wait_until_ready(self) -> None:
         """Return once it has said how to go on."""
@@ -88,10 +107,16 @@ def run_curl(line: str) -> requests.Response:
         return session.request(method, told.url, headers=headers, data=told.d, timeout=10)
 
 
+def paste(line: str) -> str:
+    """What a shell prints for a line that the stack has printed."""
+    done = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
 @contextmanager
-def running(data: Path) -> Iterator[Stack]:
+def running(data: Path, *options: str, **settings: str) -> Iterator[Stack]:
     """A stack that is started here, and surely ends here."""
-    stack = Stack(data, free_port())
+    stack = Stack(data, free_port(), *options, **{"METRICS_PORT": str(free_port())} | settings)
     try:
         yield stack
     finally:
@@ -100,8 +125,15 @@ def running(data: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack that runs; in the end Ctrl-C stops everything, in order, and no process stays."""
-    with running(tmp_path_factory.mktemp("stack") / "data") as stack:
+    """A stack that runs; in the end Ctrl-C stops everything, in order, and no process stays.
+
+    The usual port of its worker's metrics is taken.
+    """
+    with ExitStack() as ends:
+        with suppress(OSError):
+            ends.enter_context(socket.create_server(("127.0.0.1", USUAL_METRICS_PORT)))
+        directory = tmp_path_factory.mktemp("stack") / "data"
+        stack = ends.enter_context(running(directory, METRICS_PORT=""))
         stack.wait_until_ready()
         yield stack
         processes = stack.processes()
@@ -127,9 +159,41 @@ def test_it_shows_a_chat_and_how_to_get_one(stack: Stack) -> None:
     assert (202, "refund-7731") == (posted.status_code, posted.json()["event_id"])
     assert sample == of_event.json() == of_chat.json()
     assert sample in of_user.json()["chats"]
-    assert [200] * 6 == [answer.status_code for answer in open_to_all]
-    status = subprocess.run(["/bin/sh", "-c", operate], cwd=ROOT, capture_output=True, check=True)
-    assert b"held" in status.stdout
+    assert [200] * 7 == [answer.status_code for answer in open_to_all]
+    assert "held" in paste(operate)
+
+
+def test_it_serves_the_workers_metrics(stack: Stack) -> None:
+    """Each alert can be tried: calls are counted at the address that the stack prints."""
+    lines = re.findall(r"^  (curl http://127.0.0.1:\d+/metrics)$", stack.output, re.MULTILINE)
+
+    for user_id in ("stand-in-user-not-found", "stand-in-create-then-close"):
+        event = {"event_id": user_id, "user_id": user_id, "on_unknown": "recreate"}
+        assert 200 == stack.post(event, Prefer="wait=30").status_code
+
+    of_web, of_worker = (samples(run_curl(line).text) for line in lines)
+    assert 1 <= of_web["relay_held_events"]
+    assert 1 <= of_worker['relay_calls_total{outcome="refused"}']
+    assert 1 <= of_worker["relay_possible_orphans_total"]
+
+
+def test_it_shows_the_test_cards(stack: Stack) -> None:
+    """The users for whom its Channel.io does something worth a try."""
+    shown = re.findall(r"^  (stand-in-[a-z0-9-]+)  ", stack.output, re.MULTILINE)
+
+    assert [card.user_id for card in CARDS] == shown
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/integrating.md"])
+def test_the_curl_lines_of_a_page_work_as_they_stand(stack: Stack, page: str) -> None:
+    """A reader of the page pastes them after ``make run``, in their order."""
+    text = (ROOT / page).read_text().replace(":8000", f":{stack.port}")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", "").splitlines()
+
+    answers = [run_curl(line) for line in lines if line.startswith("curl ")]
+
+    assert [] == [answer.text for answer in answers if not answer.ok]
 
 
 def test_a_taken_port_is_told(stack: Stack, tmp_path: Path) -> None:
@@ -157,6 +221,133 @@ def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
     assert (1, 1) == (code, len(output.splitlines()))
     assert f"another Valkey uses {stack.data}" in output
     assert stack.child.poll() is None
+
+
+# Data of an earlier run
+
+NEWER = "a-newer-release"
+
+
+@pytest.fixture(scope="module")
+def leftovers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data with an event of another release, and events that will be held and denied."""
+    data = tmp_path_factory.mktemp("leftovers") / "data"
+    users = {NEWER: "u1", "closed": "stand-in-create-then-close", "denied": "stand-in-forbidden"}
+    with Valkey(data) as valkey, connect_to(valkey.url) as client:
+        events = EventStore(client.relay, Keys("relay"), record_ttl_seconds=60, max_backlog=9)
+        for event_id, user_id in users.items():
+            events.accept(OpenChatEvent(event_id=event_id, user_id=user_id))
+        key = f"{{relay}}:event:{NEWER}"
+        client.set(key, json.dumps(json.loads(client.get(key)) | {"v": 99}))
+    (data / "notes.txt").write_text("not the stack's")
+    return data
+
+
+def test_it_greets_over_data_that_stops_it(leftovers: Path) -> None:
+    """The output says why the sample waits, and names each leftover with a command to paste.
+
+    The only call that its rate allows is that of an event that was there before.
+    """
+    slow = {"RATE_LIMIT_PER_SECOND": "0.01", "RATE_LIMIT_BURST": "1"}
+    with running(leftovers, **slow) as stack:
+        stack.wait_until_ready()
+
+        output = stack.output
+        commands = re.findall(
+            r"^ +(REDIS_URL=.* -m app.operate (?:explain|list).*)$", output, re.MULTILINE
+        )
+        pasted = "".join(map(paste, commands))
+
+    assert '"status": "accepted"' in output
+    assert "It waits, and `explain` says why:" in output
+    assert "an event that waits for its call, denied for stand-in-forbidden:" in output
+    assert "1 held, since their calls had no answer:" in output
+    assert "1 of another release:" in output
+    assert f"make run ARGS='--fresh --data {leftovers}'" in output
+    assert "stand-in-forbidden" in pasted
+    assert "stand-in-create-then-close" in pasted
+
+
+def test_it_greets_where_no_event_is_accepted(leftovers: Path) -> None:
+    """Events of an earlier run fill the backlog: the sample is refused, and the stack goes on."""
+    with running(leftovers, MAX_BACKLOG="1") as stack:
+        stack.wait_until_ready()
+
+        assert "A sample event was posted, and refused with 429: " in stack.output
+        assert stack.child.poll() is None
+
+
+@pytest.fixture(scope="module")
+def fresh(leftovers: Path) -> Iterator[Stack]:
+    """A stack that begins without them."""
+    with running(leftovers, "--fresh") as fresh:
+        fresh.wait_until_ready()
+        yield fresh
+
+
+def test_fresh_begins_on_empty_data(fresh: Stack) -> None:
+    """The sample is opened; files that no stack has written stay."""
+    assert '"status": "opened"' in fresh.output
+    assert "of an earlier run" not in fresh.output
+    assert "not the stack's" == (fresh.data / "notes.txt").read_text()
+
+
+def test_fresh_leaves_the_data_of_a_stack_that_runs(stack: Stack) -> None:
+    """It is refused as a second stack is."""
+    before = sorted(stack.data.rglob("*"))
+
+    code, output = Stack(stack.data, free_port(), "--fresh").refusal()
+
+    assert (1, True) == (code, f"another Valkey uses {stack.data}" in output)
+    assert before == sorted(stack.data.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "settings", "sentence"),
+    [
+        ("file", (), {}, "{data} cannot be used"),
+        ("dangling", (), {}, "{data} cannot be used"),
+        ("locked", (), {}, "{data}/valkey.lock"),
+        ("foreign", ("--fresh",), {}, "nothing was removed: {data} has no valkey.lock"),
+        ("own", ("--fresh",), {"REDIS_URL": "redis://127.0.0.1:1"}, "not the Redis of REDIS_URL"),
+    ],
+)
+def test_data_that_it_may_not_use_is_refused(
+    tmp_path: Path, name: str, options: Sequence[str], settings: Mapping[str, str], sentence: str
+) -> None:
+    """In one line; nothing that is there is touched."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "locked" / "valkey.lock").mkdir(parents=True)  # no file, and so none to open
+    kept = [tmp_path / name / "spool" / "answers.jsonl" for name in ("foreign", "own")]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_text("one")
+    data = tmp_path / name
+
+    code, output = Stack(data, free_port(), *options, **settings).refusal()
+
+    assert (1, 1) == (code, len(output.splitlines())), output
+    assert sentence.format(data=data) in output
+    assert ["one", "one"] == [path.read_text() for path in kept]
+
+
+def test_data_that_its_redis_cannot_read_is_told(tmp_path: Path) -> None:
+    """With the end of its log, and how to begin without it."""
+    data = tmp_path / "data"
+    (data / "appendonlydir").mkdir(parents=True)
+    (data / "appendonlydir" / "appendonly.aof.manifest").write_text("not a manifest\n")
+
+    code, output = Stack(data, free_port()).refusal()
+
+    assert 1 == code
+    assert f"\nTo begin without this data: make run ARGS='--fresh --data {data}'\n" in output
+
+
+def test_the_usual_data_is_emptied_by_a_short_command() -> None:
+    """As the README has it."""
+    assert "make run ARGS=--fresh" == fresh_command(DATA)
+    assert "`make run ARGS=--fresh`" in (ROOT / "README.md").read_text()
 
 
 @only_linux
@@ -201,15 +392,13 @@ def test_once_it_runs_both_signals_are_taken(stack: Stack) -> None:
 
 
 @only_linux
-def test_killed_it_leaves_nothing_behind(stack: Stack, tmp_path: Path) -> None:
+def test_killed_it_leaves_nothing_behind(stack: Stack, fresh: Stack) -> None:
     """The kernel ends what the supervisor could not; another stack with its own data goes on."""
-    with running(tmp_path / "data") as another:
-        another.wait_until_ready()
-        processes = another.processes()
-        assert len(processes) >= len(["supervisor", "valkey", "web", "web's process", "worker"])
+    processes = fresh.processes()
+    assert len(processes) >= len(["supervisor", "valkey", "web", "web's process", "worker"])
 
-        another.child.kill()
-        another.child.wait()
+    fresh.child.kill()
+    fresh.child.wait()
 
-        wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
+    wait_until(lambda: not [path for path in processes if path.exists()], 30, "the end of all")
     assert stack.child.poll() is None

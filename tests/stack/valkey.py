@@ -31,6 +31,7 @@ from tests.stack.processes import (
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 15  # the server itself gives lagging replicas 10 s to catch up
 LOG_TAIL_CHARACTERS = 1000
+LOCK = "valkey.lock"
 ANSWER_TIMEOUT_SECONDS = 10
 
 _NO_BINARY = (
@@ -41,6 +42,10 @@ _NO_BINARY = (
 
 class ValkeyError(RuntimeError):
     """The server cannot run; the message says why, and what to do."""
+
+
+class ValkeyEndedError(ValkeyError):
+    """The server ended, or was not ready, before it served: its files may be at fault."""
 
 
 class Valkey:
@@ -99,7 +104,7 @@ class Valkey:
         """
         binary = self._binary or find_binary()
         self.directory.mkdir(parents=True, exist_ok=True)
-        with _lock(self.directory) as lock, self._log.open("ab") as log:
+        with lock_directory(self.directory) as lock, self._log.open("ab") as log:
             command = [str(binary), *self._settings(), *self._arguments]
             self._child = start_child(command, env=self._environ, output=log, pass_fds=[lock])
         self._wait_for_pong()
@@ -160,9 +165,9 @@ class Valkey:
             )
         except TimeoutError as error:
             kill_child(child)
-            raise ValkeyError(self._account("was not ready in time")) from error
+            raise ValkeyEndedError(self._account("was not ready in time")) from error
         if child.poll() is not None:
-            raise ValkeyError(self._account(f"ended with code {child.returncode}"))
+            raise ValkeyEndedError(self._account(f"ended with code {child.returncode}"))
 
     def _answers_pong(self) -> bool:
         """Whether the process that answers on the port is ready, and is the one started here."""
@@ -192,12 +197,13 @@ def find_binary() -> Path:
 
 
 @contextmanager
-def _lock(directory: Path) -> Iterator[int]:
+def lock_directory(directory: Path) -> Iterator[int]:
     """A descriptor that locks ``directory`` until this process and all that inherit it close it.
 
-    The server inherits it, so the lock ends exactly when the server does, even by SIGKILL.
+    The server inherits it, so the lock ends exactly when the server does, even by SIGKILL. Raises
+    ValkeyError where another process holds the lock.
     """
-    with (directory / "valkey.lock").open("ab") as lock:
+    with (directory / LOCK).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

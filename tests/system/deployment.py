@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from app.channel.client import way_of
 from tests.stack.channel_io import ChannelIo, Create, Request
 from tests.stack.processes import free_port
 from tests.stack.redis_client import Client, connect_to
@@ -96,6 +97,11 @@ class Deployment:
         """The calls for one user that arrived since the last ``clear``."""
         requests = self.channel_io.requests[self._requests_before :]
         return [request for request in requests if f"/users/{user_id}/" in request.path]
+
+    @property
+    def way(self) -> str:
+        """The way of this relay's workers."""
+        return way_of(self.channel_io.url, None, ACCESS_KEY, ACCESS_SECRET)
 
     @property
     def environ(self) -> dict[str, str]:

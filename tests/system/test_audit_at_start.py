@@ -8,9 +8,11 @@ import pytest
 
 from tests.prove.ha import HaDeployment
 from tests.prove.ha_servers import Cluster, Sentinels, Server, clustered, replicated, watched
-from tests.stack.processes import wait_until
+from tests.stack.processes import free_port, wait_until
 
 Several = Callable[[Path], AbstractContextManager[Sentinels | Cluster]]
+
+READONLY = "READONLY You can't write against a read only replica."
 
 SEVERAL: dict[str, Several] = {"sentinels": watched, "cluster": clustered}
 
@@ -54,6 +56,7 @@ def test_a_primary_that_becomes_an_evicting_one_is_not_ready(
         caller.wait_until_ready()
 
         primary.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        wait_until(lambda: not caller.is_ready(), 10, "a new audit")
         answer = caller.get("/readyz")
         primary.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
@@ -75,6 +78,57 @@ def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> 
         caller.wait_until_ready()
 
         (warning,) = caller.get("/readyz").json()["warnings"]
-        assert "persistence" in warning
+        assert "neither AOF nor RDB persistence is on" in warning
         for process in (worker, relay.processes[-1]):
-            assert "persistence" in process.wait_for_line("redis_warning")["warning"]
+            line = process.wait_for_line("redis_warning", level="error")
+            assert "persistence" in line["warning"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server of its own."""
+    with replicated(tmp_path_factory.mktemp("one"), 0) as (server,):
+        yield server
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_a_database_that_redis_lacks_ends_it(server: Server, tmp_path: Path, name: str) -> None:
+    """At the start, not at the first event; whatever the operator allows."""
+    url = server.url.replace("/0", "/99")
+    with HaDeployment(tmp_path, url, REDIS_ALLOW_UNSAFE="1") as relay:
+        process = relay.start(name)
+
+        assert 3 == process.child.wait(30)
+        (line,) = process.lines("redis_unsafe")
+        assert line["fault"].startswith("REDIS_URL names database 99; ")
+        assert "Traceback" not in process.log.read_text()
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_a_missing_file_of_authorities_ends_it(tmp_path: Path, name: str) -> None:
+    """As every setting that cannot be used."""
+    url = f"rediss://redis:6379/0?ssl_ca_certs={tmp_path}/missing.pem"
+    with HaDeployment(tmp_path, url) as relay:
+        process = relay.start(name)
+
+        assert 2 == process.child.wait(30)
+        assert "REDIS_URL: must have ssl_ca_certs as a PEM file" in process.log.read_text()
+
+
+def test_a_server_that_became_a_replica_is_not_ready(server: Server, tmp_path: Path) -> None:
+    """Behind one address it answers reads alone: web says what it said, and is ready again."""
+    with HaDeployment(tmp_path, server.url) as relay:
+        caller = relay.start_web()
+        caller.wait_until_ready()
+        server.follow(free_port())
+        wait_until(lambda: not caller.is_ready(), 10, "a new audit")
+        answer, posted = caller.get("/readyz"), caller.post({"event_id": "e1", "user_id": "u1"})
+        worker = relay.start_worker()
+        refused = worker.wait_for_line("redis_unavailable")
+        server.lead()
+
+        assert [{"check": f"redis: {READONLY}"}] == answer.json()["errors"]
+        assert 503 == posted.status_code
+        assert READONLY == refused["reason"]
+        wait_until(caller.is_ready, 30, "web to be ready again")
+        assert 200 == caller.post({"event_id": "e1", "user_id": "u1"}, Prefer="wait=20").status_code

@@ -36,7 +36,7 @@ def opened(relay: Deployment) -> list[str]:
 
 def created_in(worker: Process) -> set[str | None]:
     """The events of the chats that `recover` finds in its log, None for a line it cannot read."""
-    with worker.log.open() as log:
+    with worker.log.open("rb") as log:
         return {getattr(line, "event_id", None) for line in read_created_lines(log)}
 
 

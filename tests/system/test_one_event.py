@@ -27,7 +27,7 @@ def test_an_event_becomes_a_chat_that_can_be_looked_up(relay: Deployment) -> Non
         record["metadata"],
     )
     assert record == of_chat.json()
-    assert {"user_id": "u1", "chats": [record]} == of_user.json()
+    assert {"user_id": "u1", "chats": [record], "has_more": False} == of_user.json()
 
 
 def test_a_repeated_post_is_answered_with_the_first_ones_record(relay: Deployment) -> None:

@@ -104,19 +104,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("address", "check"),
     [
-        "no password",
-        "another password",
-        "another user",
-        "another authority",
-        "the system's authorities",
-        "another host",
-        "no tls",
+        ("no password", "redis: NOAUTH "),
+        ("another password", "redis: WRONGPASS "),
+        ("another user", "redis: WRONGPASS "),
+        ("another authority", "redis: TLS: CERTIFICATE_VERIFY_FAILED"),
+        ("the system's authorities", "redis: TLS: CERTIFICATE_VERIFY_FAILED"),
+        ("another host", "redis: TLS: CERTIFICATE_VERIFY_FAILED"),
+        ("no tls", "redis: does not answer"),
     ],
 )
 def test_what_does_not_prove_itself_is_refused(
-    guarded: dict[str, str], tmp_path: Path, address: str
+    guarded: dict[str, str], tmp_path: Path, address: str, check: str
 ) -> None:
     """Neither side gives in: web is not ready and accepts nothing, and the operator learns why."""
     environ = {"REDIS_URL": guarded[address]}
@@ -127,7 +127,12 @@ def test_what_does_not_prove_itself_is_refused(
 
         posted = caller.post({"event_id": "e1", "user_id": "u1"})
 
-        assert (503, 503) == (posted.status_code, caller.get("/readyz").status_code)
+        ready = caller.get("/readyz")
+
+        assert (503, 503) == (posted.status_code, ready.status_code)
+        (error,) = ready.json()["errors"]
+        assert error["check"].startswith(check)
+        assert not {"127.0.0.1", "localhost"} & set(error["check"].replace(":", " ").split())
         assert (EXIT_UNAVAILABLE, "", 1) == (
             status.returncode,
             status.stdout,

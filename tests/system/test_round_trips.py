@@ -1,7 +1,7 @@
 """Commands that web and worker send to Redis for each event, counted by MONITOR."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from socket import create_connection
@@ -11,6 +11,7 @@ import pytest
 from tests.stack.processes import stop_child, wait_until
 from tests.stack.valkey import Valkey
 from tests.system.deployment import Deployment
+from tests.system.verdict import judge
 
 EVENTS = 100
 # Probe, scripts sent as text, and takes that find nothing; one more round trip an event would be
@@ -45,45 +46,39 @@ def monitored(valkey: Valkey) -> Iterator[list[str]]:
                 commands.append(found["name"].upper())
 
 
-@pytest.fixture
-def backlog(relay: Deployment, no_worker_stays: None) -> Iterator[Deployment]:
-    """The deployment with waiting events; no worker runs before the test starts one."""
-    relay.kill_workers()
-    for number in range(EVENTS):
-        post(relay, number)
-    yield relay
-    relay.worker()  # the oracle waits until every event is settled
-
-
-def post(relay: Deployment, number: int) -> None:
-    """Post an event of a user of its own."""
-    event_id = f"e{number}"
-    relay.caller.post({"event_id": event_id, "user_id": event_id}).raise_for_status()
-
-
-def test_accepting_an_event_is_one_round_trip(backlog: Deployment) -> None:
-    """Claiming and scheduling are one command, for a new event and for a duplicate."""
-    with monitored(backlog.valkey) as commands:
-        for number in range(2 * EVENTS):
-            post(backlog, number)
-
-    assert 2 * EVENTS == len(commands)
-
-
-def test_look_up_is_one_round_trip(backlog: Deployment) -> None:
-    """The record is read as it is answered."""
-    with monitored(backlog.valkey) as commands:
+@pytest.fixture(scope="module")
+def commands(deployment: Deployment, no_worker_stays: None) -> Mapping[str, Sequence[str]]:
+    """The commands for the same events: posted, posted again, looked up, called by a worker."""
+    deployment.clear()
+    deployment.kill_workers()
+    # Web sends a script as text where Redis does not have it yet.
+    deployment.caller.post({"event_id": "e0", "user_id": "e0"}).raise_for_status()
+    deployment.caller.record("e0")
+    with monitored(deployment.valkey) as posts:
+        for number in [*range(EVENTS)] * 2:
+            event = {"event_id": f"e{number}", "user_id": f"e{number}"}
+            deployment.caller.post(event).raise_for_status()
+    with monitored(deployment.valkey) as look_ups:
         for number in range(EVENTS):
-            backlog.caller.record(f"e{number}")
-
-    assert EVENTS == len(commands)
-
-
-def test_worker_needs_two_round_trips_for_an_event(backlog: Deployment) -> None:
-    """Take and settle; nothing is read or written beside them."""
-    with monitored(backlog.valkey) as commands:
-        worker = backlog.start_worker()
+            deployment.caller.record(f"e{number}")
+    with monitored(deployment.valkey) as calls:
+        worker = deployment.start_worker()
         wait_until(lambda: len(worker.lines("call")) == EVENTS, LIMIT_SECONDS, "the calls")
         stop_child(worker.child)
+    judge(deployment)
+    return {"posts": posts, "look-ups": look_ups, "calls": calls}
 
-    assert EVENTS <= len(commands) <= 2 * EVENTS + START_AND_IDLE
+
+def test_accepting_an_event_is_one_round_trip(commands: Mapping[str, Sequence[str]]) -> None:
+    """Claiming and scheduling are one command, for a new event and for a duplicate."""
+    assert 2 * EVENTS == len(commands["posts"])
+
+
+def test_look_up_is_one_round_trip(commands: Mapping[str, Sequence[str]]) -> None:
+    """The record is read as it is answered."""
+    assert EVENTS == len(commands["look-ups"])
+
+
+def test_worker_needs_two_round_trips_for_an_event(commands: Mapping[str, Sequence[str]]) -> None:
+    """Take and settle; nothing is read or written beside them."""
+    assert EVENTS <= len(commands["calls"]) <= 2 * EVENTS + START_AND_IDLE

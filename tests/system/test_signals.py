@@ -15,15 +15,14 @@ from tests.stack.channel_io import Behaviour
 from tests.stack.processes import kill_child, wait_until
 from tests.stack.redis_proxy import Mode, RedisProxy
 from tests.stack.relay import Process
-from tests.system.deployment import Deployment, Json
+from tests.system.deployment import LONG_CALLS, Deployment, Json
 from tests.system.verdict import spooled_ids
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 NAMES = [number.name for number in STOPS]
-MAX_STOP_SECONDS = 4  # 3 of them are the promise, the rest ends Python on a busy machine
+MAX_STOP_SECONDS = 5  # 3 of them are the promise, the rest ends Python on a busy machine
 GIVE_UP_SECONDS = 20
 OUTAGE_SECONDS = 3  # after a command failed: whatever follows, such as giving back, fails as well
-LONG_CALLS = {"CALL_DEADLINE_SECONDS": "15"}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """A process that cannot do its work says why, in one line for each reason, and ends."""
 
+import json
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from config.settings import HEADER_SENTENCE
+from config.version import VERSION
+from tests.stack.channel_io import Behaviour
 from tests.stack.processes import free_port, wait_until
+from tests.stack.relay import operate
 from tests.system.deployment import SUBMIT_TOKEN, Deployment
 
 URL = {"REDIS_URL": "redis+sentinel://:password@a:1,b:2"}
@@ -17,17 +21,18 @@ WRONG = {
     "web": (
         {"SUBMIT_TOKENS": SUBMIT_TOKEN, "MAX_BACKLOG": "many", **URL},
         [
-            "MAX_BACKLOG: must be a whole number from 1 to 100000000",
+            "MAX_BACKLOG: is 'many', and must be a whole number from 1 to 100000000",
             URL_PROBLEM,
             "SUBMIT_TOKENS: entry 1 must be name:token",
         ],
     ),
     "worker": (
-        {"CHANNEL_ACCESS_KEY": "", "ON_UNKNOWN": "guess", **URL},
+        {"CHANNEL_ACCESS_KEY": "", "ON_UNKNOWN": "guess", "SSL_CERT_FILE": "/nowhere", **URL},
         [
             "CHANNEL_ACCESS_KEY: is not set, and must be " + HEADER_SENTENCE,
-            "ON_UNKNOWN: must be hold or recreate",
+            "ON_UNKNOWN: is 'guess', and must be hold or recreate",
             URL_PROBLEM,
+            "SSL_CERT_FILE: cannot read '/nowhere' (No such file or directory)",
         ],
     ),
 }
@@ -53,17 +58,57 @@ def test_wrong_settings_end_it(relay: Deployment, name: str) -> None:
     assert problems == sorted(process.log.read_text().splitlines())
 
 
-def test_web_says_that_web_threads_is_ignored(relay: Deployment) -> None:
-    """One warning at the start, whatever it holds."""
-    caller = relay.start_web(WEB_THREADS="many")
+def test_start_names_release_redis_and_variables_without_effect(relay: Deployment) -> None:
+    """One line has the settings, with the host and database of Redis; each variable a warning."""
+    url = relay.valkey.url.replace("://", "://:geheim@")
+    given = {"REDIS_URL": url, "WEB_THREADS": "many", "MAX_BACKLOGS": "geheim"}
+    caller = relay.start_web(**given)
+    worker = relay.start_worker(**given, METRICS_PORT="tcp://10.0.0.1:9100")
+
+    worker.wait_for_line("setting_ignored", name="MAX_BACKLOGS")
+    relay.processes[-2].wait_for_line("setting_ignored", name="MAX_BACKLOGS")
+
+    for process, names in (
+        (relay.processes[-2], {"WEB_THREADS", "MAX_BACKLOGS"}),
+        (worker, {"WEB_THREADS", "MAX_BACKLOGS", "METRICS_PORT"}),
+    ):
+        (settings,) = process.lines("settings")
+        assert (VERSION, relay.valkey.url) == (settings["version"], settings["REDIS_URL"])
+        assert names == {line["name"] for line in process.lines("setting_ignored", level="warning")}
+        assert "geheim" not in process.log.read_text()
+        process.kill()
+    relay.callers.remove(caller)
+
+
+# A locale of one byte a character, and a terminal that knows Korean and no accents.
+LEGACY = {
+    "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONIOENCODING": "euc-kr",
+}
+
+
+def test_any_locale_will_do(relay: Deployment) -> None:
+    """Files of ours are UTF-8, and so is the log; what a terminal cannot show stays readable."""
+    relay.channel_io.plan(Behaviour.USER_NOT_FOUND, user_id="u-locale")
+    caller = relay.start_web(**LEGACY)
+    worker = relay.start_worker(**LEGACY, SPOOL_DIR=str(relay.directory / "수신함"))
     caller.wait_until_ready()
+    event = {"event_id": "locale", "user_id": "u-locale", "metadata": {"é": "채널"}}
+    assert 202 == caller.post(event).status_code
+    caller.wait_for("locale", "failed")
 
-    (line,) = relay.processes[-1].lines("setting_ignored", level="warning")
+    environ = {**relay.environ, **LEGACY, "PROMETHEUS_MULTIPROC_DIR": "/nonexistent"}
+    listed = operate(environ, "list", "--status", "failed", "--json")
+    settings = operate(environ, "settings")
+    explained = operate(environ, "explain", "locale")
 
-    assert ("WEB_THREADS", "ignored: it has no effect any more, unset it") == (
-        line["name"],
-        line["reason"],
-    )
+    assert {"é": "채널"} == json.loads(listed.stdout)[0]["metadata"]
+    assert (0, 0) == (settings.returncode, explained.returncode)
+    assert ["", "", ""] == [done.stderr for done in (listed, settings, explained)]
+    assert 200 == caller.get("/docs").status_code
+    worker.kill()
     relay.callers.remove(caller)
 
 

@@ -113,6 +113,7 @@ def test_a_stop_does_not_wait_for_an_answer_for_ever(relay: Deployment, worker: 
     assert "no_answer" == relay.caller.record("e1")["failure"]["code"]
 
 
+@pytest.mark.parametrize("calls", [LONG_CALLS], indirect=True)
 def test_a_stop_without_redis_leaves_the_answer_in_the_spool(
     relay: Deployment, line: RedisLine, worker: Process
 ) -> None:

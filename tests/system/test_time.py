@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from tests.system.redis_ways import QUOTED_PASSWORD, QUOTED_USER, TRUSTING, add_
 MAX_ANSWER_SECONDS = 3.5  # 2.6 of them are the promise, the rest is a busy machine's
 MAX_LIVE_SECONDS = 0.3
 MAX_RETURN_SECONDS = 3
+START_SECONDS = 30
 COMMAND_TRIES = 3
 EXIT_UNAVAILABLE = 3
 LIVE = Request("livez", "/livez")
@@ -59,8 +61,10 @@ class Scene:
             ),
             "confirmed": self._relay.start_web(MIN_REPLICAS_ACKED="1"),
         }
-        for web in self.webs.values():
-            web.wait_until_ready()
+        for name, web in self.webs.items():
+            # None is asked whether it is ready: its answer would stand for two seconds.
+            path = "/livez" if name == "confirmed" else "/v1/users/u1/chats"
+            wait_until(partial(web.answers, path), START_SECONDS, f"{name} to serve")
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +153,7 @@ FAULTS = {
         look_ups={404, 503},
         ready={200, 503},
     ),
-    "no replica": Fault(
-        do_nothing, attach_replica, web="confirmed", look_ups={404, 503}, ready={200, 503}
-    ),
+    "no replica": Fault(do_nothing, attach_replica, web="confirmed", look_ups={404, 503}),
 }
 
 
@@ -290,7 +292,7 @@ def test_a_post_whose_reply_was_lost_may_be_repeated(scene: Scene) -> None:
     assert 1 == scene.server.command("EXISTS", f"{{relay}}:event:{event['event_id']}")
 
 
-@pytest.mark.parametrize("name", ["frozen", "silent", "dripping", "silent from the first"])
+@pytest.mark.parametrize("name", ["frozen", "silent", "dripping"])
 def test_an_operator_is_answered_in_time(scene: Scene, name: str) -> None:
     """The command ends with 3, and one line says why; one of some tries is not held up."""
     fault = FAULTS[name]

@@ -196,7 +196,7 @@ def test_counts_add_up_and_never_go_back(
 def test_metrics_are_those_of_the_contract(idle: Deployment) -> None:
     """These names and no others; what is counted with ids is nowhere."""
     port = free_port()
-    idle.start_worker(METRICS_PORT=str(port))
+    idle.start_worker(METRICS_PORT=str(port), PROMETHEUS_MULTIPROC_DIR="/nonexistent")
     post(idle.caller, "secret-event")
 
     of_web, of_worker = scrape(idle.caller.url), scrape(f"http://127.0.0.1:{port}")
@@ -208,10 +208,16 @@ def test_metrics_are_those_of_the_contract(idle: Deployment) -> None:
     }
 
 
-def test_a_worker_with_metrics_finishes_its_call(idle: Deployment) -> None:
-    """However often it is told to stop: no thread takes the signal as the system would."""
+@pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
+def test_a_worker_with_metrics_finishes_its_call(
+    idle: Deployment, name: str, tmp_path: Path
+) -> None:
+    """However often it is told to stop: no thread takes the signal as the system would.
+
+    Its metrics are its own: a directory for those of several processes stays empty.
+    """
     port = free_port()
-    worker = idle.start_worker(METRICS_PORT=str(port))
+    worker = idle.start_worker(METRICS_PORT=str(port), **{name: str(tmp_path)})
     idle.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
     idle.caller.post({"event_id": "e1", "user_id": "u1"})
     idle.channel_io.wait_for_arrivals()
@@ -224,6 +230,7 @@ def test_a_worker_with_metrics_finishes_its_call(idle: Deployment) -> None:
 
     assert 0 == worker.child.wait(20)
     assert "opened" == idle.caller.record("e1")["status"]
+    assert [] == [*tmp_path.iterdir()]
 
 
 def test_a_metrics_port_in_use_ends_the_worker(relay: Deployment) -> None:

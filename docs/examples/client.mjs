@@ -1,0 +1,34 @@
+// Have a chat opened for a user: node client.mjs EVENT_ID USER_ID
+import { setTimeout as sleep } from "node:timers/promises";
+
+const URL = `${process.env.RELAY}/v1/events`;
+const TOKEN = process.env.SUBMIT_TOKEN;
+const GIVE_UP_MS = 24 * 3600 * 1000;
+
+async function post(event, waitSeconds) {
+  const headers = { "Authorization": `Bearer ${TOKEN}`, "Content-Type": "application/json", "Prefer": `wait=${waitSeconds}` };
+  const signal = AbortSignal.timeout((waitSeconds + 5) * 1000);
+  const answer = await fetch(URL, { method: "POST", headers, body: JSON.stringify(event), signal });
+  return { status: answer.status, retryAfter: answer.headers.get("Retry-After"), text: await answer.text() };
+}
+
+// Posts the event until it is settled or held; returns its record.
+export async function openChat(event, waitSeconds = 10) {
+  const until = performance.now() + GIVE_UP_MS;
+  let pause = 0.5;
+  while (performance.now() < until) {
+    // Without an answer the event may be stored or not: it is repeated.
+    const { status, retryAfter, text } = await post(event, waitSeconds).catch(() => ({ status: "no answer" }));
+    if (status === 200) return JSON.parse(text);
+    if (status < 500 && ![202, 408, 429].includes(status)) throw new Error(text); // a repeat would be refused as well
+    pause = /^\d+$/.test(retryAfter) ? Number(retryAfter) : Math.min(2 * pause, 60);
+    console.error(`${status}: again in ${pause} s`);
+    await sleep(pause * 1000);
+  }
+  throw new Error("no end in sight: look the event up later");
+}
+
+const [, script, event_id, user_id] = process.argv;
+if (script?.endsWith("client.mjs")) {
+  console.log(await openChat({ event_id, user_id, occurred_at: new Date().toISOString() }));
+}

@@ -1,0 +1,36 @@
+"""Have a chat opened for a user: python client.py EVENT_ID USER_ID"""
+
+import os
+import sys
+import time
+
+import requests
+
+URL = os.environ["RELAY"] + "/v1/events"
+TOKEN = os.environ["SUBMIT_TOKEN"]
+GIVE_UP_SECONDS = 24 * 3600
+
+
+def open_chat(event, wait_seconds=10):
+    """Post the event until it is settled or held; return its record."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Prefer": f"wait={wait_seconds}"}
+    until, pause = time.monotonic() + GIVE_UP_SECONDS, 0.5
+    while time.monotonic() < until:
+        try:
+            answer = requests.post(URL, json=event, headers=headers, timeout=wait_seconds + 5)
+            status, retry_after = answer.status_code, answer.headers.get("Retry-After", "")
+        except requests.RequestException:
+            status, retry_after = None, ""  # the event may be stored or not: repeat it
+        if status == 200:
+            return answer.json()
+        if status and status < 500 and status not in {202, 408, 429}:
+            raise ValueError(answer.text)  # a repeat would be refused as well
+        pause = int(retry_after) if retry_after.isdigit() else min(2 * pause, 60)
+        print(f"{status or 'no answer'}: again in {pause:g} s", file=sys.stderr)
+        time.sleep(pause)
+    raise TimeoutError("no end in sight: look the event up later")
+
+
+if __name__ == "__main__":
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    print(open_chat({"event_id": sys.argv[1], "user_id": sys.argv[2], "occurred_at": now}))
