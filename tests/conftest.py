@@ -11,19 +11,16 @@ from tests.stack.valkey import Valkey
 
 # Each file is one process's work: begun last, these would leave the other cores idle at the end.
 LONGEST_FIRST = (
-    *(
-        "test_client_patched",
-        "test_notices",
-        "test_slow_clients",
-        "test_tracing",
-        "test_schemathesis",
-    ),
-    *("test_waiters", "test_stalled_log", "test_time", "test_redis_ways"),
-    *("test_audit_at_start", "test_wait_and_metrics", "test_run", "test_explorer", "test_scripts"),
-    *("test_stopping_workers", "test_killed_workers", "test_channel_io_away", "test_redis_away"),
-    *("test_state_machine", "test_spool_unusable", "test_settle", "test_replay", "test_call"),
-    *("test_start_up", "test_api_page", "test_any_event", "test_openapi", "test_channel_io"),
-    *("test_processes", "test_taker", "test_races", "test_waiting", "test_deadline"),
+    *("test_slow_clients", "test_call", "test_time", "test_taker", "test_notices"),
+    *("test_redis_failover", "test_tracing", "test_stalled_log", "test_redis_ways"),
+    *("test_client_patched", "test_waiting", "test_run", "test_deadline"),
+    *("test_wait_and_metrics", "test_examples", "test_process", "test_signals"),
+    *("test_audit_at_start", "test_start_up", "test_state_machine", "test_schemathesis"),
+    *("test_waiters", "test_stopping_workers", "test_scripts", "test_redis_away"),
+    *("test_channel_io_away", "test_killed_workers", "test_logging", "test_patched"),
+    *("test_settle", "test_round_trips", "test_kept_results", "test_hostile", "test_gate"),
+    *("test_one_event", "test_api_page", "test_early_answers", "test_lookups"),
+    *("test_spool_unusable", "test_connector", "test_gunicorn", "test_spool_disk"),
 )
 settings.register_profile("tests", max_examples=30, deadline=None)
 settings.load_profile("tests")

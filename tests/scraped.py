@@ -11,7 +11,11 @@ OF_WEB = {
     "relay_held_events": "gauge",
     "relay_failed_events": "gauge",
     "relay_breaker_open": "gauge",
+    "relay_workers": "gauge",
+    "relay_probe_failing": "gauge",
+    "relay_paused": "gauge",
     "relay_log_lines_lost_total": "counter",
+    "relay_build_info": "gauge",
 }
 OF_WORKER = {
     "relay_calls_total": "counter",
@@ -19,8 +23,10 @@ OF_WORKER = {
     "relay_time_to_settle_seconds": "histogram",
     "relay_possible_orphans_total": "counter",
     "relay_duplicate_chats_total": "counter",
+    "relay_stale_answers_total": "counter",
     "relay_workers_lost_total": "counter",
     "relay_log_lines_lost_total": "counter",
+    "relay_build_info": "gauge",
 }
 METRICS = OF_WEB | OF_WORKER
 

