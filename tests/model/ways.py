@@ -157,13 +157,13 @@ def _after(minutes: float) -> int:
 SCENES = (
     Scene("one of two workers has an old key for ten minutes", _play_old_key, 7, 10, 0.5),
     Scene("12 bad events before 60 good ones", _play_burst, 3.5, 1, 1),
-    Scene("12 bad events that are denied at once before 60 good ones", _play_quick_burst, 17, 1, 1),
+    Scene("12 bad events that are denied at once before 60 good ones", _play_quick_burst, 7, 1, 1),
     Scene(
         "two bad events every ten seconds among two good ones a second", _play_stream, 2, 10, 0.5
     ),
     Scene("a wrong key for an hour", _play_wrong_key, 70, 60, 1, is_outage=True),
     Scene(
-        "creates are denied for an hour, reads work", _play_denied_creates, 130, 60, 1,
+        "creates are denied for an hour, reads work", _play_denied_creates, 150, 60, 1,
         is_outage=True,
     ),
 )  # fmt: skip

@@ -61,7 +61,8 @@ class Outage:
 
     ``burns``: there are calls of which nobody can know the end. ``reads_work``: probes are
     answered. ``threshold`` is how many calls open the breaker; ``sign`` the line in which a worker
-    says that it has noticed.
+    says that it has noticed. ``is_denied``: a failing probe of the way is repeated each cool-down,
+    which doubles for the breaker alone.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Outage:
     reads_work: bool = False
     threshold: int = THRESHOLD
     sign: str = "breaker"
+    is_denied: bool = False
     is_short: bool = False
 
     def most_calls(self, probes: int) -> int:
@@ -130,8 +132,9 @@ def _suffer(deployment: Deployment) -> Iterator[str]:
 def _too_many(outage: Outage, probes: int, calls: int, seconds: float) -> Iterator[str]:
     if calls > outage.most_calls(probes):
         yield f"{calls} calls in an outage, at most {outage.most_calls(probes)} allowed"
-    # The cool-down doubles; one is under way at each end.
-    most = math.log2(seconds / COOLDOWN_SECONDS + 1) + 2
+    cooldowns = seconds / COOLDOWN_SECONDS
+    # One is under way at each end.
+    most = (cooldowns if outage.is_denied else math.log2(cooldowns + 1)) + 2
     if outage.sign == "breaker" and probes > most:
         yield f"{probes} probes in {seconds:.1f} s, at most {most:.0f} allowed"
 
@@ -253,7 +256,14 @@ _OUTAGES = (
         _behave(Behaviour.UNAUTHORIZED, Behaviour.FORBIDDEN),
         _behave_well,
         threshold=1,
+        is_denied=True,
     ),
-    Outage("Channel.io has moved: 3xx, 405, 410", _behave(*_MOVED), _behave_well, threshold=1),
+    Outage(
+        "Channel.io has moved: 3xx, 405, 410",
+        _behave(*_MOVED),
+        _behave_well,
+        threshold=1,
+        is_denied=True,
+    ),
     Outage("the base URL is wrong", _misconfigure, _configure, sign="probe_failed"),
 )
