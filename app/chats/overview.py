@@ -27,8 +27,8 @@ class Overview:
     ``unreadable``: those of ``waiting`` and ``calling`` whose record another release wrote, as far
     as workers met them. They are left alone. ``workers``: those that took within 15 s.
     ``paused_seconds``: what is left of the pause that a 429 set. ``denied_since``: since when
-    only denied events wait, as far as the first in line show it. ``is_used``: false where nothing
-    was ever stored under this prefix.
+    only denied events wait, as far as the first in line show it. ``stale_answers``: late ones of
+    another life of their id. ``is_used``: false where nothing was ever stored under this prefix.
     """
 
     waiting: int
@@ -44,6 +44,7 @@ class Overview:
     denied_since: datetime | None
     pause: Pause | None
     failing_probes: tuple[FailingProbe, ...]
+    stale_answers: int
     is_used: bool
 
     @property

@@ -60,6 +60,10 @@ def format_overview(overview: Overview) -> str:
     if overview.denied_since:
         since = _format_time(overview.denied_since)
         rows.append(("denied", f"all that wait, since {since}: {DENIED}"))
+    if overview.stale_answers:
+        rows.append(
+            ("stale answers", f"{overview.stale_answers} so far, see `stale_answer` in the log")
+        )
     rows += [("probe", _format_probe(probe)) for probe in overview.failing_probes]
     return _align(rows)
 

@@ -38,6 +38,7 @@ class Overviews:
             denied_since=to_datetime(denied_ms) if denied_ms else None,
             pause=_pause(gate),
             failing_probes=tuple(_failing_probes(gate, now_ms)),
+            stale_answers=int(gate.get("stale_answers", 0)),
             is_used=is_used,
         )
 

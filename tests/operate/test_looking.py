@@ -129,6 +129,19 @@ def test_status_says_where_only_denied_events_wait(operator: Operator) -> None:
     assert None is operator.json("status")["denied_since"]
 
 
+def test_status_counts_stale_answers(operator: Operator) -> None:
+    """An answer to an earlier life of its id changed nothing, and is not passed over in silence."""
+    grant = operator.bench.granted("e1")
+    operator.bench.client.unlink(operator.bench.keys.event("e1"), operator.bench.key("calling"))
+    operator.bench.accept("e1", user_id="another")
+
+    assert 0 == operator.json("status")["stale_answers"]
+    operator.bench.worker().settle(grant, CREATED)
+
+    assert 1 == operator.json("status")["stale_answers"]
+    assert "stale answers" in operator.run("status").stdout
+
+
 @pytest.mark.parametrize("command", [["status"], ["list"], ["list", "--status", "failed"]])
 def test_a_prefix_under_which_nothing_is_stored_is_no_idle_relay(
     operator: Operator, command: list[str]

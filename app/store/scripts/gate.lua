@@ -6,7 +6,7 @@
 -- the breaker's `state` (absent: closed, open, half_open), `failures` in a row, `denials` in a row, `reason`,
 -- `open_until`, `cooldown_ms`, and the half-open trial's `trial` (token) and `trial_until`; `newest`, the instant
 -- of the last `take`; after the clock went back `late_until` and `late_by`, while events are moved after it;
--- `min_replicas_acked`, as workers are set, for operators' commands.
+-- for operators' commands `min_replicas_acked`, as workers are set, and `stale_answers`, a count.
 --
 -- A way is the hash of all that a worker's calls have in common: base URL, version, key and secret. `way:<way>` is
 -- there for each that a probe found good, `successes:<way>` counts what it is good for; `probe:<scope>` and

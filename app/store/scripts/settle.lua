@@ -157,6 +157,7 @@ if record and not is_readable(record) then return {'newer', '', 0} end
 local result, breaker = 'stale', nil
 if is_stale() then
   breaker = feed('neutral')
+  redis.call('HINCRBY', GATE, 'stale_answers', 1)
 else
   if is_lost() then record = arg.stored_fields end
   result, breaker = SETTLE[arg.kind]()
