@@ -16,7 +16,7 @@ class EventIdReused(EventRefused):
     """
 
     def __init__(self, pointers: tuple[str, ...]) -> None:
-        super().__init__("this event_id was accepted before with another payload")
+        super().__init__("This event_id was accepted before with another payload")
         self.pointers = pointers
 
 

@@ -54,9 +54,9 @@ class EventStore:
             case "reused":
                 raise EventIdReused(differing_fields(event, parse_fields(rest[0])))
             case "too_old":
-                raise EventTooOld("the event is older than the window in which ids are remembered")
+                raise EventTooOld("The event is older than the window in which ids are remembered")
             case "full":
-                raise BacklogFull("too many accepted events are waiting for their call")
+                raise BacklogFull("Too many accepted events are waiting for their call")
         return self._record(event.event_id, rest[0]), result == "new"
 
     def find(self, event_id: str, *, until: float | None = None) -> Record | None:

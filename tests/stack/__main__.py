@@ -22,6 +22,7 @@ from tests.stack.channel_io import ChannelIo
 from tests.stack.data import DATA, DataError, make_directory, remove_data
 from tests.stack.greeting import (
     GUIDE,
+    SAMPLE_USER,
     describe_leftovers,
     describe_sample,
     format_cards,
@@ -134,7 +135,7 @@ def _provide_services(
     environ["CHANNEL_API_URL"] = stand_in.url
     # The machine's proxy does not lead to its loopback.
     others = environ.get("no_proxy") or environ.get("NO_PROXY", "")
-    environ["no_proxy"] = f"{others},{LOOPBACK}"
+    environ["no_proxy"] = f"{others},{LOOPBACK}" if others else LOOPBACK
     environ["CHANNEL_ACCESS_KEY"], environ["CHANNEL_ACCESS_SECRET"] = "key", "secret"
     return True
 
@@ -196,7 +197,7 @@ def _greet(
             sample = response.json()
             ids |= {"event_id": sample["event_id"], "user_id": sample["user_id"]}
             ids |= {"chat_id": sample["chat"]["id"]} if sample["chat"] else {}
-    if leftovers := describe_leftovers(environ, data, ids["event_id"]):
+    if leftovers := describe_leftovers(environ, data):
         _say(leftovers)
     if any(environ[name] != tokens for name, tokens in TOKENS.items()):
         submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
@@ -214,7 +215,7 @@ def _greet(
 
 def _post_sample(caller: Caller, processes: list[Process]) -> requests.Response:
     """Post an event as any internal system would, until it is over or refused, or time is up."""
-    event = {"event_id": f"sample-{secrets.token_hex(4)}", "user_id": "sample-user"}
+    event = {"event_id": f"sample-{secrets.token_hex(4)}", "user_id": SAMPLE_USER}
     until = time.monotonic() + SAMPLE_SECONDS
     response = caller.post(event, Prefer="wait=1")
     while response.status_code in REPEATED and time.monotonic() < until:

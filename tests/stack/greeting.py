@@ -13,6 +13,7 @@ from tests.stack.channel_io.cards import CARDS
 from tests.stack.data import DATA
 from tests.stack.relay import Json, operate
 
+SAMPLE_USER = "sample-user"
 GUIDE = """\
 The relay is at {url}. Try:
 
@@ -46,7 +47,7 @@ def describe_sample(environ: Mapping[str, str], response: requests.Response) -> 
     return text
 
 
-def describe_leftovers(environ: Mapping[str, str], data: Path, sample_id: str) -> str:
+def describe_leftovers(environ: Mapping[str, str], data: Path) -> str:
     """Name what earlier runs left unfinished, each with the command that explains it."""
     status = operate(environ, "status", "--json")
     if status.returncode:
@@ -54,7 +55,7 @@ def describe_leftovers(environ: Mapping[str, str], data: Path, sample_id: str) -
     counts: Json = json.loads(status.stdout)
     command = operate_command(environ)
     lines = []
-    if counts["waiting"] and (record := _find_waiting(environ, sample_id)):
+    if counts["waiting"] and (record := _find_waiting(environ)):
         event_id, user_id = record["event_id"], record["user_id"]
         option = "-- " if event_id.startswith("-") else ""
         lines.append(f"an event that waits for its call, {event_id} for {user_id}:")
@@ -71,11 +72,11 @@ def describe_leftovers(environ: Mapping[str, str], data: Path, sample_id: str) -
     return "\n".join([title, *(f"  {line}" for line in lines), *end, ""])
 
 
-def _find_waiting(environ: Mapping[str, str], sample_id: str) -> Json | None:
-    """Return the record of the first event in line that is not the sample."""
-    listed = operate(environ, "list", "--status", "accepted", "--limit", "2", "--json")
+def _find_waiting(environ: Mapping[str, str]) -> Json | None:
+    """Return the record of the first event in line that is no sample."""
+    listed = operate(environ, "list", "--status", "accepted", "--limit", "20", "--json")
     records: list[Json] = json.loads(listed.stdout or "[]")
-    return next((record for record in records if record["event_id"] != sample_id), None)
+    return next((record for record in records if record["user_id"] != SAMPLE_USER), None)
 
 
 def format_cards() -> str:
