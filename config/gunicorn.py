@@ -77,7 +77,7 @@ control_socket_disable = True
 # the heartbeat is a file: on a slow disk it blocks the process; and /tmp may be such a disk
 worker_tmp_dir = scratch()
 
-# nobody's headers say where the application lives: SCRIPT_NAME from a trusted peer ends in a 500
+# no peer is trusted to say where the application lives: SCRIPT_NAME from one ends in a 500
 forwarded_allow_ips = ""
 
 # kept when a process is replaced, so that no counter goes back. Read by prometheus-client

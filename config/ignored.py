@@ -1,4 +1,4 @@
-"""Variables that have no effect, though somebody probably set them for one."""
+"""Variables that have no effect, and were probably set for one."""
 
 import re
 from collections.abc import Collection, Mapping

@@ -18,8 +18,8 @@ SAMPLED = 1
 class Trace:
     """One step of a trace: all steps share ``trace_id``, and each has a ``span_id`` of its own.
 
-    ``parent_id`` is the step that led to this one, if it is known. ``is_sampled``: whether whoever
-    began the trace records it.
+    ``parent_id`` is the step that led to this one, if it is known. ``is_sampled``: whether the
+    system that began the trace records it.
     """
 
     trace_id: str

@@ -679,3 +679,13 @@ def test_the_gates_legal_instants_are_not_moved(
     assert is_shut(bench)
 
     assert float(bench.gate()[field]) == until
+
+
+def test_while_paused_an_idle_worker_probes_nothing(new_bench: Bench) -> None:
+    """An operator's pause is of all that goes to Channel.io."""
+    new_bench.operations().pause(by="anna")
+
+    taken = new_bench.take()
+
+    assert isinstance(taken, NoWork)
+    assert taken.is_idle

@@ -264,6 +264,19 @@ def test_nothing_is_returned_that_is_not_confirmed(
         look(bench.intake(min_replicas_acked=1))
 
 
+def test_looks_on_another_connection_are_confirmed_no_sooner(
+    own_valkey: Valkey, replica: Valkey, own_bench: Bench
+) -> None:
+    """WAIT waits for its own connection's writes: a look writes something, or all would pass."""
+    own_bench.worker().settle(own_bench.granted("e2"), CREATED)
+    wait_until(lambda: own_bench.client.wait(1, 100), 10, "the replica to follow")
+    replica.pause()
+
+    for look in LOOKS.values():
+        with connect_to(own_valkey.url) as client, pytest.raises(NotAcknowledged):
+            look(Bench(client, own_bench.keys).intake(min_replicas_acked=1))
+
+
 def test_looks_are_confirmed_by_a_replica_also_where_memory_is_full(
     replica: Valkey, own_bench: Bench
 ) -> None:

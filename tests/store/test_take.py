@@ -517,3 +517,18 @@ def test_a_take_without_a_free_slot_repeats_no_grant(bench: Bench) -> None:
     reply = bench.worker().take(grant.token, may_grant=False)
 
     assert NoWork(1000, is_idle=True) == reply.decision
+
+
+def test_a_worker_that_takes_no_more_is_forgotten(bench: Bench) -> None:
+    """Each process has one entry, by when it last took."""
+    gone, here = bench.worker(), bench.worker()
+    bench.take(gone)
+    entries = bench.queue("workers")
+    for entry in entries:
+        bench.move("workers", entry, bench.now_ms() - 16_000)
+
+    bench.take(here)
+    bench.take(here)
+
+    assert 1 == len(bench.queue("workers"))
+    assert entries.keys().isdisjoint(bench.queue("workers"))
