@@ -42,18 +42,18 @@ help:
 
 # exec: a signal to make's child is then a signal to the program itself
 run: $(RUN_INSTALLED)
-	@exec $(VENV)-run/bin/python -m tests.stack $(ARGS)
+	@exec $(VENV)-run/bin/python -m tools.stack $(ARGS)
 
 # compiled once, and not by each of the processes that find nothing compiled
 test: $(INSTALLED) $(RUNTIME_INSTALLED)
-	@$(BIN)/python -m compileall -q app config tests
+	@$(BIN)/python -m compileall -q app config tests tools
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 prove: $(INSTALLED) $(RUNTIME_INSTALLED)
-	@$(BIN)/python -m tests.prove $(ARGS)
+	@$(BIN)/python -m tools.prove $(ARGS)
 
 bench: $(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED)
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tools.bench $(ARGS)
 
 check: $(INSTALLED)
 	@$(BIN)/ruff check .
@@ -64,7 +64,7 @@ format: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 docs: $(INSTALLED)
-	@$(BIN)/python -m tests.documents
+	@$(BIN)/python -m tools.documents
 
 lock:
 	$(check-python)
@@ -78,7 +78,7 @@ lock:
 
 clean:
 	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find app config tests -name __pycache__ -prune -exec rm -rf {} +
+	@find app config tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # an environment of its own for each; the run time's is what the image has
 $(INSTALLED): requirements-dev.txt

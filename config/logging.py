@@ -42,7 +42,7 @@ def configure(level: str) -> None:
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
-    handler = _Handler()
+    handler = _LineHandler()
     unmarked = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -188,7 +188,7 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
-class _Handler(logging.Handler):
+class _LineHandler(logging.Handler):
     """Sink of the standard library's loggers."""
 
     def handle(self, record: logging.LogRecord) -> bool:

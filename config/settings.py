@@ -50,7 +50,7 @@ from config.values import (
 )
 
 EXIT_SETTINGS_INVALID = 2
-# Only looked for here; app/tracing.py imports it.
+# Only looked for here; app/telemetry/otlp.py imports it.
 EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 TOKENS_SENTENCE = f"name:token,name:token with a name for each caller, each token {TOKEN_SENTENCE}"
 PLAIN_URL_SENTENCE = "an absolute http or https URL without user, query or fragment"

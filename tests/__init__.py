@@ -1,1 +1,1 @@
-"""Mirrors ``app`` and ``config``; ``tests.stack`` is also what ``make run`` runs on."""
+"""Mirrors ``app`` and ``config``; ``tools.stack`` is also what ``make run`` runs on."""

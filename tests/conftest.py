@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.valkey import Valkey
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.valkey import Valkey
 
 # Each file is one process's work: begun last, these would leave the other cores idle at the end.
 LONGEST_FIRST = (

@@ -18,12 +18,11 @@ SEE_ALL = {
 
 # The other parts that a part may import; one that is not named imports none.
 KNOWS = {
-    "app.web": {"app.store", "app.channel", "app.chats"},
-    "app.worker": {"app.store", "app.channel", "app.chats"},
-    "app.operate": {"app.store", "app.channel", "app.chats"},
+    "app.web": {"app.store", "app.telemetry", "app.chats"},
+    "app.worker": {"app.store", "app.channel", "app.telemetry", "app.chats"},
+    "app.operate": {"app.store", "app.chats"},
     "app.channel": {"app.chats", "config.proxy_url"},
     "app.store": {"app.chats", "config.redis_url"},
-    "app.tracing": {"app.chats"},
     "app.healthcheck": {"config.environment"},
 }
 
@@ -35,8 +34,9 @@ HOMES: dict[str, set[str]] = {
     "requests": {"app.channel"},
     "urllib3": {"app.channel"},
     "redis": {"app.store"},
-    "opentelemetry": {"app.tracing"},
+    "opentelemetry": {"app.telemetry"},
     "tests": set(),
+    "tools": set(),
 }
 
 # What holds connections, or is built over something that does.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import OperatorSettings, Settings, WebSettings, WorkerSettings
-from tests.documents import DOCUMENTS
+from tools.documents import DOCUMENTS
 
 ROOT = Path(__file__).parents[1]
 CORE = (ROOT / "docs" / "core.md").read_text()
@@ -25,7 +25,7 @@ def test_documents_are_up_to_date(path: Path, render: Callable[[], str]) -> None
     assert render() == path.read_text()
 
 
-@pytest.mark.parametrize("name", [*NAMED_FILES, *(f"app/store/scripts/{s}" for s in SCRIPTS)])
+@pytest.mark.parametrize("name", [*NAMED_FILES, *(f"app/store/lua/{s}" for s in SCRIPTS)])
 def test_core_names_files_that_exist(name: str) -> None:
     """A reader who follows the page finds what it names."""
     assert (ROOT / name).is_file()

@@ -7,7 +7,7 @@ import pytest
 
 from app.chats.record import FailureCode, Status
 from app.web.openapi import DOCUMENT
-from tests.stack.channel_io.cards import CARDS
+from tools.stack.channel_io.cards import CARDS
 
 DOCS = Path(__file__).parents[1] / "docs"
 INTEGRATING = (DOCS / "integrating.md").read_text()

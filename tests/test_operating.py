@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app.bootstrap.operate import desk
+from app.bootstrap.operate import build_cli_context
 from app.operate.commands import cli
 from tests.scraped import METRICS
-from tests.stack.channel_io import Behaviour
+from tools.stack.channel_io import Behaviour
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+MONITORING = ROOT / "monitoring"
 OPERATING = (DOCS / "operating.md").read_text()
-ALERTS = (DOCS / "alerts.yml").read_text()
-DASHBOARD = json.loads((DOCS / "dashboard.json").read_text())
+ALERTS = (MONITORING / "alerts.yml").read_text()
+DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
 RULES = ALERTS.split("      - alert: ")[1:]
 COMMANDS = sorted(set(re.findall(r"python -m app\.operate ([^`#\n]+)", OPERATING)))
 WRONG_USAGE = 2
@@ -86,7 +88,7 @@ def test_a_command_of_the_guide_can_be_pasted(
     """It may find nothing to do; it is never wrong usage."""
     (tmp_path / "worker.log").touch()
     monkeypatch.chdir(tmp_path)
-    built = desk({"REDIS_URL": redis_url})
+    built = build_cli_context({"REDIS_URL": redis_url})
 
     result = CliRunner().invoke(cli, shlex.split(command), obj=built)
 

@@ -165,7 +165,7 @@ def test_healthcheck_asks_what_runs(
     assert asked == addresses_to_ask(commands, environ)
 
 
-class Answer(BaseHTTPRequestHandler):
+class LivezHandler(BaseHTTPRequestHandler):
     """Live, as long as it is ``/livez`` that is asked for."""
 
     def do_GET(self) -> None:
@@ -185,7 +185,7 @@ class Server6(HTTPServer):
 
 def test_healthcheck_reaches_ipv6() -> None:
     """``BIND=::1`` serves nothing else."""
-    with Server6(("::1", 0), Answer) as server:
+    with Server6(("::1", 0), LivezHandler) as server:
         server.live_path = "/livez"  # type: ignore[attr-defined]
         Thread(target=server.handle_request, daemon=True).start()
 
@@ -201,7 +201,7 @@ def test_healthcheck_of_a_port_that_is_none_is_unhealthy(port: str) -> None:
 @pytest.mark.parametrize(("live_path", "expected"), [("/livez", True), ("/nothing", False)])
 def test_healthcheck_is_the_answer_of_livez(live_path: str, *, expected: bool) -> None:
     """A 200 is healthy; any other answer is not."""
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+    with HTTPServer(("127.0.0.1", 0), LivezHandler) as server:
         server.live_path = live_path  # type: ignore[attr-defined]
         Thread(target=server.handle_request, daemon=True).start()
 
@@ -210,7 +210,7 @@ def test_healthcheck_is_the_answer_of_livez(live_path: str, *, expected: bool) -
 
 def test_healthcheck_of_nothing_is_unhealthy() -> None:
     """Nothing listens: exit code 1 and no traceback."""
-    with HTTPServer(("127.0.0.1", 0), Answer) as closed:
+    with HTTPServer(("127.0.0.1", 0), LivezHandler) as closed:
         port = str(closed.server_port)
 
     ran = subprocess.run(

@@ -8,7 +8,7 @@ from app.store.client import RedisClient
 from app.store.connector import Connector
 from app.store.keys import Keys
 from app.store.operations import Operations
-from app.store.overview import Overviews
+from app.store.relay_stats import RelayStatsReader
 from app.store.scripts import Scripts
 from config.settings import (
     OperatorSettings,
@@ -20,7 +20,7 @@ from config.settings import (
 )
 
 
-def desk(environ: Mapping[str, str]) -> CliContext:
+def build_cli_context(environ: Mapping[str, str]) -> CliContext:
     """Build the context of the command line, which ends the process for wrong settings."""
     return CliContext(
         connect=lambda: _operations(load_or_exit(OperatorSettings, environ)),
@@ -35,7 +35,7 @@ def _operations(settings: OperatorSettings) -> Operations:
     keys = Keys(settings.key_prefix)
     client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
     # Workers keep theirs in the gate: an operator's shell need not have it.
-    acknowledged = Overviews(Scripts(client, keys)).min_replicas_acked()
+    acknowledged = RelayStatsReader(Scripts(client, keys)).min_replicas_acked()
     replicas = max(settings.min_replicas_acked, acknowledged)
     return Operations(
         Scripts(client, keys, min_replicas_acked=replicas),

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
-from app.chats.trace import Span, TakeSpan
+from app.telemetry.trace_context import ExportSpan, Span
 
 
-def span_taker(url: str | None, process: str) -> TakeSpan | None:
+def build_span_exporter(url: str | None, process: str) -> ExportSpan | None:
     """Build the exporter of a ``web`` or a ``worker``, or ``None`` where there is no ``url``.
 
     It starts with the first span: its greenlet, begun before a fork, would run on in each child.
@@ -15,13 +15,13 @@ def span_taker(url: str | None, process: str) -> TakeSpan | None:
     """
     if url is None:
         return None
-    export_to: Callable[[str, str], TakeSpan] = import_module("app.tracing").export_to
+    export_to: Callable[[str, str], ExportSpan] = import_module("app.telemetry.otlp").export_to
 
     @cache
-    def exporter() -> TakeSpan:
+    def exporter() -> ExportSpan:
         return export_to(url, process)
 
-    def take_span(span: Span) -> None:
+    def export_span(span: Span) -> None:
         exporter()(span)
 
-    return take_span
+    return export_span

@@ -4,7 +4,7 @@ from flask import Flask
 
 from app.bootstrap.redis import refuse_unsafe
 from app.bootstrap.start import log_settings
-from app.bootstrap.tracing import span_taker
+from app.bootstrap.tracing import build_span_exporter
 from app.chats.event import OnUnknown
 from app.store.audit import Auditor, Readiness
 from app.store.client import RedisClient
@@ -12,11 +12,11 @@ from app.store.connector import Connector
 from app.store.events import EventStore
 from app.store.keys import Keys
 from app.store.notices import Notices
-from app.store.overview import Overviews
+from app.store.relay_stats import RelayStatsReader
 from app.store.scripts import Scripts
 from app.web.application import create_app
 from app.web.authentication import Authenticator, Scope
-from app.web.metrics import Metrics
+from app.web.metrics import WebMetrics
 from config.logging import stdout_lines
 from config.settings import WebSettings
 from config.version import VERSION
@@ -41,7 +41,7 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
         min_replicas_acked=settings.min_replicas_acked,
         on_unknown=OnUnknown(settings.on_unknown),
     )
-    metrics = Metrics(Overviews(Scripts(client, keys)), VERSION)
+    metrics = WebMetrics(RelayStatsReader(Scripts(client, keys)), VERSION)
     stdout_lines.on_lost = metrics.count_lost_line
     return create_app(
         events,
@@ -50,7 +50,7 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
         Notices(client, keys),
         metrics,
         version=VERSION,
-        take_span=span_taker(settings.traces_url, "web"),
+        export_span=build_span_exporter(settings.traces_url, "web"),
     )
 
 

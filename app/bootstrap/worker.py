@@ -11,7 +11,7 @@ from gevent.pool import Pool
 
 from app.bootstrap.redis import refuse_unsafe
 from app.bootstrap.start import log_settings
-from app.bootstrap.tracing import span_taker
+from app.bootstrap.tracing import build_span_exporter
 from app.channel.client import ChannelClient, way_of
 from app.channel.transport import is_without_proxy, trusted_authorities
 from app.chats.event import OnUnknown
@@ -22,7 +22,7 @@ from app.store.grants import GrantStore, Limits
 from app.store.keys import Keys
 from app.worker.call import CallRunner
 from app.worker.http_port import listen
-from app.worker.metrics import Metrics
+from app.worker.metrics import WorkerMetrics
 from app.worker.process import WorkerProcess
 from app.worker.reporter import CallReporter
 from app.worker.spool import Spool
@@ -42,12 +42,12 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
     """Build a worker process. Ends the process where Redis is reachable and unsafe."""
     log_settings(settings)
     prepare_process(settings)
-    metrics = Metrics()
+    metrics = WorkerMetrics()
     stdout_lines.on_lost = metrics.count_lost_line
     reporter = CallReporter(
         metrics,
         partial(write_event, "relay.worker"),
-        take_span=span_taker(settings.traces_url, "worker"),
+        export_span=build_span_exporter(settings.traces_url, "worker"),
         server_address=urlsplit(settings.channel_api_url).hostname or "",
     )
     return compose(
@@ -144,7 +144,7 @@ def grant_store(settings: WorkerSettings) -> GrantStore:
     )
 
 
-def _background(settings: WorkerSettings, metrics: Metrics) -> list[Callable[[], None]]:
+def _background(settings: WorkerSettings, metrics: WorkerMetrics) -> list[Callable[[], None]]:
     """Build what runs beside the worker, on its own connection to Redis."""
     if settings.metrics_port is None:
         return []

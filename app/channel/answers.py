@@ -126,7 +126,7 @@ _PROXY_LOGIN_REFUSED = {407}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AnswerRule:
     """The outcome of an answer with one of these statuses."""
 
     statuses: Container[int]
@@ -134,17 +134,17 @@ class Row:
 
 
 TABLE = (
-    Row(_SUCCESS, _opened),
-    Row(_KEY_REFUSED, _denied(WRONG_KEY)),
-    Row(_URL_REFUSED, _denied(WRONG_URL)),
-    Row(_NOT_FOUND, _user_not_found),
-    Row(_PROXY_LOGIN_REFUSED, _refused_by_proxy),
-    Row({422}, _unprocessable),
-    Row({429}, _throttled),
-    Row({408, 409}, _unknown(FailureCode.NO_ANSWER)),
-    Row(range(400, 500), _rejected),
-    Row(range(500, 600), _unknown(FailureCode.NO_ANSWER)),
-    Row(range(1000), _unknown(FailureCode.UNREADABLE_ANSWER)),
+    AnswerRule(_SUCCESS, _opened),
+    AnswerRule(_KEY_REFUSED, _denied(WRONG_KEY)),
+    AnswerRule(_URL_REFUSED, _denied(WRONG_URL)),
+    AnswerRule(_NOT_FOUND, _user_not_found),
+    AnswerRule(_PROXY_LOGIN_REFUSED, _refused_by_proxy),
+    AnswerRule({422}, _unprocessable),
+    AnswerRule({429}, _throttled),
+    AnswerRule({408, 409}, _unknown(FailureCode.NO_ANSWER)),
+    AnswerRule(range(400, 500), _rejected),
+    AnswerRule(range(500, 600), _unknown(FailureCode.NO_ANSWER)),
+    AnswerRule(range(1000), _unknown(FailureCode.UNREADABLE_ANSWER)),
 )
 """The first row that has the status counts; the last has every status that HTTP can write."""
 

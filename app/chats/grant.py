@@ -76,7 +76,7 @@ class TakeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettleResult:
     """The effect of a settle on the event: ``opened``, ``duplicate``, ``failed``, ``accepted``,
     ``unknown``, ``ignored`` or, for an answer to another life of its id, ``stale``; and on the
     breaker, ``open`` or ``closed``, where it changed.

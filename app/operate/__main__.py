@@ -9,7 +9,7 @@ import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from app.bootstrap.operate import desk  # noqa: E402
+from app.bootstrap.operate import build_cli_context  # noqa: E402
 from app.operate.commands import cli  # noqa: E402
 
 if __name__ == "__main__":
@@ -17,4 +17,4 @@ if __name__ == "__main__":
         sys.stdin = Path(os.devnull).open()  # noqa: SIM115 - until the process ends
     if isinstance(sys.stdout, io.TextIOWrapper):  # metadata may hold what a locale cannot write
         sys.stdout.reconfigure(errors="backslashreplace")
-    cli(prog_name="python -m app.operate", obj=desk(os.environ))
+    cli(prog_name="python -m app.operate", obj=build_cli_context(os.environ))

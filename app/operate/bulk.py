@@ -42,8 +42,8 @@ class Selection:
 
     def count(self, operations: Operations) -> int:
         """Count the events of the status, but no more than ``limit``."""
-        overview = operations.overview()
-        count = overview.held if self.status is Status.UNKNOWN else overview.failed
+        stats = operations.relay_stats()
+        count = stats.held if self.status is Status.UNKNOWN else stats.failed
         return count if self.limit is None else min(count, self.limit)
 
     def _has(self, record: Record | None) -> bool:

@@ -8,7 +8,6 @@ from datetime import datetime
 
 import click
 
-from app.chats.overview import Overview
 from app.chats.record import Status
 from app.operate import json_output, text_output
 from app.operate.bulk import Selection
@@ -17,6 +16,7 @@ from app.operate.decisions import HELD_CODES, cancel, pause, redrive, resolve, r
 from app.operate.options import code_option, parse_event_id, since_option, user_option
 from app.operate.recovery import recover
 from app.operate.removal import forget
+from app.store.relay_stats import RelayStats
 
 EXIT_SETTINGS_INVALID = 2
 LISTED = [status.value for status in Status if status is not Status.OPENED]
@@ -36,12 +36,12 @@ def cli() -> None:
 @click.pass_obj
 def status(context: CliContext, *, is_json: bool) -> None:
     """Show how many events wait, are called, are held, have failed; workers, and the gate."""
-    overview = context.connect().overview()
-    _warn_if_unused(overview)
+    stats = context.connect().relay_stats()
+    _warn_if_unused(stats)
     if is_json:
-        click.echo(json_output.format_overview(overview))
+        click.echo(json_output.format_relay_stats(stats))
     else:
-        click.echo(text_output.format_overview(overview))
+        click.echo(text_output.format_relay_stats(stats))
 
 
 @cli.command("list")
@@ -84,7 +84,7 @@ def list_(
     if len(found) == limit:
         click.echo(f"There may be more than these {limit}: see --limit.", err=True)
     if not found:
-        _warn_if_unused(operations.overview())
+        _warn_if_unused(operations.relay_stats())
 
 
 @cli.command()
@@ -94,11 +94,11 @@ def list_(
 def explain(context: CliContext, event_id: str, *, is_json: bool) -> None:
     """Show an event's history, why it is where it is, and what can be done."""
     operations = context.connect()
-    story = operations.story(event_id)
+    history = operations.event_history(event_id)
     if is_json:
-        click.echo(json_output.format_story(story))
+        click.echo(json_output.format_event_history(history))
     else:
-        click.echo(text_output.format_story(story, operations.overview()))
+        click.echo(text_output.format_event_history(history, operations.relay_stats()))
 
 
 @cli.command()
@@ -122,8 +122,8 @@ def settings(ctx: click.Context, *, process: str | None, is_json: bool) -> None:
         ctx.exit(EXIT_SETTINGS_INVALID)
 
 
-def _warn_if_unused(overview: Overview) -> None:
-    if not overview.is_used:
+def _warn_if_unused(stats: RelayStats) -> None:
+    if not stats.is_used:
         click.echo("Nothing was ever stored under this prefix: see KEY_PREFIX.", err=True)
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from app.chats.overview import Overview
 from app.chats.record import Record, as_json, time_as_json
-from app.chats.story import Story
 from app.operate.context import SettingsPreview
+from app.store.history import EventHistory
+from app.store.relay_stats import RelayStats
 
 
-def format_overview(overview: Overview) -> str:
+def format_relay_stats(stats: RelayStats) -> str:
     """Format the counts of events, and the gate."""
-    return _dump(overview)
+    return _dump(stats)
 
 
 def format_record(record: Record) -> str:
@@ -29,9 +29,9 @@ def format_records(records: Sequence[Record]) -> str:
     return _dump([as_json(record) for record in records])
 
 
-def format_story(story: Story) -> str:
+def format_event_history(history: EventHistory) -> str:
     """Format a record and its history."""
-    return _dump({"record": as_json(story.record), "history": story.moments} | _about(story))
+    return _dump({"record": as_json(history.record), "history": history.entries} | _about(history))
 
 
 def format_recovered(results: Sequence[dict[str, str]]) -> str:
@@ -76,9 +76,14 @@ class JsonList:
             click.echo("\n]")
 
 
-def _about(story: Story) -> dict[str, Any]:
-    names = ("next_look", "ahead", "life", "token", "denials")
-    return {name: getattr(story, name) for name in names}
+def _about(history: EventHistory) -> dict[str, Any]:
+    return {
+        "next_look": history.next_due_at,
+        "ahead": history.queue_position,
+        "life": history.life,
+        "token": history.token,
+        "denials": history.denials,
+    }
 
 
 def _dump(value: Any) -> str:

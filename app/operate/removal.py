@@ -62,8 +62,8 @@ def forget(
 def _find(operations: Operations, user_id: str) -> dict[str, str]:
     """Return each event of the user and its status, empty for what may be left of a removed one."""
     found: dict[str, str] = {}
-    overview = operations.overview()
-    with progress_bar(overview.backlog + overview.held + overview.failed) as advance:
+    stats = operations.relay_stats()
+    with progress_bar(stats.backlog + stats.held + stats.failed) as advance:
         for status in WALKED:
             for page in operations.pages(status, user_id=user_id):
                 found.update((event_id, "") for event_id in page.gone)

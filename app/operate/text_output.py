@@ -4,10 +4,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.chats.overview import FailingProbe, Overview
 from app.chats.record import Record, Status
-from app.chats.story import Moment, Story
 from app.operate.context import SettingsPreview
+from app.store.history import EventHistory, HistoryEntry
+from app.store.relay_stats import FailingProbe, RelayStats
 
 HEAD = ("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS", "ACCEPTED (UTC)", "WHY")
 CREATED = {True: "yes", False: "no", None: "not known"}
@@ -40,31 +40,31 @@ It needs nothing else. But it can be ended:
   {OPERATE} cancel {{event_id}}   to let it fail before it is called"""
 
 
-def format_overview(overview: Overview) -> str:
+def format_relay_stats(stats: RelayStats) -> str:
     """Format the counts of events, the workers, and the gate."""
     first = (
-        f", the first in line for {_format_seconds(overview.oldest_waiting_seconds)}"
-        if overview.waiting
+        f", the first in line for {_format_seconds(stats.oldest_waiting_seconds)}"
+        if stats.waiting
         else ""
     )
     rows = [
-        ("waiting", f"{overview.waiting}{first}"),
-        ("calling", str(overview.calling)),
-        ("held (unknown)", str(overview.held)),
-        ("failed", str(overview.failed)),
-        ("unreadable", f"{overview.unreadable}{UNREADABLE if overview.unreadable else ''}"),
-        ("workers", str(overview.workers or "none took within 15 s: nothing is called")),
-        ("breaker", _format_breaker(overview)),
-        ("pause", _format_pause(overview)),
+        ("waiting", f"{stats.waiting}{first}"),
+        ("calling", str(stats.calling)),
+        ("held (unknown)", str(stats.held)),
+        ("failed", str(stats.failed)),
+        ("unreadable", f"{stats.unreadable}{UNREADABLE if stats.unreadable else ''}"),
+        ("workers", str(stats.workers or "none took within 15 s: nothing is called")),
+        ("breaker", _format_breaker(stats)),
+        ("pause", _format_pause(stats)),
     ]
-    if overview.denied_since:
-        since = _format_time(overview.denied_since)
+    if stats.denied_since:
+        since = _format_time(stats.denied_since)
         rows.append(("denied", f"all that wait, since {since}: {DENIED}"))
-    if overview.stale_answers:
+    if stats.stale_answers:
         rows.append(
-            ("stale answers", f"{overview.stale_answers} so far, see `stale_answer` in the log")
+            ("stale answers", f"{stats.stale_answers} so far, see `stale_answer` in the log")
         )
-    rows += [("probe", _format_probe(probe)) for probe in overview.failing_probes]
+    rows += [("probe", _format_probe(probe)) for probe in stats.failing_probes]
     return _align(rows)
 
 
@@ -75,15 +75,15 @@ def format_records(records: Sequence[Record], what: str) -> str:
     return _align([HEAD, *map(_format_row, records)])
 
 
-def format_story(story: Story, overview: Overview) -> str:
+def format_event_history(history: EventHistory, stats: RelayStats) -> str:
     """Format an event's time line, why it is where it is, and what can be done."""
-    record = story.record
+    record = history.record
     parts = [
         format_records([record], ""),
         _format_chats(record),
-        _align(_format_time_line(story)),
-        _format_names(story),
-        _advise(story, overview),
+        _align(_format_time_line(history)),
+        _format_names(history),
+        _advise(history, stats),
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -140,42 +140,42 @@ def _format_chats(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _format_time_line(story: Story) -> list[tuple[str, str]]:
+def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
-    record = story.record
-    moments = [(_format_time(record.accepted_at), "accepted")]
-    moments += map(_format_moment, story.moments)
+    record = history.record
+    entries = [(_format_time(record.accepted_at), "accepted")]
+    entries += map(_format_entry, history.entries)
     if record.settled_at and record.expires_at:
         until = _format_time(record.expires_at)
-        moments.append((_format_time(record.settled_at), f"{record.status}; kept until {until}"))
-    return moments
+        entries.append((_format_time(record.settled_at), f"{record.status}; kept until {until}"))
+    return entries
 
 
-def _format_moment(moment: Moment) -> tuple[str, str]:
-    parts = [moment.what.replace("_", " "), f"(attempt {moment.attempt})"]
-    parts += [f"{moment.times} times in a row"] if moment.times > 1 else []
-    parts += [f"by {moment.by}"] if moment.by else []
-    parts += [f"({moment.action.replace('_', ' ')})"] if moment.action else []
-    parts += [moment.chat_id] if moment.chat_id else []
-    parts += [f"token {moment.token}"] if moment.token else []
-    return _format_time(moment.at), " ".join(parts)
+def _format_entry(entry: HistoryEntry) -> tuple[str, str]:
+    parts = [entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
+    parts += [f"{entry.times} times in a row"] if entry.times > 1 else []
+    parts += [f"by {entry.by}"] if entry.by else []
+    parts += [f"({entry.action.replace('_', ' ')})"] if entry.action else []
+    parts += [entry.chat_id] if entry.chat_id else []
+    parts += [f"token {entry.token}"] if entry.token else []
+    return _format_time(entry.at), " ".join(parts)
 
 
-def _format_names(story: Story) -> str:
+def _format_names(history: EventHistory) -> str:
     """Format what log lines call the event's life and its grant."""
-    grant = f", and its grant token {story.token}" if story.token else ""
-    return f"Log lines name its life {story.life}{grant}."
+    grant = f", and its grant token {history.token}" if history.token else ""
+    return f"Log lines name its life {history.life}{grant}."
 
 
-def _advise(story: Story, overview: Overview) -> str:
-    record = story.record
+def _advise(history: EventHistory, stats: RelayStats) -> str:
+    record = history.record
     event_id = _quote(record.event_id)
     match record.status:
         case Status.ACCEPTED:
-            lines = [*_explain_wait(story, overview), CANCEL_ADVICE.format(event_id=event_id)]
+            lines = [*_explain_wait(history, stats), CANCEL_ADVICE.format(event_id=event_id)]
             return "\n".join(lines)
         case Status.CALLING:
-            by = f" at {_format_time(story.next_look)}" if story.next_look else ""
+            by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
             return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
         case Status.OPENED:
             return "Its chat is published and will not change. Nothing is to be done."
@@ -195,42 +195,42 @@ def _quote(event_id: str) -> str:
     return f"{'-- ' if event_id.startswith('-') else ''}{shlex.quote(event_id)}"
 
 
-def _explain_wait(story: Story, overview: Overview) -> list[str]:
+def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
     lines = ["It waits for its call."]
-    if story.next_look:
-        lines.append(f"It may be called from {_format_time(story.next_look)} on.")
-    if story.ahead:
-        lines.append(f"In line before it: {story.ahead}.")
-    if denials := story.denials:
+    if history.next_due_at:
+        lines.append(f"It may be called from {_format_time(history.next_due_at)} on.")
+    if history.queue_position:
+        lines.append(f"In line before it: {history.queue_position}.")
+    if denials := history.denials:
         since = _format_time(denials.since)
         lines.append(
             f"Channel.io denied its call {denials.times} times since {since}, of which"
             f" {denials.own} were its own: others succeeded meanwhile. A second own one lets it"
             " fail; any other is about the key or the address."
         )
-    if overview.pause:
-        lines.append(f"Nothing is called, {_format_pause(overview)}: {OPERATE} resume")
-    if not overview.workers:
+    if stats.pause:
+        lines.append(f"Nothing is called, {_format_pause(stats)}: {OPERATE} resume")
+    if not stats.workers:
         lines.append("Nothing is called: no worker took anything within 15 s.")
-    if overview.breaker != "closed":
-        lines.append(f"Calls are held back: the breaker is {_format_breaker(overview)}.")
-    lines += [f"A probe fails {_format_probe(probe)}." for probe in overview.failing_probes]
-    if overview.paused_seconds:
-        lines.append(f"All calls pause for {_format_seconds(overview.paused_seconds)}.")
+    if stats.breaker != "closed":
+        lines.append(f"Calls are held back: the breaker is {_format_breaker(stats)}.")
+    lines += [f"A probe fails {_format_probe(probe)}." for probe in stats.failing_probes]
+    if stats.paused_seconds:
+        lines.append(f"All calls pause for {_format_seconds(stats.paused_seconds)}.")
     return lines
 
 
-def _format_breaker(overview: Overview) -> str:
-    reason = f" ({overview.breaker_reason})" if overview.breaker_reason else ""
-    return overview.breaker.replace("_", " ") + reason
+def _format_breaker(stats: RelayStats) -> str:
+    reason = f" ({stats.breaker_reason})" if stats.breaker_reason else ""
+    return stats.breaker.replace("_", " ") + reason
 
 
-def _format_pause(overview: Overview) -> str:
+def _format_pause(stats: RelayStats) -> str:
     parts = []
-    if overview.pause:
-        parts.append(f"by {overview.pause.by} since {_format_time(overview.pause.since)}")
-    if overview.paused_seconds:
-        parts.append(f"{_format_seconds(overview.paused_seconds)} after a 429")
+    if stats.pause:
+        parts.append(f"by {stats.pause.by} since {_format_time(stats.pause.since)}")
+    if stats.paused_seconds:
+        parts.append(f"{_format_seconds(stats.paused_seconds)} after a 429")
     return ", ".join(parts) or "none"
 
 

@@ -33,7 +33,7 @@ BLPOP_SECONDS = 0.01
 ONLY_SNAPSHOTS = "AOF is off: a restart loses the events accepted since the last RDB snapshot"
 NO_PERSISTENCE = "neither AOF nor RDB persistence is on: a restart loses EVERY accepted event"
 
-_SCRIPT = (Path(__file__).parent / "scripts" / "audit.lua").read_text("utf-8")
+_SCRIPT = (Path(__file__).parent / "lua" / "audit.lua").read_text("utf-8")
 _DIGEST = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -54,7 +54,7 @@ class Audit:
     warnings: tuple[str, ...] = ()
 
 
-class Refusal(NamedTuple):
+class AuditFinding(NamedTuple):
     """A refused command, the key or channel that it was tried on, and the reply of Redis."""
 
     command: str
@@ -144,12 +144,12 @@ class Auditor:
                 raise reply
         return dict(zip(commands, replies, strict=True))
 
-    def _try_subscription(self) -> Iterator[Refusal]:
+    def _try_subscription(self) -> Iterator[AuditFinding]:
         subscription = self._client.open_subscription(self._keys.settled)
         try:
             subscription.read_response()
         except ResponseError as error:
-            yield Refusal("SUBSCRIBE", self._keys.settled, _text(error))
+            yield AuditFinding("SUBSCRIBE", self._keys.settled, _text(error))
         finally:
             subscription.disconnect()
 
@@ -225,7 +225,7 @@ class Readiness:
         return Ready(faults + failing, warnings)
 
 
-def _refused_commands(replies: dict[str, Any], keys: Keys) -> Iterator[Refusal]:
+def _refused_commands(replies: dict[str, Any], keys: Keys) -> Iterator[AuditFinding]:
     """Yield the refusals within the script, and those of what was tried beside it."""
     tag, audit = keys.tag, keys.audit
     places = {"EVAL": tag, "EVALSHA": tag, "MGET": audit, "BLPOP": audit, "PING": ""}
@@ -233,14 +233,14 @@ def _refused_commands(replies: dict[str, Any], keys: Keys) -> Iterator[Refusal]:
         reply = replies[command]
         # The digest of a script that EVAL could not load is not known: that is no refusal.
         if isinstance(reply, RedisError) and not isinstance(reply, NoScriptError):
-            yield Refusal(command, place, _text(reply))
+            yield AuditFinding(command, place, _text(reply))
     if isinstance(replies["EVAL"], list):
-        yield from (Refusal(*refusal) for refusal in replies["EVAL"])
+        yield from (AuditFinding(*refusal) for refusal in replies["EVAL"])
 
 
-def _describe(refusals: Iterable[Refusal]) -> Iterator[str]:
+def _describe(refusals: Iterable[AuditFinding]) -> Iterator[str]:
     """Yield a sentence for each reply: what is forbidden or refused, and where."""
-    by_reply: dict[str, list[Refusal]] = {}
+    by_reply: dict[str, list[AuditFinding]] = {}
     for refusal in refusals:
         by_reply.setdefault(refusal.reply, []).append(refusal)
     for reply, same in by_reply.items():

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from app.chats.errors import RecordFromNewerRelease, StoreUnavailable
 from app.chats.event import OnUnknown
-from app.chats.grant import Decision, Grant, NoWork, Probe, Settled, TakeResult, new_token
+from app.chats.grant import Decision, Grant, NoWork, Probe, SettleResult, TakeResult, new_token
 from app.chats.outcome import (
     Created,
     Denied,
@@ -117,7 +117,7 @@ class GrantStore:
                 decision = NoWork(rest[0], is_idle=kind == "idle")
         return TakeResult(decision, lost_event_ids, expired_event_ids)
 
-    def settle(self, grant: Grant, outcome: Outcome) -> Settled:
+    def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
         """Store the outcome of the grant's call. The same settle twice is one settle.
 
         Raises ``RecordFromNewerRelease`` where another release wrote the record.
@@ -174,7 +174,7 @@ def settle(
     limits: Limits | None = None,
     way: str | None = None,
     on_unknown: OnUnknown = OnUnknown.HOLD,
-) -> Settled:
+) -> SettleResult:
     """Settle an outcome. ``limits`` and ``way`` may be left out for ``Created``.
 
     Raises ``RecordFromNewerRelease`` where another release wrote the record.
@@ -215,7 +215,7 @@ def settle(
     result, breaker, age_ms = scripts.run("settle", argument)
     if result == "newer":
         raise RecordFromNewerRelease("a newer release of the relay wrote the record")
-    return Settled(result, breaker or None, age_ms / 1000)
+    return SettleResult(result, breaker or None, age_ms / 1000)
 
 
 def _jitter() -> float:

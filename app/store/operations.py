@@ -9,9 +9,8 @@ from app.chats.event import OnUnknown
 from app.chats.grant import Grant, new_token
 from app.chats.outcome import Created
 from app.chats.record import Chat, Failure, FailureCode, Record, Status
-from app.chats.story import Story
 from app.store.grants import settle
-from app.store.overview import Overviews
+from app.store.history import EventHistory
 from app.store.records import (
     calling_fields,
     chat_fields,
@@ -24,6 +23,7 @@ from app.store.records import (
     to_datetime,
     tokens_of,
 )
+from app.store.relay_stats import RelayStatsReader
 from app.store.scripts import Scripts
 
 PAGE = 500
@@ -57,7 +57,7 @@ class LoggedChat:
     chat: Chat
 
 
-class Operations(Overviews):
+class Operations(RelayStatsReader):
     """The operator's view.
 
     Methods raise ``StoreUnavailable`` where Redis did not confirm, and ``NothingDone`` where a
@@ -98,7 +98,7 @@ class Operations(Overviews):
             if status is Status.UNKNOWN:
                 argument["until_ms"] = began_ms
 
-    def story(self, event_id: str) -> Story:
+    def event_history(self, event_id: str) -> EventHistory:
         """Read an event's record and history, and where the event stands in line."""
         fields, due_at, ahead, forgotten = self._event_history(event_id)
         if fields is None:
@@ -106,19 +106,19 @@ class Operations(Overviews):
         record = self._readable(event_id, fields)
         if record is None:
             raise _refusal("newer", event_id)
-        return Story(
+        return EventHistory(
             record,
             read_history(fields),
             life=fields["accepted_ms"],
-            next_look=to_datetime(int(float(due_at))) if due_at else None,
-            ahead=None if ahead == "" else int(ahead),
+            next_due_at=to_datetime(int(float(due_at))) if due_at else None,
+            queue_position=None if ahead == "" else int(ahead),
             token=shorten_token(fields.get("grant_token")),
             denials=read_denials(fields),
         )
 
     def check_held(self, event_id: str) -> Record:
         """Return the record of an event that can be resolved."""
-        record = self.story(event_id).record
+        record = self.event_history(event_id).record
         if record.status is not Status.UNKNOWN:
             raise _refusal("not_held", event_id, record.status)
         return record

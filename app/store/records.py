@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from app.chats.errors import RecordFromNewerRelease
 from app.chats.event import EPOCH, OnUnknown, OpenChatEvent
 from app.chats.record import Chat, Failure, FailureCode, Record, Session, Status
-from app.chats.story import Denials, Moment
+from app.store.history import Denials, HistoryEntry
 
 VERSION = 2
 SHORT_TOKEN_CHARACTERS = 8  # of a token that is shown: enough to find its log line
@@ -63,10 +63,10 @@ def read_record(
     )
 
 
-def read_history(fields: dict[str, Any]) -> tuple[Moment, ...]:
+def read_history(fields: dict[str, Any]) -> tuple[HistoryEntry, ...]:
     """Build the record's history, oldest entry first."""
     return tuple(
-        Moment(
+        HistoryEntry(
             at=to_datetime(entry["at_ms"]),
             what=entry["what"],
             attempt=entry["attempt"],

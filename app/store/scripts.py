@@ -18,7 +18,7 @@ from app.store.replies import error_reply
 
 ACKNOWLEDGE_TIMEOUT_MS = 700
 SCANNED = 1000
-_DIRECTORY = Path(__file__).parent / "scripts"
+_DIRECTORY = Path(__file__).parent / "lua"
 # Redis' scripts cannot import each other, so this is done here. What is included and not used costs
 # time at each run.
 _INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)

@@ -12,16 +12,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.chats.errors import RelayError, StoreUnavailable
-from app.chats.trace import TakeSpan
 from app.store.audit import Readiness
 from app.store.events import EventStore
 from app.store.notices import Notices
+from app.telemetry.trace_context import ExportSpan
 from app.web.authentication import Authenticator, Scope
 from app.web.health import Liveness, ReadinessView
-from app.web.metrics import Metrics
+from app.web.metrics import WebMetrics
 from app.web.openapi import OpenapiView
 from app.web.pages import api_page, problem_page
-from app.web.problems import OF_STATUS, Refusal, answer, refusal_of
+from app.web.problems import OF_STATUS, ProblemError, answer, problem_for
 from app.web.reading import MAX_BODY_BYTES
 from app.web.request_context import RelayRequest, current_context
 from app.web.views import EventViews
@@ -41,10 +41,10 @@ def create_app(
     authenticator: Authenticator,
     readiness: Readiness,
     notices: Notices,
-    metrics: Metrics,
+    metrics: WebMetrics,
     *,
     version: str,
-    take_span: TakeSpan | None = None,
+    export_span: ExportSpan | None = None,
 ) -> Flask:
     """Build the application over its collaborators."""
     views = EventViews(events, authenticator, notices)
@@ -61,7 +61,7 @@ def create_app(
         ("GET", "/problems/<slug>", None, problem_page),
         ("GET", "/", None, redirect_to_api_page),
     ]
-    app = RelayApp(metrics, take_span)
+    app = RelayApp(metrics, export_span)
     add_routes(app, routes, authenticator)
     metrics.expect(rule.rule for rule in app.url_map.iter_rules())
     _add_problems(app)
@@ -73,10 +73,10 @@ class RelayApp(Flask):
 
     request_class = RelayRequest
 
-    def __init__(self, metrics: Metrics, take_span: TakeSpan | None) -> None:
+    def __init__(self, metrics: WebMetrics, export_span: ExportSpan | None) -> None:
         super().__init__("relay", static_folder=None)
         self._metrics = metrics
-        self._take_span = take_span
+        self._take_span = export_span
         self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
         self.url_map.merge_slashes = False
@@ -88,7 +88,7 @@ class RelayApp(Flask):
         except Exception as error:  # noqa: BLE001 - Flask would run the failing hook once more
             self.log_exception(sys.exc_info())
             got_request_exception.send(self, exception=error)
-            response = answer_refusal(Refusal("internal-error"))
+            response = answer_refusal(ProblemError("internal-error"))
         response.headers["Cache-Control"] = "no-store"
         response.headers["Request-Id"] = current_context().request_id
         try:
@@ -134,7 +134,7 @@ def add_routes(app: Flask, routes: list[Route], authenticator: Authenticator) ->
             caller = authenticator.authenticate(request, scope)
             current_context().caller = caller
             if scope is not None and scope not in caller.scopes:
-                raise Refusal("forbidden")
+                raise ProblemError("forbidden")
 
 
 def redirect_to_api_page() -> BaseResponse:
@@ -142,7 +142,7 @@ def redirect_to_api_page() -> BaseResponse:
     return redirect("/docs")
 
 
-def answer_refusal(refusal: Refusal) -> Response:
+def answer_refusal(refusal: ProblemError) -> Response:
     """Answer the current request with a problem, noted for the log."""
     context = current_context()
     context.problem = refusal.problem.slug
@@ -151,14 +151,14 @@ def answer_refusal(refusal: Refusal) -> Response:
 
 def _add_problems(app: Flask) -> None:
     """Answer everything that ends a request early with a problem."""
-    app.register_error_handler(Refusal, answer_refusal)
+    app.register_error_handler(ProblemError, answer_refusal)
 
     @app.errorhandler(RelayError)
     def refuse_relay_error(error: RelayError) -> ResponseReturnValue:
         if isinstance(error, StoreUnavailable):
             trace_id = current_context().request_id
             log.warning("redis_unavailable", reason=str(error), trace_id=trace_id)
-        return answer_refusal(refusal_of(error))
+        return answer_refusal(problem_for(error))
 
     # A fault of ours comes here too, as InternalServerError, once Flask has logged it.
     @app.errorhandler(HTTPException)
@@ -169,4 +169,4 @@ def _add_problems(app: Flask) -> None:
         headers = {}
         if isinstance(error, MethodNotAllowed):
             headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-        return answer_refusal(Refusal(slug, headers=headers))
+        return answer_refusal(ProblemError(slug, headers=headers))

@@ -8,7 +8,7 @@ from enum import Enum
 
 from flask import Request
 
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 from app.web.signatures import BadSignature, Signatures
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chat-relay"'}
@@ -53,21 +53,21 @@ class Authenticator:
 
         A bearer token, when present, decides, and its caller may lack that scope. A signed request
         may submit, and its caller is ``UNVERIFIED_WEBHOOK`` until ``verify_signature``. Raises
-        ``Refusal``: unauthorized.
+        ``ProblemError``: unauthorized.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._find_caller(token.strip())
         if scope is Scope.SUBMIT and self._signatures.is_signed(request):
             return UNVERIFIED_WEBHOOK
-        raise Refusal("unauthorized", headers=CHALLENGE)
+        raise ProblemError("unauthorized", headers=CHALLENGE)
 
     def verify_signature(self, request: Request, body: bytes) -> Caller:
-        """Return the caller that signed ``body``. Raises ``Refusal``: unauthorized."""
+        """Return the caller that signed ``body``. Raises ``ProblemError``: unauthorized."""
         try:
             self._signatures.verify(request, body)
         except BadSignature as error:
-            raise Refusal("unauthorized", str(error), headers=CHALLENGE) from error
+            raise ProblemError("unauthorized", str(error), headers=CHALLENGE) from error
         return WEBHOOK
 
     def _find_caller(self, token: str) -> Caller:
@@ -78,7 +78,7 @@ class Authenticator:
             if hmac.compare_digest(digest, presented):
                 found = caller
         if found is None:
-            raise Refusal("unauthorized", headers=CHALLENGE)
+            raise ProblemError("unauthorized", headers=CHALLENGE)
         return found
 
 

@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.store.audit import Readiness
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 from app.web.responses import json_response
 
 
@@ -29,5 +29,5 @@ class ReadinessView:
         ready = self._readiness.check()
         if ready.failing:
             errors = [{"check": check} for check in ready.failing]
-            raise Refusal("not-ready", "; ".join(ready.failing), errors=errors)
+            raise ProblemError("not-ready", "; ".join(ready.failing), errors=errors)
         return json_response({"status": "ok", "warnings": ready.warnings})

@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.chats.errors import StoreUnavailable
-from app.store.overview import Overviews
+from app.store.relay_stats import RelayStatsReader
 
 log = structlog.get_logger("relay.web")
 
@@ -41,14 +41,14 @@ FILE_KINDS = ("counter", "histogram")
 FILE_BYTES = 64 * 1024
 
 
-class Metrics:
+class WebMetrics:
     """Counts of requests, and the view ``/metrics``.
 
     No fault of counting reaches a caller. No id is ever a label. Every label is there from the
     start, so that a first failure is a step.
     """
 
-    def __init__(self, overviews: Overviews, version: str) -> None:
+    def __init__(self, stats_reader: RelayStatsReader, version: str) -> None:
         directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self._files = _CountFiles(Path(directory)) if directory else None
         self._has_failed = False
@@ -69,8 +69,12 @@ class Metrics:
         )
         for result in RESULTS:
             self._events.labels(result)
-        counts = _SharedCounts(Path(directory)) if directory else self._own
-        self._collectors: list[Collector] = [counts, _Standing(overviews), _Build(version)]
+        counts = _RegistryCollector(Path(directory)) if directory else self._own
+        self._collectors: list[Collector] = [
+            counts,
+            _RedisStatsCollector(stats_reader),
+            _BuildInfoCollector(version),
+        ]
 
     def expect(self, routes: Iterable[str]) -> None:
         """Show each of ``routes``, and what has none, before the first request comes."""
@@ -162,7 +166,7 @@ def _fill(path: Path) -> None:
         raise
 
 
-class _SharedCounts(Collector):
+class _RegistryCollector(Collector):
     """The counts of all processes, live or ended, that can be read."""
 
     def __init__(self, directory: Path) -> None:
@@ -203,18 +207,18 @@ def _scrape(collector: Collector) -> bytes:
         return b""
 
 
-class _Standing(Collector):
+class _RedisStatsCollector(Collector):
     """Counts that are read from Redis at each scrape; nothing while Redis is away."""
 
-    def __init__(self, overviews: Overviews) -> None:
-        self._overviews = overviews
+    def __init__(self, stats_reader: RelayStatsReader) -> None:
+        self._stats_reader = stats_reader
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
         try:
-            now = self._overviews.overview()
+            now = self._stats_reader.relay_stats()
         except StoreUnavailable:
             return
         yield _gauge("backlog_events", "Accepted events that wait or are called.", now.backlog)
@@ -233,7 +237,7 @@ class _Standing(Collector):
         yield _gauge("paused", "1 while an operator pauses all calls.", now.pause is not None)
 
 
-class _Build(Collector):
+class _BuildInfoCollector(Collector):
     """The release that runs."""
 
     def __init__(self, version: str) -> None:

@@ -15,7 +15,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from app.web.openapi import DOCUMENT, resolve
-from app.web.problems import PROBLEMS, Refusal
+from app.web.problems import PROBLEMS, ProblemError
 from app.web.responses import json_response
 from app.web.schema_html import SchemaHtml, render_line, render_paragraphs
 
@@ -94,7 +94,7 @@ def problem_page(slug: str) -> Response:
     """Explain one kind of problem: as JSON, or as a page where HTML is preferred."""
     problem = PROBLEMS.get(slug)
     if problem is None:
-        raise Refusal("not-found")
+        raise ProblemError("not-found")
     types = request.accept_mimetypes
     if types["text/html"] > types["application/json"]:
         return _page(_render(PROBLEM_PAGE, problem=problem))

@@ -4,7 +4,7 @@ from flask import Request
 from pydantic import TypeAdapter, ValidationError
 
 from app.chats.event import UserId
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 from app.web.reading import RULES
 
 DEFAULT_LIMIT = 20
@@ -13,13 +13,13 @@ MAX_LIMIT = 100
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 
 
-def refuse_parameters(request: Request) -> None:
-    """Check that the query is empty. Raises ``Refusal``: invalid-parameter."""
+def reject_parameters(request: Request) -> None:
+    """Check that the query is empty. Raises ``ProblemError``: invalid-parameter."""
     _refuse(_query_errors(request, known=set()))
 
 
 def read_limit(request: Request, user_id: str) -> int:
-    """Return the query's limit, and check ``user_id`` with it. Raises ``Refusal``."""
+    """Return the query's limit, and check ``user_id`` with it. Raises ``ProblemError``."""
     errors = _query_errors(request, known={"limit"})
     limit = _parse_limit(request.args.get("limit", str(DEFAULT_LIMIT)))
     if limit is None:
@@ -60,4 +60,4 @@ def _error(parameter: str, detail: str) -> dict[str, str]:
 def _refuse(errors: list[dict[str, str]]) -> None:
     if errors:
         detail = "A parameter is not valid; errors names every fault."
-        raise Refusal("invalid-parameter", detail, errors=errors)
+        raise ProblemError("invalid-parameter", detail, errors=errors)

@@ -62,7 +62,7 @@ OF_STATUS = {
 }
 
 
-class Refusal(Exception):
+class ProblemError(Exception):
     """Ends a request with a problem; ``errors`` and ``headers`` go with the answer."""
 
     def __init__(
@@ -80,19 +80,19 @@ class Refusal(Exception):
         self.headers = headers or {}
 
 
-def refusal_of(error: RelayError) -> Refusal:
+def problem_for(error: RelayError) -> ProblemError:
     """Return the refusal for what the business refused or Redis did not confirm."""
     slug = next(OF_ERROR[kind] for kind in type(error).__mro__ if kind in OF_ERROR)
     if isinstance(error, StoreUnavailable):
         # Redis' own words are for the log; the caller needs to know only that nothing is confirmed.
-        return Refusal(slug)
+        return ProblemError(slug)
     errors = None
     if isinstance(error, EventIdReused):
         errors = [{"pointer": pointer, "detail": DIFFERS} for pointer in error.pointers]
-    return Refusal(slug, f"{error}.", errors=errors)
+    return ProblemError(slug, f"{error}.", errors=errors)
 
 
-def problem_body(refusal: Refusal, request_id: str) -> bytes:
+def problem_body(refusal: ProblemError, request_id: str) -> bytes:
     """Return the problem as ``application/problem+json``."""
     problem = refusal.problem
     content: dict[str, Any] = {
@@ -107,7 +107,7 @@ def problem_body(refusal: Refusal, request_id: str) -> bytes:
     return json.dumps(content).encode() + b"\n"
 
 
-def answer(refusal: Refusal, request_id: str) -> Response:
+def answer(refusal: ProblemError, request_id: str) -> Response:
     """Return the response to the request that was refused."""
     problem = refusal.problem
     response = Response(

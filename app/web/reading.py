@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app.chats.event import OpenChatEvent
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODIES_BYTES = 32 * 1024 * 1024
@@ -57,9 +57,9 @@ class BodyMemory:
 
     @contextmanager
     def reserve(self, size_bytes: int) -> Iterator[None]:
-        """Reserve memory while the body of a request is read. Raises ``Refusal``: unavailable."""
+        """Reserve memory for reading a body. Raises ``ProblemError``: unavailable."""
         if size_bytes > self._free_bytes:
-            raise Refusal("unavailable", "Too many bodies are being read; repeat the request.")
+            raise ProblemError("unavailable", "Too many bodies are being read; repeat the request.")
         self._free_bytes -= size_bytes
         try:
             yield
@@ -68,29 +68,29 @@ class BodyMemory:
 
 
 def check_head(request: Request) -> None:
-    """Refuse a body by its head, before any of it is read. Raises ``Refusal``."""
+    """Refuse a body by its head, before any of it is read. Raises ``ProblemError``."""
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     # JSON has no charset parameter, and one has no effect: RFC 8259, section 11.
     if request.mimetype != JSON or encoding != "identity":
-        raise Refusal("unsupported-media-type")
+        raise ProblemError("unsupported-media-type")
     if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise Refusal("too-large")
+        raise ProblemError("too-large")
 
 
 def read_body(request: Request, memory: BodyMemory) -> bytes:
-    """Read the whole body, at most ``MAX_BODY_BYTES``. Raises ``Refusal``."""
+    """Read the whole body, at most ``MAX_BODY_BYTES``. Raises ``ProblemError``."""
     announced_bytes = request.content_length
     with memory.reserve(MAX_BODY_BYTES if announced_bytes is None else announced_bytes):
         body = _read_stream(request)
     if len(body) > MAX_BODY_BYTES:
-        raise Refusal("too-large")
+        raise ProblemError("too-large")
     if len(body) < (announced_bytes or 0):
-        raise Refusal("malformed-json", CUT_OFF)
+        raise ProblemError("malformed-json", CUT_OFF)
     return body
 
 
 def parse_event(request: Request, body: bytes, *, is_signed: bool) -> OpenChatEvent:
-    """Return the event in ``body``; the head may name its id. Raises ``Refusal``."""
+    """Return the event in ``body``; the head may name its id. Raises ``ProblemError``."""
     content = _parse(body)
     if not isinstance(content, _Object):
         _refuse([{"pointer": "", "detail": "must be an object"}])
@@ -103,9 +103,9 @@ def _read_stream(request: Request) -> bytes:
     try:
         body: bytes = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
     except (TimeoutError, BlockingIOError) as error:
-        raise Refusal("body-timeout") from error
+        raise ProblemError("body-timeout") from error
     except (OSError, ParseException) as error:
-        raise Refusal("malformed-json", CUT_OFF) from error
+        raise ProblemError("malformed-json", CUT_OFF) from error
     return body
 
 
@@ -120,11 +120,11 @@ def _parse(body: bytes) -> Any:
         detail = f"{what} at line {error.lineno}, column {error.colno}."
     except RecursionError:
         detail = "The body is nested too deeply."
-    raise Refusal("malformed-json", detail)
+    raise ProblemError("malformed-json", detail)
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise Refusal("malformed-json", f"{name} is not JSON.")
+    raise ProblemError("malformed-json", f"{name} is not JSON.")
 
 
 # No number is wanted, and as a float none is too large to read.
@@ -205,4 +205,4 @@ def _pointer(*path: str) -> str:
 
 def _refuse(errors: list[dict[str, str]]) -> NoReturn:
     detail = "The event is not valid; errors names every fault."
-    raise Refusal("invalid-event", detail, errors=errors)
+    raise ProblemError("invalid-event", detail, errors=errors)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from flask import Request, Response, request
 
-from app.chats.trace import Span, Trace
+from app.telemetry.trace_context import Span, Trace
 from app.web.authentication import Caller
 
 # Any other method is shown as _OTHER: https://opentelemetry.io/docs/specs/semconv/http/
@@ -91,7 +91,7 @@ class RelayRequest(Request):
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
         super().__init__(environ, *args, **options)
-        self.context = RequestContext(Trace.after(environ.get("HTTP_TRACEPARENT")))
+        self.context = RequestContext(Trace.from_traceparent(environ.get("HTTP_TRACEPARENT")))
 
 
 def current_context() -> RequestContext:

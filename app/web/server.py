@@ -20,8 +20,8 @@ from gevent import socket
 from gunicorn.http import errors
 from gunicorn.workers.ggevent import GeventWorker
 
-from app.chats.trace import Trace
-from app.web.problems import PROBLEMS, Refusal, problem_body
+from app.telemetry.trace_context import Trace
+from app.web.problems import PROBLEMS, ProblemError, problem_body
 
 STOPPING_LINGER_SECONDS = 0.5
 # From a stop signal on, clients are still accepted for so long; the system resets those left.
@@ -151,7 +151,7 @@ class RelayWorker(GeventWorker):  # type: ignore[misc]
         """Answer a request that gunicorn refuses, or that broke, with a problem."""
         refused = req or getattr(exc, "req", None)  # where its head could be read
         headers = dict(getattr(refused, "headers", ()))
-        trace_id = Trace.after(headers.get("TRACEPARENT")).trace_id
+        trace_id = Trace.from_traceparent(headers.get("TRACEPARENT")).trace_id
         slug = _slug_of(exc)
         if slug == "internal-error":
             log.error("request_failed", trace_id=trace_id, exc_info=exc)
@@ -336,7 +336,7 @@ class ClientSocket:
 
     def send_problem(self, slug: str, request_id: str, *, without_body: bool) -> None:
         """Send a problem as the connection's last answer."""
-        body = problem_body(Refusal(slug), request_id)
+        body = problem_body(ProblemError(slug), request_id)
         status = HTTPStatus(PROBLEMS[slug].status)
         head = (
             f"HTTP/1.1 {status} {status.phrase}\r\n"

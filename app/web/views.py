@@ -12,9 +12,9 @@ from app.chats.record import Record, Status, as_json
 from app.store.events import EventStore
 from app.store.notices import Notices
 from app.web.authentication import UNVERIFIED_WEBHOOK, Authenticator
-from app.web.parameters import read_limit, refuse_parameters
+from app.web.parameters import read_limit, reject_parameters
 from app.web.prefer import preferred_wait
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 from app.web.reading import BodyMemory, check_head, parse_event, read_body
 from app.web.request_context import current_context
 from app.web.responses import json_response
@@ -43,7 +43,7 @@ class EventViews:
         if is_signed:
             context.caller = self._authenticator.verify_signature(request, body)
         event = parse_event(request, body, is_signed=is_signed)
-        refuse_parameters(request)
+        reject_parameters(request)
         context.event_id = event.event_id
         wait_seconds = preferred_wait(request)
         with self._notices.watch(event.event_id) if wait_seconds else nullcontext() as notice:
@@ -64,12 +64,12 @@ class EventViews:
     def get_event(self, event_id: str) -> Response:
         """Answer with an event's record, if preferred once it is over."""
         context = current_context()
-        refuse_parameters(request)
+        reject_parameters(request)
         wait_seconds = preferred_wait(request)
         with self._notices.watch(event_id) if wait_seconds else nullcontext() as notice:
             record = self._events.find(event_id, until=context.deadline)
             if record is None:
-                raise Refusal("not-found")
+                raise ProblemError("not-found")
             context.event_id = event_id
             if notice is not None:
                 record = self._wait_until_over(notice, record, wait_seconds)
@@ -78,10 +78,10 @@ class EventViews:
     def get_chat(self, chat_id: str) -> Response:
         """Answer with the record of the event that opened a chat."""
         context = current_context()
-        refuse_parameters(request)
+        reject_parameters(request)
         record = self._events.event_of_chat(chat_id, until=context.deadline)
         if record is None:
-            raise Refusal("not-found")
+            raise ProblemError("not-found")
         context.event_id = record.event_id
         return json_response(as_json(record))
 

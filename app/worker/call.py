@@ -8,8 +8,8 @@ import structlog
 from app.channel.client import ChannelClient
 from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.grant import Grant, Probe
-from app.chats.trace import Trace
 from app.store.grants import GrantStore
+from app.telemetry.trace_context import Trace
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult, Spool
 
@@ -121,7 +121,7 @@ class CallRunner:
 
     def _call(self, grant: Grant, deadline: float) -> CallResult:
         began = time.monotonic()
-        trace = Trace.after(grant.traceparent)
+        trace = Trace.from_traceparent(grant.traceparent)
         outcome = self._channel.open_chat(
             grant.user_id, deadline=deadline, traceparent=trace.traceparent
         )

@@ -92,7 +92,7 @@ class _Views:
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", detail, errors=errors)
 
 
-class _Handler(WSGIHandler):  # type: ignore[misc]
+class _MetricsHandler(WSGIHandler):  # type: ignore[misc]
     """Handler of one connection, which closes after its answer."""
 
     def read_request(self, raw_requestline: str) -> bool:
@@ -118,7 +118,12 @@ class _Server(WSGIServer):  # type: ignore[misc]
         # With its name given, the host is not looked up.
         environ = {"SERVER_NAME": "worker"}
         super().__init__(
-            listener, application, log=None, error_log=None, handler_class=_Handler, environ=environ
+            listener,
+            application,
+            log=None,
+            error_log=None,
+            handler_class=_MetricsHandler,
+            environ=environ,
         )
         self._open: dict[Any, None] = {}
 

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from app.chats.grant import Grant, Settled
+from app.chats.grant import Grant, SettleResult
 from app.chats.outcome import Created, Outcome, Unknown
 
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
@@ -10,7 +10,7 @@ SETTLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 
 OUTCOMES = ("created", "refused", "denied", "throttled", "not_sent", "unknown")
 
 
-class Metrics:
+class WorkerMetrics:
     """Counts of calls.
 
     No id is ever a label. Every label is there from the start, so that a first failure is a step.
@@ -67,7 +67,7 @@ class Metrics:
         if grant.is_possible_orphan and isinstance(outcome, Created | Unknown):
             self._orphans.inc()
 
-    def count_settled(self, settled: Settled) -> None:
+    def count_settled(self, settled: SettleResult) -> None:
         """Count what a call's outcome changed."""
         if settled.result in {"opened", "failed"}:
             self._settle_seconds.observe(settled.age_seconds)

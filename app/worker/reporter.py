@@ -6,11 +6,11 @@ from typing import Any
 
 import structlog
 
-from app.chats.grant import Settled, TakeResult
+from app.chats.grant import SettleResult, TakeResult
 from app.chats.outcome import Created, Outcome, Throttled
 from app.chats.record import Session
-from app.chats.trace import Span, TakeSpan
-from app.worker.metrics import Metrics
+from app.telemetry.trace_context import ExportSpan, Span
+from app.worker.metrics import WorkerMetrics
 from app.worker.outage import Outage
 from app.worker.spool import CallResult
 
@@ -27,17 +27,17 @@ class CallReporter:
 
     def __init__(
         self,
-        metrics: Metrics,
+        metrics: WorkerMetrics,
         write_line: Callable[..., bool],
         *,
-        take_span: TakeSpan | None = None,
+        export_span: ExportSpan | None = None,
         server_address: str = "",
     ) -> None:
         self.redis = Outage("redis_unavailable", "redis_available")
         self.spool = Outage("spool_not_settled", "spool_settled")
         self._metrics = metrics
         self._write_line = write_line
-        self._take_span = take_span
+        self._take_span = export_span
         self._server_address = server_address
 
     def report_take(self, taken: TakeResult) -> None:
@@ -64,7 +64,7 @@ class CallReporter:
         """Write the line of a call that needs it no more: where there is no room, it is dropped."""
         log.info("call", **_call_fields(result))
 
-    def report_settlement(self, result: CallResult, settled: Settled) -> None:
+    def report_settlement(self, result: CallResult, settled: SettleResult) -> None:
         """Log a settlement that is out of the ordinary, and count it."""
         grant = result.grant
         if settled.breaker:

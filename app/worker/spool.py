@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.grant import Grant
 from app.chats.outcome import Outcome
-from app.chats.trace import Trace
+from app.telemetry.trace_context import Trace
 from app.worker.spool_file import (
     MAX_LISTED,
     Entry,

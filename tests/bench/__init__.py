@@ -1,1 +1,1 @@
-"""How fast the relay is, beside the same job done otherwise: ``make bench``."""
+"""Tests of ``tools/bench``."""

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.bench.__main__ import all_measures, main
-from tests.bench.document import BEGIN, END, replaced
-from tests.bench.load import Invalid, read_load
-from tests.bench.scene import Measure, Scene
-from tests.bench.table import Broken, Row, markdown, ratios, render
-from tests.bench.waiters import Wave, rows
+from tools.bench.__main__ import all_measures, main
+from tools.bench.document import BEGIN, END, replaced
+from tools.bench.load import Invalid, read_load
+from tools.bench.scene import BenchRun, Measure
+from tools.bench.table import BenchRow, BrokenMeasure, markdown, ratios, render
+from tools.bench.waiters import Wave, rows
 
-FLOOR = Row(
+FLOOR = BenchRow(
     what="intake",
     against="echo",
     values=(0.58, 0.9, 0.66),
@@ -17,7 +17,7 @@ FLOOR = Row(
     aim=0.8,
     note="660 and 1000 a second",
 )
-CEILING = Row(
+CEILING = BenchRow(
     what="memory", against="", values=(710.0,), unit="bytes", must=700, aim=450, is_most=True
 )
 
@@ -60,21 +60,21 @@ def test_contenders_are_compared_round_by_round() -> None:
 def test_the_median_decides(values: tuple[float, ...], is_most: bool, verdict: str) -> None:  # noqa: FBT001 - a parameter
     """At least, or at most, what must be reached."""
     must, aim = (0.6, 0.5) if is_most else (0.6, 0.8)
-    row = Row(what="", against="", values=values, must=must, aim=aim, is_most=is_most)
+    row = BenchRow(what="", against="", values=values, must=must, aim=aim, is_most=is_most)
 
     assert verdict == row.verdict
 
 
 def test_row_without_limits_has_no_verdict() -> None:
     """It is there to be read, and decides nothing."""
-    row = Row(what="settled to answered", against="", values=(2.0,), unit="ms")
+    row = BenchRow(what="settled to answered", against="", values=(2.0,), unit="ms")
 
     assert ("", None) == (row.verdict, row.worth)
 
 
 def test_row_with_an_aim_alone_is_no_must() -> None:
     """A missed aim is no failure."""
-    row = Row(what="p99", against="echo", values=(2.5,), aim=2.0, is_most=True)
+    row = BenchRow(what="p99", against="echo", values=(2.5,), aim=2.0, is_most=True)
 
     assert ("no, the aim", None) == (row.verdict, row.worth)
 
@@ -109,7 +109,7 @@ def test_a_row_says_how_good_it_is() -> None:
 def test_the_table_has_median_spread_and_verdict() -> None:
     """And below it what could not be measured."""
     heading, _, floor, ceiling, broken = render(
-        [FLOOR, CEILING], [Broken("drain", "no wrk")]
+        [FLOOR, CEILING], [BrokenMeasure("drain", "no wrk")]
     ).splitlines()
 
     assert heading.startswith("what    against  median")
@@ -133,10 +133,10 @@ def test_the_document_keeps_what_is_around_the_table() -> None:
 
 @pytest.mark.parametrize(("row", "code"), [(FLOOR, 0), (CEILING, 1)])
 def test_the_exit_code_is_the_verdict(
-    row: Row, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    row: BenchRow, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1 where something that must be reached is not."""
-    monkeypatch.setattr("tests.bench.__main__.require_wrk", lambda: None)
+    monkeypatch.setattr("tools.bench.__main__.require_wrk", lambda: None)
 
     assert code == main([Measure("intake", lambda _scene: [row])], [])
     assert row.what in capsys.readouterr().out
@@ -146,9 +146,9 @@ def test_what_cannot_be_measured_is_said(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the others are measured all the same."""
-    monkeypatch.setattr("tests.bench.__main__.require_wrk", lambda: None)
+    monkeypatch.setattr("tools.bench.__main__.require_wrk", lambda: None)
 
-    def fail(_scene: Scene) -> list[Row]:
+    def fail(_scene: BenchRun) -> list[BenchRow]:
         raise Invalid("an answer was an error")
 
     assert 1 == main([Measure("drain", fail), Measure("intake", lambda _scene: [FLOOR])], [])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.channel.calls import ACCESS_KEY, ACCESS_SECRET
-from tests.stack.channel_io import ChannelIo
+from tools.stack.channel_io import ChannelIo
 
 
 @pytest.fixture(scope="session")

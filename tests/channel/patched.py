@@ -14,14 +14,14 @@ from pydantic import TypeAdapter
 
 from app.chats.outcome import Outcome
 from tests.channel.calls import AMPLE_SECONDS, USER_ID
-from tests.stack.processes import Child, kill_child, start_child
-from tests.stack.relay import ROOT
+from tools.stack.processes import Child, kill_child, start_child
+from tools.stack.relay import ROOT
 
 PROCESS_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class PatchedCall:
     """A create at ``url``, or a probe, that is due ``seconds`` after its beginning."""
 
     url: str
@@ -42,14 +42,14 @@ class Ended:
     seconds: float
 
 
-CALLS: TypeAdapter[list[Call]] = TypeAdapter(list[Call])
+CALLS: TypeAdapter[list[PatchedCall]] = TypeAdapter(list[PatchedCall])
 ENDED: TypeAdapter[list[Ended]] = TypeAdapter(list[Ended])
 
 
 class PatchedCalls:
     """A process that makes calls, all of them at once. ``log`` gets what it prints."""
 
-    def __init__(self, log: Path, calls: Sequence[Call]) -> None:
+    def __init__(self, log: Path, calls: Sequence[PatchedCall]) -> None:
         """Begin."""
         self._log = log
         command = [sys.executable, "-m", "tests.channel.patched_call"]
@@ -68,10 +68,10 @@ class PatchedCalls:
         return ENDED.validate_json(text)
 
 
-class Stopped(PatchedCalls):
+class StoppedCall(PatchedCalls):
     """A call whose process is stopped by SIGSTOP, until its deadline has passed."""
 
-    def __init__(self, log: Path, call: Call) -> None:
+    def __init__(self, log: Path, call: PatchedCall) -> None:
         super().__init__(log, [call])
         self._seconds = call.seconds
 
@@ -87,13 +87,13 @@ class Stopped(PatchedCalls):
         self.child.send_signal(signal.SIGCONT)
 
 
-def make_calls(directory: Path, *calls: Call) -> list[Ended]:
+def make_calls(directory: Path, *calls: PatchedCall) -> list[Ended]:
     """Make calls in a process of their own; the log goes to ``directory``."""
     return PatchedCalls(directory / "calls.log", calls).ended()
 
 
 def outcome_of_call(directory: Path, **call: Any) -> Outcome:
     """Make one create; return its outcome."""
-    (ended,) = make_calls(directory, Call(**call))
+    (ended,) = make_calls(directory, PatchedCall(**call))
     assert ended.outcome is not None
     return ended.outcome

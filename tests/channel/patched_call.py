@@ -13,12 +13,12 @@ import time  # noqa: E402
 import gevent  # noqa: E402
 
 from tests.channel.calls import client_of  # noqa: E402
-from tests.channel.patched import CALLS, ENDED, Call, Ended  # noqa: E402
+from tests.channel.patched import CALLS, ENDED, Ended, PatchedCall  # noqa: E402
 from tests.channel.raw_server import trusting_tls  # noqa: E402
-from tests.stack import hanging_look_ups  # noqa: E402
+from tools.stack import hanging_look_ups  # noqa: E402
 
 
-def make(call: Call) -> Ended:
+def make(call: PatchedCall) -> Ended:
     """Make one call."""
     client = client_of(
         call.url,

@@ -11,7 +11,7 @@ OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 REFUSED = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
 
 
-class Proxy(RawServer):
+class ForwardProxy(RawServer):
     """Passes on what has ``authorization`` in it, and answers 407 to the rest.
 
     ``opened`` is its answer to CONNECT. ``received`` holds the heads that it read itself.

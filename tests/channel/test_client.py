@@ -36,7 +36,7 @@ from tests.channel.raw_server import (
     server_tls,
     trusting_tls,
 )
-from tests.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo
+from tools.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo
 
 CREATED = Created(Chat(CHAT_ID))
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")

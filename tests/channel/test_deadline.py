@@ -30,7 +30,7 @@ from tests.channel.calls import (
     SHORT_SECONDS,
     http,
 )
-from tests.channel.patched import Call, Ended, Stopped, make_calls
+from tests.channel.patched import Ended, PatchedCall, StoppedCall, make_calls
 from tests.channel.raw_server import (
     RawServer,
     Reply,
@@ -42,8 +42,8 @@ from tests.channel.raw_server import (
     server_tls,
     trusting_tls,
 )
-from tests.stack.hanging_look_ups import HANGING_HOST
-from tests.stack.processes import wait_until
+from tools.stack.hanging_look_ups import HANGING_HOST
+from tools.stack.processes import wait_until
 
 HINTS = 100 * b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 LATE = "Nothing was sent to Channel.io: time ran out."
@@ -91,7 +91,9 @@ def dripped(servers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Map
     for name in OVER_TLS:
         serving[f"{name}, TLS"] = RawServer(replies[name], tls=server_tls())
     calls = [
-        Call(url=servers.enter_context(server).url, seconds=SHORT_SECONDS, trusts_loopback=True)
+        PatchedCall(
+            url=servers.enter_context(server).url, seconds=SHORT_SECONDS, trusts_loopback=True
+        )
         for server in serving.values()
     ]
     ended = make_calls(tmp_path_factory.mktemp("dripped"), *calls)
@@ -132,8 +134,8 @@ def test_an_answer_that_never_pauses_holds_up_no_other_call(tmp_path: Path, name
     with RawServer(FLOODS[name]) as flooding, RawServer(say(http(200, MADE))) as server:
         flooded, other = make_calls(
             tmp_path,
-            Call(url=flooding.url, seconds=3),
-            Call(url=server.url),
+            PatchedCall(url=flooding.url, seconds=3),
+            PatchedCall(url=server.url),
         )
 
     assert isinstance(flooded.outcome, Unknown)
@@ -145,7 +147,9 @@ def test_an_answer_that_never_pauses_holds_up_no_other_call(tmp_path: Path, name
 def test_a_probe_is_bounded_like_a_create(tmp_path: Path) -> None:
     """A probe that hangs says so in time."""
     with RawServer(say_nothing) as server:
-        (ended,) = make_calls(tmp_path, Call(url=server.url, seconds=SHORT_SECONDS, is_probe=True))
+        (ended,) = make_calls(
+            tmp_path, PatchedCall(url=server.url, seconds=SHORT_SECONDS, is_probe=True)
+        )
 
     assert "Channel.io did not answer the probe: time ran out." == ended.problem
     assert ended.seconds < SOON_SECONDS
@@ -158,7 +162,7 @@ def test_a_handshake_that_hangs_is_not_sent(tmp_path: Path) -> None:
     """requests calls this a read timeout, although no byte of the request went out."""
     with RawServer(say_nothing) as server:
         url = server.url.replace("http:", "https:")
-        (ended,) = make_calls(tmp_path, Call(url=url, seconds=SHORT_SECONDS))
+        (ended,) = make_calls(tmp_path, PatchedCall(url=url, seconds=SHORT_SECONDS))
         handshake = server.received_up_to_now()[0]
 
     assert NotSent(LATE) == ended.outcome
@@ -171,7 +175,7 @@ def test_connecting_has_a_shorter_limit_of_its_own(tmp_path: Path) -> None:
     """A host that cannot be reached does not hold a slot for the whole deadline."""
     with RawServer(say_nothing) as server:
         url = server.url.replace("http:", "https:")
-        (ended,) = make_calls(tmp_path, Call(url=url, connect_timeout_seconds=0.1))
+        (ended,) = make_calls(tmp_path, PatchedCall(url=url, connect_timeout_seconds=0.1))
 
     assert NotSent(LATE) == ended.outcome
     assert ended.seconds < SOON_SECONDS
@@ -182,7 +186,7 @@ def test_a_connect_that_hangs_is_not_sent(tmp_path: Path) -> None:
     with create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
         fill_backlog(listener, stack)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/open/v4"
-        (ended,) = make_calls(tmp_path, Call(url=url, seconds=SHORT_SECONDS))
+        (ended,) = make_calls(tmp_path, PatchedCall(url=url, seconds=SHORT_SECONDS))
 
     assert NotSent(LATE) == ended.outcome
     assert SHORT_SECONDS <= ended.seconds < SOON_SECONDS
@@ -203,7 +207,7 @@ def test_a_look_up_that_hangs_keeps_neither_call_nor_process(tmp_path: Path) -> 
     """The system cannot be made to give it up: its thread is left behind."""
     url = f"http://{HANGING_HOST}/open/v4"
     began = time.monotonic()
-    (ended,) = make_calls(tmp_path, Call(url=url, seconds=SHORT_SECONDS))
+    (ended,) = make_calls(tmp_path, PatchedCall(url=url, seconds=SHORT_SECONDS))
 
     assert NotSent(LATE) == ended.outcome
     assert ended.seconds < SOON_SECONDS
@@ -216,7 +220,7 @@ def test_a_look_up_that_hangs_keeps_neither_call_nor_process(tmp_path: Path) -> 
 def test_nothing_is_sent_once_the_deadline_has_passed(tmp_path: Path) -> None:
     """Not even a connection is opened."""
     with RawServer(say_nothing) as server:
-        (ended,) = make_calls(tmp_path, Call(url=server.url, seconds=-0.001))
+        (ended,) = make_calls(tmp_path, PatchedCall(url=server.url, seconds=-0.001))
         arrived = server.received_up_to_now()
 
     assert NotSent(LATE) == ended.outcome
@@ -251,7 +255,9 @@ def test_nothing_is_sent_by_a_process_that_stood_still_past_the_deadline(tmp_pat
     """It wakes up with a connection on which it might send, and looks at the clock."""
     with create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/open/v4"
-        calls = Stopped(tmp_path / "calls.log", Call(url=url, seconds=2, trusts_loopback=True))
+        calls = StoppedCall(
+            tmp_path / "calls.log", PatchedCall(url=url, seconds=2, trusts_loopback=True)
+        )
         connection, _ = listener.accept()
         connection.recv(1, MSG_PEEK)  # it is in the midst of the handshake
         calls.stop()
@@ -280,7 +286,9 @@ def test_an_answer_that_has_come_counts_though_the_process_stood_still(
     scheme = "https" if is_encrypted else "http"
     with create_server(("127.0.0.1", 0)) as listener:
         url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/open/v4"
-        calls = Stopped(tmp_path / "calls.log", Call(url=url, seconds=2, trusts_loopback=True))
+        calls = StoppedCall(
+            tmp_path / "calls.log", PatchedCall(url=url, seconds=2, trusts_loopback=True)
+        )
         accepted, _ = listener.accept()
         with encrypted(accepted) if is_encrypted else accepted as connection:
             read_request(connection)
@@ -337,7 +345,7 @@ def test_an_answer_that_never_pauses_ends_though_the_process_stood_still(tmp_pat
         FLOODS["interim answers"](connection)
 
     with RawServer(hold_then_flood) as server:
-        calls = Stopped(tmp_path / "calls.log", Call(url=server.url, seconds=2))
+        calls = StoppedCall(tmp_path / "calls.log", PatchedCall(url=server.url, seconds=2))
         wait_until(lambda: server.received, PATIENCE_SECONDS, "the request")
         calls.stop()
         is_stopped.set()

@@ -25,8 +25,8 @@ from tests.channel.calls import (
     client_of,
     http,
 )
-from tests.channel.patched import Call, Ended, Stopped, make_calls
-from tests.channel.proxy import OPENED, Proxy
+from tests.channel.patched import Ended, PatchedCall, StoppedCall, make_calls
+from tests.channel.proxy import OPENED, ForwardProxy
 from tests.channel.raw_server import (
     RawServer,
     Reply,
@@ -39,7 +39,7 @@ from tests.channel.raw_server import (
     server_tls,
     trusting_tls,
 )
-from tests.stack.processes import wait_until
+from tools.stack.processes import wait_until
 
 CREATED = Created(Chat(CHAT_ID))
 UNVERIFIED = "its TLS certificate could not be verified"
@@ -71,7 +71,7 @@ def test_a_tunnel_is_opened_for_https(*, is_proxy_encrypted: bool) -> None:
     with RawServer(say(http(200, MADE)), tls=server_tls()) as server:
         direct = client_of(server.url, tls=trusting_tls())
         direct.open_chat(USER_ID, deadline=time.monotonic() + AMPLE_SECONDS)
-        with Proxy(tls=server_tls() if is_proxy_encrypted else None) as proxy:
+        with ForwardProxy(tls=server_tls() if is_proxy_encrypted else None) as proxy:
             outcome = open_chat(server.url, proxy.origin)
 
     authority = f"127.0.0.1:{server.port}"
@@ -85,7 +85,7 @@ def test_a_request_without_tls_is_forwarded(*, is_proxy_encrypted: bool) -> None
     """It names the whole URL, and Channel.io's host."""
     with (
         RawServer(say(http(200, MADE))) as server,
-        Proxy(tls=server_tls() if is_proxy_encrypted else None) as proxy,
+        ForwardProxy(tls=server_tls() if is_proxy_encrypted else None) as proxy,
     ):
         outcome = open_chat(server.url, proxy.origin)
 
@@ -103,7 +103,7 @@ def test_a_proxy_gets_its_user_and_password(*, is_encrypted: bool) -> None:
     """Decoded from the URL; through a tunnel, Channel.io gets nothing of it."""
     with (
         RawServer(say(http(200, MADE)), tls=server_tls() if is_encrypted else None) as server,
-        Proxy(authorization=f"\r\nProxy-Authorization: {AUTHORIZATION}\r\n") as proxy,
+        ForwardProxy(authorization=f"\r\nProxy-Authorization: {AUTHORIZATION}\r\n") as proxy,
     ):
         outcome = open_chat(server.url, proxy.origin.replace("//", f"//{LOGIN}@"))
 
@@ -142,7 +142,7 @@ def test_any_success_opens_a_tunnel(opened: bytes) -> None:
     """RFC 9110, 9.3.6."""
     with (
         RawServer(say(http(200, MADE)), tls=server_tls()) as server,
-        Proxy(opened=opened) as proxy,
+        ForwardProxy(opened=opened) as proxy,
     ):
         assert CREATED == open_chat(server.url, proxy.origin)
 
@@ -234,7 +234,7 @@ def test_the_end_of_a_tunnel_is_verified(*, is_proxy_encrypted: bool) -> None:
     """Whom the proxy connects to must be Channel.io all the same."""
     with (
         RawServer(say_nothing, tls=server_tls()) as server,
-        Proxy(tls=server_tls() if is_proxy_encrypted else None) as proxy,
+        ForwardProxy(tls=server_tls() if is_proxy_encrypted else None) as proxy,
     ):
         outcome = open_chat(server.url.replace("127.0.0.1", "localhost"), proxy.origin)
 
@@ -244,7 +244,10 @@ def test_the_end_of_a_tunnel_is_verified(*, is_proxy_encrypted: bool) -> None:
 
 def test_a_login_that_a_forwarding_proxy_refuses_is_not_sent() -> None:
     """A 407 is a proxy's own answer, and executes nothing: the event must not fail of it."""
-    with RawServer(say_nothing) as server, Proxy(authorization="Proxy-Authorization") as proxy:
+    with (
+        RawServer(say_nothing) as server,
+        ForwardProxy(authorization="Proxy-Authorization") as proxy,
+    ):
         outcome = open_chat(server.url, proxy.origin)
 
     assert not_sent("the proxy answered 407: it demands another user and password") == outcome
@@ -267,7 +270,7 @@ def test_a_forwarding_proxy_proves_nothing(reply: Reply, status: int | None) -> 
 @pytest.mark.parametrize("reply", [say(b""), reset])
 def test_a_tunnel_that_breaks_after_the_request_proves_nothing(reply: Reply) -> None:
     """The request was sent; what became of it is not known."""
-    with RawServer(reply, tls=server_tls()) as server, Proxy() as proxy:
+    with RawServer(reply, tls=server_tls()) as server, ForwardProxy() as proxy:
         outcome = open_chat(server.url, proxy.origin)
 
     assert isinstance(outcome, Unknown)
@@ -307,10 +310,12 @@ def slow_tunnels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple
     with ExitStack() as stack:
         proxies = {name: stack.enter_context(RawServer(reply)) for name, reply in SLOW.items()}
         calls = [
-            Call(url="https://channel.invalid/open", proxy=proxy.origin, seconds=SHORT_SECONDS)
+            PatchedCall(
+                url="https://channel.invalid/open", proxy=proxy.origin, seconds=SHORT_SECONDS
+            )
             for proxy in proxies.values()
         ]
-        hasty = Call(
+        hasty = PatchedCall(
             url="https://channel.invalid/open",
             proxy=proxies["silence"].origin,
             connect_timeout_seconds=0.1,
@@ -367,8 +372,8 @@ def test_a_process_that_stood_still_sends_nothing_through_a_tunnel(tmp_path: Pat
     """It wakes up with a tunnel that was opened meanwhile, and looks at the clock."""
     with create_server(("127.0.0.1", 0)) as listener:
         proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        call = Call(url="https://channel.invalid/open", proxy=proxy, seconds=2)
-        calls = Stopped(tmp_path / "calls.log", call)
+        call = PatchedCall(url="https://channel.invalid/open", proxy=proxy, seconds=2)
+        calls = StoppedCall(tmp_path / "calls.log", call)
         connection, _ = listener.accept()
         with connection:
             head = read_request(connection)
@@ -396,10 +401,10 @@ def test_an_answer_in_a_tunnel_counts_though_the_process_stood_still(
 
     with (
         RawServer(hold_then_answer, tls=server_tls()) as server,
-        Proxy(tls=server_tls() if is_proxy_encrypted else None) as proxy,
+        ForwardProxy(tls=server_tls() if is_proxy_encrypted else None) as proxy,
     ):
-        call = Call(url=server.url, proxy=proxy.origin, seconds=2, trusts_loopback=True)
-        calls = Stopped(tmp_path / "calls.log", call)
+        call = PatchedCall(url=server.url, proxy=proxy.origin, seconds=2, trusts_loopback=True)
+        calls = StoppedCall(tmp_path / "calls.log", call)
         wait_until(lambda: server.received, PATIENCE_SECONDS, "the request")
         calls.stop()
         is_stopped.set()

@@ -10,9 +10,9 @@ from app.channel.answers import TABLE
 from app.chats.outcome import Created, Denied, Outcome, Refused, Throttled, Unknown
 from app.chats.record import FailureCode
 from tests.channel.calls import AMPLE_SECONDS, SHORT_SECONDS, client_of, http, open_chat
-from tests.channel.patched import Call, Ended, make_calls
+from tests.channel.patched import Ended, PatchedCall, make_calls
 from tests.channel.raw_server import RawServer, say
-from tests.stack.channel_io import Behaviour, ChannelIo
+from tools.stack.channel_io import Behaviour, ChannelIo
 
 B = Behaviour
 NOT_FOUND = FailureCode.USER_NOT_FOUND
@@ -22,7 +22,7 @@ UNREADABLE = FailureCode.UNREADABLE_ANSWER
 
 
 @dataclass(frozen=True)
-class Row:
+class ExpectedAnswer:
     """What Channel.io does, what that is, and how many chats there are afterwards."""
 
     behaviour: B
@@ -33,77 +33,77 @@ class Row:
 
 
 ROWS = (
-    Row(B.CREATE, Created, 200, creates=1),
-    Row(B.CREATE_201, Created, 201, creates=1),
-    Row(B.CREATE_CHUNKED, Created, 200, creates=1),
-    Row(B.CREATE_GZIP, Created, 200, creates=1),
-    Row(B.NO_SESSION, Created, 200, creates=1),
-    Row(B.NO_USER_SESSION, Created, 200, creates=1),
-    Row(B.ODD_SESSIONS, Created, 200, creates=1),
-    Row(B.HANDLING_OBJECT, Created, 200, creates=1),
-    Row(B.NO_CONTENT_204, Unknown, 204, UNREADABLE, creates=1),
-    Row(B.NO_CHAT_ID, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.NO_USER_CHAT, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BAD_CHAT_ID, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BAD_CHAT_ID_EMPTY, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BAD_CHAT_ID_SLASH, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BAD_CHAT_ID_LONG, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BAD_CHAT_ID_CONTROL, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BAD_CHAT_ID_SURROGATE, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.BROKEN_JSON_200, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.DEEP_JSON_200, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.LIST_200, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.HUGE_BODY, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.GZIP_BOMB, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.HTML_200, Unknown, 200, UNREADABLE),
-    Row(B.CREATE_THEN_TRUNCATE, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.CREATE_THEN_TRUNCATE_CHUNKED, Unknown, 200, UNREADABLE, creates=1),
-    Row(B.UNAUTHORIZED, Denied, 401),
-    Row(B.FORBIDDEN, Denied, 403),
-    Row(B.REDIRECT, Denied, 302),
-    Row(B.REDIRECT_307, Denied, 307),
-    Row(B.METHOD_NOT_ALLOWED, Denied, 405),
-    Row(B.GONE, Denied, 410),
-    Row(B.USER_NOT_FOUND, Refused, 404, NOT_FOUND),
-    Row(B.USER_NOT_FOUND_422, Refused, 422, NOT_FOUND),
-    Row(B.REJECTED_422, Refused, 422, REJECTED),
-    Row(B.BAD_REQUEST, Refused, 400, REJECTED),
-    Row(B.TOO_LARGE, Refused, 413, REJECTED),
-    Row(B.UNSUPPORTED_MEDIA_TYPE, Refused, 415, REJECTED),
-    Row(B.TEAPOT, Refused, 418, REJECTED),
-    Row(B.THROTTLED, Throttled, 429),
-    Row(B.THROTTLED_BARE, Throttled, 429),
-    Row(B.THROTTLED_RESET, Throttled, 429),
-    Row(B.THROTTLED_ABSURD, Throttled, 429),
-    Row(B.REQUEST_TIMEOUT, Unknown, 408, NO_ANSWER),
-    Row(B.CONFLICT, Unknown, 409, NO_ANSWER),
-    Row(B.SERVER_ERROR, Unknown, 500, NO_ANSWER),
-    Row(B.BAD_GATEWAY_HTML, Unknown, 502, NO_ANSWER),
-    Row(B.UNAVAILABLE, Unknown, 503, NO_ANSWER),
-    Row(B.GATEWAY_TIMEOUT, Unknown, 504, NO_ANSWER),
-    Row(B.CREATE_THEN_GATEWAY_TIMEOUT, Unknown, 504, NO_ANSWER, creates=1),
-    Row(B.CLOSE_WITHOUT_CREATE, Unknown, None, NO_ANSWER),
-    Row(B.CREATE_THEN_CLOSE, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.CREATE_THEN_RESET, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.HUGE_HEADERS, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.GARBAGE, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.CREATE, Created, 200, creates=1),
+    ExpectedAnswer(B.CREATE_201, Created, 201, creates=1),
+    ExpectedAnswer(B.CREATE_CHUNKED, Created, 200, creates=1),
+    ExpectedAnswer(B.CREATE_GZIP, Created, 200, creates=1),
+    ExpectedAnswer(B.NO_SESSION, Created, 200, creates=1),
+    ExpectedAnswer(B.NO_USER_SESSION, Created, 200, creates=1),
+    ExpectedAnswer(B.ODD_SESSIONS, Created, 200, creates=1),
+    ExpectedAnswer(B.HANDLING_OBJECT, Created, 200, creates=1),
+    ExpectedAnswer(B.NO_CONTENT_204, Unknown, 204, UNREADABLE, creates=1),
+    ExpectedAnswer(B.NO_CHAT_ID, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.NO_USER_CHAT, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BAD_CHAT_ID, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BAD_CHAT_ID_EMPTY, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BAD_CHAT_ID_SLASH, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BAD_CHAT_ID_LONG, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BAD_CHAT_ID_CONTROL, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BAD_CHAT_ID_SURROGATE, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.BROKEN_JSON_200, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.DEEP_JSON_200, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.LIST_200, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.HUGE_BODY, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.GZIP_BOMB, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.HTML_200, Unknown, 200, UNREADABLE),
+    ExpectedAnswer(B.CREATE_THEN_TRUNCATE, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.CREATE_THEN_TRUNCATE_CHUNKED, Unknown, 200, UNREADABLE, creates=1),
+    ExpectedAnswer(B.UNAUTHORIZED, Denied, 401),
+    ExpectedAnswer(B.FORBIDDEN, Denied, 403),
+    ExpectedAnswer(B.REDIRECT, Denied, 302),
+    ExpectedAnswer(B.REDIRECT_307, Denied, 307),
+    ExpectedAnswer(B.METHOD_NOT_ALLOWED, Denied, 405),
+    ExpectedAnswer(B.GONE, Denied, 410),
+    ExpectedAnswer(B.USER_NOT_FOUND, Refused, 404, NOT_FOUND),
+    ExpectedAnswer(B.USER_NOT_FOUND_422, Refused, 422, NOT_FOUND),
+    ExpectedAnswer(B.REJECTED_422, Refused, 422, REJECTED),
+    ExpectedAnswer(B.BAD_REQUEST, Refused, 400, REJECTED),
+    ExpectedAnswer(B.TOO_LARGE, Refused, 413, REJECTED),
+    ExpectedAnswer(B.UNSUPPORTED_MEDIA_TYPE, Refused, 415, REJECTED),
+    ExpectedAnswer(B.TEAPOT, Refused, 418, REJECTED),
+    ExpectedAnswer(B.THROTTLED, Throttled, 429),
+    ExpectedAnswer(B.THROTTLED_BARE, Throttled, 429),
+    ExpectedAnswer(B.THROTTLED_RESET, Throttled, 429),
+    ExpectedAnswer(B.THROTTLED_ABSURD, Throttled, 429),
+    ExpectedAnswer(B.REQUEST_TIMEOUT, Unknown, 408, NO_ANSWER),
+    ExpectedAnswer(B.CONFLICT, Unknown, 409, NO_ANSWER),
+    ExpectedAnswer(B.SERVER_ERROR, Unknown, 500, NO_ANSWER),
+    ExpectedAnswer(B.BAD_GATEWAY_HTML, Unknown, 502, NO_ANSWER),
+    ExpectedAnswer(B.UNAVAILABLE, Unknown, 503, NO_ANSWER),
+    ExpectedAnswer(B.GATEWAY_TIMEOUT, Unknown, 504, NO_ANSWER),
+    ExpectedAnswer(B.CREATE_THEN_GATEWAY_TIMEOUT, Unknown, 504, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.CLOSE_WITHOUT_CREATE, Unknown, None, NO_ANSWER),
+    ExpectedAnswer(B.CREATE_THEN_CLOSE, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.CREATE_THEN_RESET, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.HUGE_HEADERS, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.GARBAGE, Unknown, None, NO_ANSWER, creates=1),
 )
 
 # No answer comes until the deadline, which fires in patched processes alone.
 LATE_ROWS = (
-    Row(B.SILENCE, Unknown, None, NO_ANSWER),
-    Row(B.CREATE_THEN_SILENCE, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.CREATE_SLOW, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.CREATE_DRIP, Unknown, None, NO_ANSWER, creates=1),
-    Row(B.WAIT_THEN_CREATE, Unknown, None, NO_ANSWER),
-    Row(B.CREATE_THEN_WAIT, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.SILENCE, Unknown, None, NO_ANSWER),
+    ExpectedAnswer(B.CREATE_THEN_SILENCE, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.CREATE_SLOW, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.CREATE_DRIP, Unknown, None, NO_ANSWER, creates=1),
+    ExpectedAnswer(B.WAIT_THEN_CREATE, Unknown, None, NO_ANSWER),
+    ExpectedAnswer(B.CREATE_THEN_WAIT, Unknown, None, NO_ANSWER, creates=1),
 )
 
 ODD_STATUSES = (600, 999)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.behaviour)
-def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: Row) -> None:
+def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: ExpectedAnswer) -> None:
     """One POST without a body goes out, and its outcome says what the stand-in knows."""
     user_id = f"row-{ROWS.index(row)}"
     stand_in.plan(row.behaviour, user_id=user_id)
@@ -124,7 +124,7 @@ def late_outcomes(
     for row in LATE_ROWS:
         running_stand_in.plan(row.behaviour, user_id=row.behaviour)
     calls = [
-        Call(url=running_stand_in.url, seconds=SHORT_SECONDS, user_id=row.behaviour)
+        PatchedCall(url=running_stand_in.url, seconds=SHORT_SECONDS, user_id=row.behaviour)
         for row in LATE_ROWS
     ]
     yield make_calls(tmp_path_factory.mktemp("table"), *calls)
@@ -134,7 +134,7 @@ def late_outcomes(
 
 @pytest.mark.parametrize("row", LATE_ROWS, ids=lambda row: row.behaviour)
 def test_each_row_without_an_answer_ends_at_the_deadline(
-    running_stand_in: ChannelIo, late_outcomes: list[Ended], row: Row
+    running_stand_in: ChannelIo, late_outcomes: list[Ended], row: ExpectedAnswer
 ) -> None:
     """As above; whether a chat was made is known to the stand-in alone."""
     ended = late_outcomes[LATE_ROWS.index(row)]
@@ -146,7 +146,7 @@ def test_each_row_without_an_answer_ends_at_the_deadline(
     assert [request_for(row.behaviour)] == requests_of(running_stand_in, row.behaviour)
 
 
-def assert_is(row: Row, outcome: Outcome) -> None:
+def assert_is(row: ExpectedAnswer, outcome: Outcome) -> None:
     """Hold an outcome to its row."""
     assert row.outcome is type(outcome)
     assert row.status == outcome.upstream_status

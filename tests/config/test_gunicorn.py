@@ -16,8 +16,8 @@ from threading import Timer
 import pytest
 
 from tests.config.environments import SECRET, WEB
-from tests.stack.processes import free_port
-from tests.stack.relay import PYTHON, ROOT
+from tools.stack.processes import free_port
+from tools.stack.relay import PYTHON, ROOT
 
 COMMAND = [
     *(PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py"),

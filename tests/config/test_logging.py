@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.stack.relay import PYTHON
+from tools.stack.relay import PYTHON
 
 PROLOGUE = """
 import logging, os, sys, warnings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.relay import ROOT
+from tools.stack.relay import ROOT
 
 PREFIX = "chat-relay-metrics-"
 PROGRAM = """

@@ -1,1 +1,1 @@
-"""A model of the states and the fence, explored to its end and replayed on the real scripts."""
+"""Tests of ``tools/model``."""

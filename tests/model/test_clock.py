@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.model.clock import BACKS_MS, SCENES, Scene, find_faults
-from tests.stack.redis_client import Client
+from tools.model.clock import BACKS_MS, SCENES, Scene, find_faults
+from tools.stack.redis_client import Client
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)

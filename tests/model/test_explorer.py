@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.model.explorer import Broken, Explorer
-from tests.model.specification import Specification
+from tools.model.explorer import BrokenPromise, Explorer
+from tools.model.specification import Specification
 
 HOLD = Specification(turns=2)
 RECREATE = Specification(turns=2, consents=True)
@@ -211,4 +211,4 @@ def test_without_a_guard_a_promise_breaks(
     guard: str, bounds: Specification, promise: str, trace: str
 ) -> None:
     """The explorer finds the fault, and the shortest way to it."""
-    assert Explorer(replace(bounds, without=guard)).first_broken() == Broken(promise, trace)
+    assert Explorer(replace(bounds, without=guard)).first_broken() == BrokenPromise(promise, trace)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.model.replay import Replay
-from tests.model.specification import Specification
-from tests.stack.redis_client import Client
+from tools.model.replay import Replay
+from tools.model.specification import Specification
+from tools.stack.redis_client import Client
 
 HOLD = Specification(turns=2)
 RECREATE = Specification(turns=2, consents=True)

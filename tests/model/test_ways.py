@@ -5,12 +5,12 @@
 
 import pytest
 
-from tests.model.ways import SCENES, Scene
-from tests.stack.redis_client import Client
+from tools.model.ways import SCENES, WayScene
+from tools.stack.redis_client import Client
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-def test_denied_events_hold_up_no_others(client: Client, scene: Scene) -> None:
+def test_denied_events_hold_up_no_others(client: Client, scene: WayScene) -> None:
     """A good event waits for seconds beyond the trouble, and none fails."""
     simulation = scene.play(client, scene.short_minutes)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.operate.operator import Operator
-from tests.store.rules import broken_rules
+from tools.model.rules import broken_rules
 
 
 @pytest.fixture

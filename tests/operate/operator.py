@@ -9,7 +9,7 @@ from typing import Any, Self
 from click.testing import CliRunner, Result
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.chats.grant import Grant, Settled
+from app.chats.grant import Grant, SettleResult
 from app.chats.outcome import Outcome
 from app.chats.record import as_json
 from app.operate.commands import cli
@@ -18,9 +18,9 @@ from app.store.grants import GrantStore
 from app.store.keys import Keys
 from app.store.operations import Operations
 from app.store.scripts import Scripts
-from tests.stack.redis_client import connect_to
-from tests.store.bench import LIMITS, TTL_SECONDS, Bench
-from tests.store.outcomes import REFUSED, UNKNOWN
+from tools.model.outcomes import REFUSED, UNKNOWN
+from tools.model.store_driver import LIMITS, TTL_SECONDS, StoreDriver
+from tools.stack.redis_client import connect_to
 
 # The breaker is no matter here, however many outcomes are unknown.
 CALM = replace(LIMITS, threshold=1_000_000)
@@ -48,7 +48,7 @@ class Operator:
     """Runs commands, and lets things happen to events."""
 
     url: str
-    bench: Bench
+    bench: StoreDriver
     scripts: LossyScripts
 
     @classmethod
@@ -56,7 +56,7 @@ class Operator:
     def connected_to(cls, url: str) -> Iterator[Self]:
         """Connect; one thread at a time may use it."""
         with connect_to(url) as client:
-            bench = Bench(client, Keys("relay"))
+            bench = StoreDriver(client, Keys("relay"))
             yield cls(url, bench, LossyScripts(client.relay, bench.keys))
 
     @property
@@ -108,7 +108,7 @@ class Operator:
         """A worker whose calls may come to anything."""
         return self.bench.worker(limits=CALM, **options)
 
-    def settle(self, grant: Grant, outcome: Outcome) -> Settled:
+    def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
         """Let an answer come."""
         return self.worker().settle(grant, outcome)
 

@@ -11,9 +11,9 @@ import pytest
 from app.chats.record import Status
 from app.store.operations import PAGE
 from tests.operate.operator import Operator
-from tests.stack.relay import PYTHON, ROOT
-from tests.store.bench import HOUR_MS
-from tests.store.outcomes import REFUSED, UNKNOWN
+from tools.model.outcomes import REFUSED, UNKNOWN
+from tools.model.store_driver import HOUR_MS
+from tools.stack.relay import PYTHON, ROOT
 
 MANY = 2 * PAGE + 100
 RECREATE = ("resolve", "--all-held", "--recreate")

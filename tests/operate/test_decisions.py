@@ -14,8 +14,8 @@ from app.chats.grant import Grant, NoWork
 from app.chats.outcome import Outcome
 from app.chats.record import FailureCode
 from tests.operate.operator import NAME, Operator
-from tests.store.bench import HOUR_MS, UNREADABLE
-from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created
+from tools.model.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN, created
+from tools.model.store_driver import HOUR_MS, UNREADABLE
 
 DECISIONS = [["--chat-id", "found"], ["--recreate"], ["--give-up"]]
 HOW = "Say one of --chat-id, --recreate and --give-up."

@@ -11,8 +11,8 @@ from app.store.keys import Keys
 from app.store.operations import PAGE
 from app.store.scripts import Scripts
 from tests.operate.operator import Operator
-from tests.store.bench import TTL_SECONDS, event_of
-from tests.store.outcomes import DENIED, OUTCOMES, created
+from tools.model.outcomes import DENIED, OUTCOMES, created
+from tools.model.store_driver import TTL_SECONDS, event_of
 
 WHO = ("--user", "u1")
 FORGET = ("forget", *WHO, "--yes")

@@ -4,8 +4,8 @@ import pytest
 
 from app.chats.grant import Grant, NoWork
 from tests.operate.operator import NAME, Operator
-from tests.store.bench import UNREADABLE
-from tests.store.outcomes import CREATED, DENIED, REFUSED, created
+from tools.model.outcomes import CREATED, DENIED, REFUSED, created
+from tools.model.store_driver import UNREADABLE
 
 
 def test_a_waiting_event_is_cancelled(operator: Operator) -> None:

@@ -9,10 +9,10 @@ import pytest
 from app.chats.grant import TakeResult
 from app.store.operations import PAGE
 from tests.operate.operator import Operator
-from tests.stack.processes import free_port
-from tests.stack.valkey import Valkey
-from tests.store.bench import HOUR_MS, TTL_SECONDS, UNREADABLE
-from tests.store.outcomes import CREATED, DENIED, NOT_SENT, THROTTLED, created
+from tools.model.outcomes import CREATED, DENIED, NOT_SENT, THROTTLED, created
+from tools.model.store_driver import HOUR_MS, TTL_SECONDS, UNREADABLE
+from tools.stack.processes import free_port
+from tools.stack.valkey import Valkey
 
 
 def test_status_tells_how_the_relay_stands(operator: Operator) -> None:

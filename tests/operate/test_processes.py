@@ -10,8 +10,8 @@ from app.chats.errors import StoreUnavailable
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
 from tests.operate.test_settings import ALL
-from tests.stack.processes import free_port
-from tests.stack.relay import PYTHON, ROOT, operate
+from tools.stack.processes import free_port
+from tools.stack.relay import PYTHON, ROOT, operate
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from threading import Barrier
 import pytest
 
 from app.chats.errors import NothingDone
-from app.chats.grant import Grant, NoWork, Settled
+from app.chats.grant import Grant, NoWork, SettleResult
 from app.chats.outcome import Outcome
 from app.chats.record import Record
 from tests.operate.operator import NAME, Operator
-from tests.store.outcomes import NOT_SENT, REFUSED, created
+from tools.model.outcomes import NOT_SENT, REFUSED, created
 
 ROUNDS = 25
 LATE = created("late")
@@ -167,7 +167,7 @@ def test_consent_and_proof_together_are_one_call(operator: Operator, proof: Outc
         assert isinstance(operator.bench.take(operator.worker()), NoWork)
 
 
-def _settle(grant: Grant, outcome: Outcome, operator: Operator) -> Settled:
+def _settle(grant: Grant, outcome: Outcome, operator: Operator) -> SettleResult:
     return operator.settle(grant, outcome)
 
 

@@ -10,9 +10,9 @@ import pytest
 from app.chats.grant import Grant, NoWork
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
-from tests.stack.processes import free_port
-from tests.store.bench import HOUR_MS, TTL_SECONDS, UNREADABLE, event_of
-from tests.store.outcomes import NOT_SENT, UNKNOWN, created
+from tools.model.outcomes import NOT_SENT, UNKNOWN, created
+from tools.model.store_driver import HOUR_MS, TTL_SECONDS, UNREADABLE, event_of
+from tools.stack.processes import free_port
 
 LIFE_MS = 1_764_500_000_000
 TTL_MS = TTL_SECONDS * 1000

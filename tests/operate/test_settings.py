@@ -8,7 +8,7 @@ import pytest
 from certifi import where
 from click.testing import CliRunner, Result
 
-from app.bootstrap.operate import desk
+from app.bootstrap.operate import build_cli_context
 from app.operate.commands import cli
 
 ALL = {
@@ -29,7 +29,7 @@ SECRETS = (
 def show(environ: Mapping[str, str], *options: str) -> Result:
     """Run the command as it is run in that environment."""
     return CliRunner().invoke(
-        cli, ["settings", *options], obj=desk(environ), catch_exceptions=False
+        cli, ["settings", *options], obj=build_cli_context(environ), catch_exceptions=False
     )
 
 

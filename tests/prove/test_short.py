@@ -7,14 +7,14 @@ from random import Random
 
 import pytest
 
-from tests.prove.__main__ import all_proofs, main
-from tests.prove.crash_points import Edge, Hold, Holder, Step
-from tests.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Way, crashes_at
-from tests.prove.outages import mean_displacement
-from tests.prove.rate import overruns
-from tests.prove.table import Proof, Row, render
+from tools.prove.__main__ import all_proofs, main
+from tools.prove.crash_points import DurableStep, Edge, Hold, Holder
+from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Way, crashes_at
+from tools.prove.outages import mean_displacement
+from tools.prove.rate import overruns
+from tools.prove.table import Proof, ProofRow, render
 
-GOOD = Row(
+GOOD = ProofRow(
     name="nothing was broken",
     times=3,
     accepted=60,
@@ -29,12 +29,12 @@ GOOD = Row(
 BAD = GOOD.blamed_for(["e1 was accepted, and is gone"])
 
 
-def proof_of(row: Row, *, is_short: bool = True) -> Proof:
+def proof_of(row: ProofRow, *, is_short: bool = True) -> Proof:
     """A proof that finds this out."""
     return Proof(row.name, lambda _directory, _random: row, is_short)
 
 
-def broken(_directory: Path, _random: Random) -> Row:
+def broken(_directory: Path, _random: Random) -> ProofRow:
     """A proof that does not come to its end."""
     raise TimeoutError("waited for 30 s")
 
@@ -57,7 +57,7 @@ def test_faults_are_told_below_the_table() -> None:
 
 @pytest.mark.parametrize(("row", "code"), [(GOOD, 0), (BAD, 1)])
 def test_the_exit_code_is_the_verdict(
-    row: Row, code: int, capsys: pytest.CaptureFixture[str]
+    row: ProofRow, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """1 for any fault; the seed is printed either way."""
     assert code == main([proof_of(row)], ["--seed", "7"])
@@ -87,7 +87,7 @@ def test_a_seed_repeats_the_choices_of_each_proof() -> None:
     """Whichever others run before it."""
     chosen: list[float] = []
 
-    def choose(_directory: Path, random: Random) -> Row:
+    def choose(_directory: Path, random: Random) -> ProofRow:
         chosen.append(random.random())
         return GOOD
 
@@ -108,19 +108,19 @@ def test_proofs_have_names_of_their_own() -> None:
 def test_the_table_of_crashes_has_every_cell() -> None:
     """Each step on both sides, in each way, for every kind of answer that comes to it."""
     crashes = [
-        crash for step in Step for ways in (PROCESS_ENDS, REDIS_GONE)
+        crash for step in DurableStep for ways in (PROCESS_ENDS, REDIS_GONE)
         for crash in crashes_at(step, ways)
     ]  # fmt: skip
     cells = [(crash.edge, crash.step, crash.way, kind) for crash in crashes for kind in crash.kinds]
 
     assert 320 == len(cells) == len(set(cells))
-    assert set(product(Edge, Step, Way)) == {cell[:3] for cell in cells}
+    assert set(product(Edge, DurableStep, Way)) == {cell[:3] for cell in cells}
 
 
 def test_calls_are_held_at_one_point_after_the_other(tmp_path: Path) -> None:
     """As many as were ordered, until the mark is taken away; at other points none is held."""
-    first = Hold(Edge.BEFORE, Step.SETTLED, 2, tmp_path / "first")
-    second = Hold(Edge.AFTER, Step.SPOOLED, 1, tmp_path / "second")
+    first = Hold(Edge.BEFORE, DurableStep.SETTLED, 2, tmp_path / "first")
+    second = Hold(Edge.AFTER, DurableStep.SPOOLED, 1, tmp_path / "second")
     holder = Holder([first, second])
 
     holder.stand(second.edge, second.step)

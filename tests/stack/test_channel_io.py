@@ -13,8 +13,8 @@ from select import select
 import pytest
 import requests
 
-from tests.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo, Withheld
-from tests.stack.processes import free_port, start_child, stop_child, wait_until
+from tools.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo, Withheld
+from tools.stack.processes import free_port, start_child, stop_child, wait_until
 
 KEYS = {"x-access-key": "key", "x-access-secret": "secret"}
 NOTHING = None  # where a status would be
@@ -365,7 +365,7 @@ def test_reset_is_a_reset(stand_in: ChannelIo) -> None:
 def test_by_itself_it_is_told_and_asked_over_http(tmp_path: Path) -> None:
     """In another process the same can be done; SIGTERM ends it cleanly."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.stack.channel_io", "--port", str(port)]
+    command = [sys.executable, "-m", "tools.stack.channel_io", "--port", str(port)]
     with (tmp_path / "output").open("wb") as output:
         child = start_child(command, output=output)
     wait_until((tmp_path / "output").read_text, 30, "the stand-in to serve")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.processes import start_child
-from tests.stack.relay import ROOT
+from tools.stack.processes import start_child
+from tools.stack.relay import ROOT
 
 # What a shell may have us ignore, and what Python ignores.
 NUMBERS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
@@ -40,7 +40,7 @@ def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None
 def test_a_port_is_given_once() -> None:
     """Whoever got it may begin to listen on it much later, or again and again."""
     pick = """
-from tests.stack.processes import free_port
+from tools.stack.processes import free_port
 print(*(free_port() for _ in range(400)), flush=True)
 input()
 """

@@ -11,9 +11,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tests.channel.raw_server import CERTIFICATE
-from tests.stack.processes import wait_until
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.valkey import Valkey
+from tools.stack.processes import wait_until
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.valkey import Valkey
 
 TIMEOUT_SECONDS = 0.5
 LATE_SECONDS = 0.2

@@ -21,13 +21,13 @@ from app.chats.event import OpenChatEvent
 from app.store.events import EventStore
 from app.store.keys import Keys
 from tests.scraped import samples
-from tests.stack.channel_io.cards import CARDS
-from tests.stack.data import DATA
-from tests.stack.greeting import fresh_command
-from tests.stack.processes import free_port, kill_child, start_child, wait_until
-from tests.stack.redis_client import connect_to
-from tests.stack.relay import ROOT, Caller
-from tests.stack.valkey import Valkey
+from tools.stack.channel_io.cards import CARDS
+from tools.stack.data import DATA
+from tools.stack.greeting import fresh_command
+from tools.stack.processes import free_port, kill_child, start_child, wait_until
+from tools.stack.redis_client import connect_to
+from tools.stack.relay import ROOT, RelayClient
+from tools.stack.valkey import Valkey
 
 READY = "Ctrl-C stops everything."
 OF_ANOTHER_STACK = {
@@ -49,7 +49,7 @@ class Stack:
         self._output = data.parent / f"output-{port}-{len([*data.parent.iterdir()])}"
         # with SIGINT ignored, as a shell starts what it puts in the background
         shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "-"]
-        command = [*shell, sys.executable, "-m", "tests.stack", "--data", str(data), *options]
+        command = [*shell, sys.executable, "-m", "tools.stack", "--data", str(data), *options]
         ours = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_STACK}
         with self._output.open("wb") as output:
             self.child = start_child(
@@ -63,7 +63,9 @@ class Stack:
 
     def post(self, event: dict[str, str], **headers: str) -> requests.Response:
         """Post an event with the token that it prints."""
-        caller = Caller(f"http://127.0.0.1:{self.port}", "local-submit-token", "local-read-token")
+        caller = RelayClient(
+            f"http://127.0.0.1:{self.port}", "local-submit-token", "local-read-token"
+        )
         return caller.post(event, **headers)
 
     def wait_until_ready(self) -> None:
@@ -369,7 +371,7 @@ def test_a_stop_is_heeded_wherever_it_comes() -> None:
     told = """
 import signal
 from contextlib import suppress
-from tests.stack import __main__ as stack
+from tools.stack import __main__ as stack
 stack._heed_signals()
 with suppress(BaseException):
     signal.raise_signal(signal.SIGTERM)
@@ -379,7 +381,7 @@ stack._watch([])
         [sys.executable, "-c", told], cwd=ROOT, capture_output=True, timeout=60, check=False
     )
 
-    assert b"Stopped" in done.stderr
+    assert b"StopRequested" in done.stderr
 
 
 @only_linux

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.stack import valkey
-from tests.stack.processes import start_child, wait_until
-from tests.stack.valkey import Valkey, ValkeyError
+from tools.stack import valkey
+from tools.stack.processes import start_child, wait_until
+from tools.stack.valkey import Valkey, ValkeyError
 
 STARTS_AND_STAYS = """
 import pathlib, signal, sys
-from tests.stack.valkey import Valkey
+from tools.stack.valkey import Valkey
 server = Valkey(pathlib.Path(sys.argv[1]))
 server.start()
 print(server.port, flush=True)

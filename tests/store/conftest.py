@@ -5,23 +5,23 @@ from collections.abc import Iterator
 import pytest
 
 from app.store.keys import Keys
-from tests.stack.redis_client import Client
-from tests.store.bench import Bench
-from tests.store.rules import broken_rules
+from tools.model.rules import broken_rules
+from tools.model.store_driver import StoreDriver
+from tools.stack.redis_client import Client
 
 
 @pytest.fixture
-def new_bench(client: Client) -> Iterator[Bench]:
+def new_bench(client: Client) -> Iterator[StoreDriver]:
     """A relay that has never run; after the test every event is where its status says, and every
     key ends that should.
     """
     keys = Keys("relay")
-    yield Bench(client, keys)
+    yield StoreDriver(client, keys)
     assert not broken_rules(client, keys)
 
 
 @pytest.fixture
-def bench(new_bench: Bench) -> Bench:
+def bench(new_bench: StoreDriver) -> StoreDriver:
     """A relay whose base URL was found good."""
     new_bench.open_gate()
     return new_bench

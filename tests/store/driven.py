@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.stack.processes import Child, kill_child, start_child
+from tools.stack.processes import Child, kill_child, start_child
 
 ROOT = Path(__file__).parents[2]
 REPLY_TIMEOUT_SECONDS = 60
@@ -26,7 +26,7 @@ class Result:
     seconds: float
 
 
-class Driven:
+class PatchedClient:
     """A patched process with a client of the Redis at ``url``.
 
     ``options`` are ``max_connections`` of the client, and ``silent_seconds`` of the notices.

@@ -4,28 +4,21 @@ Redis undoes nothing of a script that it stops. The faults are injected by Lua t
 the script, and so is the clock, so that runs can be compared.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from redis.exceptions import ResponseError
 
-from app.store import scripts
 from app.store.client import Argument
 from app.store.keys import Keys
 from app.store.scripts import read_script
-from tests.stack.redis_client import Client
-from tests.store.bench import Bench
+from tools.model.store_driver import StoreDriver
+from tools.model.virtual import DIGESTS
+from tools.stack.redis_client import Client
 
-NAMES = sorted(path.stem for path in (Path(scripts.__file__).parent / "scripts").glob("*.lua"))
-DIGESTS = {
-    hashlib.sha1(read_script(name).encode(), usedforsecurity=False).hexdigest(): name
-    for name in NAMES
-}
 INJECTED = "ERR injected"
 # In none of them is anything lost for good: the gate may learn something twice, a lost ring costs
 # a second, and the count is the test's own.
@@ -99,7 +92,7 @@ class Interrupted:
     """The runs of one command on copies of one relay."""
 
     client: Client
-    before: Bench
+    before: StoreDriver
     command: Command
     now_ms: int
 
@@ -119,7 +112,7 @@ class Interrupted:
         self._remove(expected)
         return commands
 
-    def _undisturbed(self) -> tuple[Bench, list[Any]]:
+    def _undisturbed(self) -> tuple[StoreDriver, list[Any]]:
         """Run the command twice; return what the first left, and both replies."""
         expected, repeated = self._copy("undisturbed"), self._copy("repeated")
         first = self._run(expected)
@@ -128,7 +121,7 @@ class Interrupted:
         self._remove(repeated)
         return expected, [first, second]
 
-    def _run(self, relay: Bench, fault: int = 0) -> Any:
+    def _run(self, relay: StoreDriver, fault: int = 0) -> Any:
         text = _BEFORE + read_script(self.command.name) + _AFTER
         try:
             reply = self.client.eval(
@@ -142,32 +135,32 @@ class Interrupted:
         parts = {"take": slice(2, None), "settle": slice(None, None, 2)}
         return reply[parts[self.command.name]] if self.command.name in parts else reply
 
-    def _copy(self, prefix: str) -> Bench:
-        copy = Bench(self.client, Keys(prefix))
+    def _copy(self, prefix: str) -> StoreDriver:
+        copy = StoreDriver(self.client, Keys(prefix))
         for name in _names(self.before):
             self.client.copy(self.before.key(name), copy.key(name))
         return copy
 
-    def _remove(self, relay: Bench) -> None:
+    def _remove(self, relay: StoreDriver) -> None:
         self.client.unlink(*map(relay.key, _names(relay)))
 
-    def _contents(self, relay: Bench) -> dict[str, Any]:
+    def _contents(self, relay: StoreDriver) -> dict[str, Any]:
         names = set(_names(relay)) - NOT_COMPARED
         return {name: _content(self.client, relay.key(name)) for name in names}
 
 
-def recorded(bench: Bench, act: Callable[[Bench], object]) -> Command:
+def recorded(bench: StoreDriver, act: Callable[[StoreDriver], object]) -> Command:
     """Return the last script that ``act`` runs, which leaves no trace in ``bench`` itself."""
-    copy = Bench(bench.client, Keys("recorded"))
+    copy = StoreDriver(bench.client, Keys("recorded"))
     for name in _names(bench):
         bench.client.copy(bench.key(name), copy.key(name))
     recorder = Recorder(bench.client)
-    act(Bench(cast("Client", SimpleNamespace(relay=recorder)), copy.keys))
+    act(StoreDriver(cast("Client", SimpleNamespace(relay=recorder)), copy.keys))
     bench.client.unlink(*map(copy.key, _names(copy)))
     return recorder.commands[-1]
 
 
-def _names(relay: Bench) -> list[str]:
+def _names(relay: StoreDriver) -> list[str]:
     prefix = relay.key("")
     names = cast("list[str]", relay.client.keys(f"{prefix}*"))
     return [name.removeprefix(prefix) for name in names]

@@ -31,8 +31,8 @@ from app.store.connector import Connector  # noqa: E402
 from app.store.keys import Keys  # noqa: E402
 from app.store.notices import Notices  # noqa: E402
 from config.redis_url import parse_redis_url  # noqa: E402
-from tests.stack.redis_client import connect_to  # noqa: E402
-from tests.store.bench import Bench, event_of  # noqa: E402
+from tools.model.store_driver import StoreDriver, event_of  # noqa: E402
+from tools.stack.redis_client import connect_to  # noqa: E402
 
 TICK_SECONDS = 0.005
 
@@ -47,7 +47,7 @@ class Driver:
         plain = connect_to("redis://127.0.0.1:1/0")  # never used but for its relay's client
         plain.relay = RedisClient(Connector(parse_redis_url(url), slot_key=keys.tag), **options)
         self._client = plain.relay
-        self._bench = Bench(plain, keys)
+        self._bench = StoreDriver(plain, keys)
         self._auditor = Auditor(self._client, keys)
         self._readiness: dict[float, Readiness] = {}
         self._notices = Notices(self._client, keys, **silent)

@@ -13,13 +13,13 @@ from app.chats.errors import (
     StoreUnavailable,
 )
 from app.chats.record import Status
-from tests.store.bench import TTL_SECONDS, UNREADABLE, Bench, event_of
+from tools.model.store_driver import TTL_SECONDS, UNREADABLE, StoreDriver, event_of
 
 LONG_AGO = datetime.now(UTC) - timedelta(seconds=TTL_SECONDS + 60)
 RECENTLY = datetime.now(UTC) - timedelta(minutes=30)
 
 
-def test_a_new_event_is_recorded_and_due_in_one_step(bench: Bench) -> None:
+def test_a_new_event_is_recorded_and_due_in_one_step(bench: StoreDriver) -> None:
     """What was accepted may be called at once, and rings for an idle worker."""
     event = event_of(metadata={"order": "7731"}, on_unknown="recreate")
 
@@ -36,7 +36,7 @@ def test_a_new_event_is_recorded_and_due_in_one_step(bench: Bench) -> None:
     assert bench.client.llen(bench.keys.bell) == 1
 
 
-def test_a_duplicate_gets_the_record_as_it_stands(bench: Bench) -> None:
+def test_a_duplicate_gets_the_record_as_it_stands(bench: StoreDriver) -> None:
     """The second post changes nothing, schedules nothing, and hears what became of the first."""
     bench.granted()
 
@@ -47,7 +47,7 @@ def test_a_duplicate_gets_the_record_as_it_stands(bench: Bench) -> None:
     assert bench.queue("due") == {}
 
 
-def test_an_id_with_another_payload_is_refused(bench: Bench) -> None:
+def test_an_id_with_another_payload_is_refused(bench: StoreDriver) -> None:
     """The first event stays as it is."""
     bench.accept()
     before = bench.fields()
@@ -58,7 +58,7 @@ def test_an_id_with_another_payload_is_refused(bench: Bench) -> None:
     assert bench.fields() == before
 
 
-def test_an_event_older_than_the_window_is_refused(bench: Bench) -> None:
+def test_an_event_older_than_the_window_is_refused(bench: StoreDriver) -> None:
     """It cannot be proved new, so nothing is stored."""
     with pytest.raises(EventTooOld):
         bench.intake().accept(event_of(occurred_at=LONG_AGO))
@@ -67,14 +67,14 @@ def test_an_event_older_than_the_window_is_refused(bench: Bench) -> None:
     assert bench.queue("due") == {}
 
 
-def test_an_event_within_the_window_is_accepted(bench: Bench) -> None:
+def test_an_event_within_the_window_is_accepted(bench: StoreDriver) -> None:
     """Old is not too old."""
     _, is_new = bench.intake().accept(event_of(occurred_at=RECENTLY))
 
     assert is_new
 
 
-def test_age_is_not_judged_for_a_known_id(bench: Bench) -> None:
+def test_age_is_not_judged_for_a_known_id(bench: StoreDriver) -> None:
     """A duplicate is a duplicate, however long ago the event occurred."""
     bench.accept()
 
@@ -83,7 +83,7 @@ def test_age_is_not_judged_for_a_known_id(bench: Bench) -> None:
     assert (record.event_id, is_new) == ("e1", False)
 
 
-def test_a_full_backlog_refuses_what_is_new_with_nothing_stored(bench: Bench) -> None:
+def test_a_full_backlog_refuses_what_is_new_with_nothing_stored(bench: StoreDriver) -> None:
     """Both the waiting and those being called are the backlog."""
     bench.granted("e1")
     bench.accept("e2")
@@ -97,7 +97,7 @@ def test_a_full_backlog_refuses_what_is_new_with_nothing_stored(bench: Bench) ->
     assert bench.intake(max_backlog=3).accept(event_of("e3"))[1]
 
 
-def test_duplicates_are_answered_before_the_backlog(bench: Bench) -> None:
+def test_duplicates_are_answered_before_the_backlog(bench: StoreDriver) -> None:
     """A full backlog turns nobody away who was accepted before, or who reuses an id."""
     bench.accept()
     intake = bench.intake(max_backlog=0)
@@ -109,7 +109,7 @@ def test_duplicates_are_answered_before_the_backlog(bench: Bench) -> None:
         intake.accept(event_of(user_id="u2"))
 
 
-def test_the_window_of_a_record_is_the_one_it_was_accepted_with(bench: Bench) -> None:
+def test_the_window_of_a_record_is_the_one_it_was_accepted_with(bench: StoreDriver) -> None:
     """A later change of the setting does not shorten what was promised."""
     bench.intake(record_ttl_seconds=77).accept(event_of())
 
@@ -119,7 +119,7 @@ def test_the_window_of_a_record_is_the_one_it_was_accepted_with(bench: Bench) ->
     assert bench.fields()["ttl_ms"] == 77000
 
 
-def test_the_bell_is_capped(bench: Bench) -> None:
+def test_the_bell_is_capped(bench: StoreDriver) -> None:
     """Rings that nobody hears do not pile up."""
     for number in range(101):
         bench.accept(f"e{number}")
@@ -133,7 +133,7 @@ def test_the_bell_is_capped(bench: Bench) -> None:
     ids=[*UNREADABLE, "another fingerprint"],
 )
 def test_another_releases_record_is_neither_answered_nor_called_reused(
-    bench: Bench, content: dict[str, Any] | str
+    bench: StoreDriver, content: dict[str, Any] | str
 ) -> None:
     """A release that can read it must answer: the caller is told to come again."""
     bench.accept()
@@ -145,7 +145,7 @@ def test_another_releases_record_is_neither_answered_nor_called_reused(
     assert bench.text() == before
 
 
-def test_with_memory_full_nothing_is_stored(bench: Bench, full_memory: None) -> None:
+def test_with_memory_full_nothing_is_stored(bench: StoreDriver, full_memory: None) -> None:
     """Redis refuses the first write, and there is no half of an event."""
     with pytest.raises(StoreUnavailable, match="maxmemory"):
         bench.intake().accept(event_of())
@@ -155,7 +155,7 @@ def test_with_memory_full_nothing_is_stored(bench: Bench, full_memory: None) -> 
 
 
 def test_with_memory_full_duplicates_are_still_answered(
-    bench: Bench, request: pytest.FixtureRequest
+    bench: StoreDriver, request: pytest.FixtureRequest
 ) -> None:
     """A repeat needs no memory."""
     bench.accept()

@@ -14,13 +14,13 @@ import pytest
 from app.chats.errors import StoreRefused, StoreUnavailable
 from app.store.audit import NO_PERSISTENCE, ONLY_SNAPSHOTS, Audit, Auditor, MisnamedDatabase
 from app.store.keys import Keys
-from tests.prove.ha_servers import Node
-from tests.stack.processes import free_port, wait_until
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.servers import KINDS, binary_of
-from tests.stack.valkey import Valkey
-from tests.store.driven import Driven
-from tests.system.redis_line import RedisLine
+from tests.store.driven import PatchedClient
+from tools.prove.ha_servers import Node
+from tools.stack.processes import free_port, wait_until
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.redis_line import RedisLine
+from tools.stack.servers import KINDS, binary_of
+from tools.stack.valkey import Valkey
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "app" / "store"
@@ -36,9 +36,9 @@ USER, PASSWORD = "limited", "geheim"
 # Redis and Valkey have their own words for it.
 FORBIDDEN = "has no permissions to run|can't run this command"
 
-AUDIT_LUA = (STORE / "scripts" / "audit.lua").read_text()
-RELAY_LUA = (STORE / "scripts" / "relay.lua").read_text()
-SCRIPTS = [path for path in (STORE / "scripts").glob("*.lua") if path.stem != "audit"]
+AUDIT_LUA = (STORE / "lua" / "audit.lua").read_text()
+RELAY_LUA = (STORE / "lua" / "relay.lua").read_text()
+SCRIPTS = [path for path in (STORE / "lua").glob("*.lua") if path.stem != "audit"]
 USED = {
     command
     for path in SCRIPTS
@@ -489,7 +489,7 @@ def test_probes_share_an_audit_that_stands(client: Client, redis_url: str) -> No
     """However many come at once or after; once it stands no more Redis is looked at again, and
     where a command met a fail-over meanwhile.
     """
-    with Driven(redis_url) as driven:
+    with PatchedClient(redis_url) as driven:
         assert [[], []] == driven.value("check_readiness", 0)
         before = count_audits(client)
 

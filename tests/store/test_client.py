@@ -9,9 +9,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from app.store.client import RedisClient
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.valkey import Valkey
-from tests.system.redis_line import RedisLine
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.redis_line import RedisLine
+from tools.stack.valkey import Valkey
 
 KEY = "{relay}:text"
 

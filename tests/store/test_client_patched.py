@@ -13,11 +13,11 @@ from redis.client import Monitor
 from app.chats.record import Status
 from config.redis_url import parse_redis_url
 from tests.channel.raw_server import CERTIFICATE
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import Client
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.valkey import Valkey
-from tests.store.driven import Driven
+from tests.store.driven import PatchedClient
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.valkey import Valkey
 
 KEY = "{relay}:text"
 LEEWAY_SECONDS = 1.5  # of a busy machine; the deadlines here are shorter than what would follow
@@ -32,14 +32,14 @@ def proxy(valkey: Valkey) -> Iterator[RedisProxy]:
 
 
 @pytest.fixture(scope="module")
-def driven(proxy: RedisProxy) -> Iterator[Driven]:
+def driven(proxy: RedisProxy) -> Iterator[PatchedClient]:
     """A patched process whose client has few connections."""
-    with Driven(proxy.url, max_connections=CAP) as driven:
+    with PatchedClient(proxy.url, max_connections=CAP) as driven:
         yield driven
 
 
 @pytest.fixture
-def store(driven: Driven, proxy: RedisProxy, client: Client) -> Iterator[Driven]:
+def store(driven: PatchedClient, proxy: RedisProxy, client: Client) -> Iterator[PatchedClient]:
     """The same, without a connection, and on a line that is whole."""
     driven.value("drop_connections")
     yield driven
@@ -52,12 +52,12 @@ def connections(client: Client) -> set[str]:
     return {str(each["id"]) for each in client.client_list()} - {mine}
 
 
-def block(store: Driven, seconds: float, times: int = 1) -> Callable[[], object]:
+def block(store: PatchedClient, seconds: float, times: int = 1) -> Callable[[], object]:
     """Keep connections in use for so long."""
     return store.start("execute", "BLPOP", "{relay}:never", seconds, times=times, seconds=30)
 
 
-def test_at_the_cap_a_command_queues(store: Driven, client: Client) -> None:
+def test_at_the_cap_a_command_queues(store: PatchedClient, client: Client) -> None:
     """Until its own deadline: then it fails, and after that nothing is left of it."""
     others = connections(client)
     blocked = block(store, 1.5, times=CAP)
@@ -74,7 +74,7 @@ def test_at_the_cap_a_command_queues(store: Driven, client: Client) -> None:
 
 
 def test_deadlines_lose_no_permits_and_mix_no_replies(
-    store: Driven, client: Client, proxy: RedisProxy
+    store: PatchedClient, client: Client, proxy: RedisProxy
 ) -> None:
     """200 greenlets over five connections, and deadlines that pass at every step."""
     proxy.fail(Mode.DELAY, seconds=0.01)
@@ -89,7 +89,7 @@ def test_deadlines_lose_no_permits_and_mix_no_replies(
     blocked()
 
 
-def test_a_late_reply_is_never_the_next_commands(store: Driven, proxy: RedisProxy) -> None:
+def test_a_late_reply_is_never_the_next_commands(store: PatchedClient, proxy: RedisProxy) -> None:
     """The connection on which a deadline passed is closed."""
     store.value("execute", "ECHO", "before")
     proxy.fail(Mode.DELAY, seconds=0.5)
@@ -103,7 +103,9 @@ def test_a_late_reply_is_never_the_next_commands(store: Driven, proxy: RedisProx
     ]
 
 
-def test_a_lost_reply_repeats_nothing(store: Driven, client: Client, proxy: RedisProxy) -> None:
+def test_a_lost_reply_repeats_nothing(
+    store: PatchedClient, client: Client, proxy: RedisProxy
+) -> None:
     """The library would send the command again, and it would run twice."""
     store.value("execute", "PING")
     proxy.fail(Mode.CUT_REPLIES)
@@ -113,7 +115,7 @@ def test_a_lost_reply_repeats_nothing(store: Driven, client: Client, proxy: Redi
     assert "1" == client.get(KEY)
 
 
-def test_replies_that_came_in_time_are_read(store: Driven, client: Client) -> None:
+def test_replies_that_came_in_time_are_read(store: PatchedClient, client: Client) -> None:
     """The loop stood still meanwhile, and beyond the deadline."""
     blocked = store.start("execute", "BLPOP", "{relay}:never", 0.7, times=CAP, seconds=1.2)
     wait_until(lambda: blpops(client) == CAP, 5, "the commands at the server")
@@ -128,7 +130,7 @@ def blpops(client: Client) -> int:
     return [each["cmd"] for each in client.client_list()].count("blpop")
 
 
-def test_an_outer_timeout_passes_through(store: Driven, proxy: RedisProxy) -> None:
+def test_an_outer_timeout_passes_through(store: PatchedClient, proxy: RedisProxy) -> None:
     """It comes out as it is, and its connection is not used again."""
     proxy.fail(Mode.DELAY, seconds=0.5)
 
@@ -139,7 +141,7 @@ def test_an_outer_timeout_passes_through(store: Driven, proxy: RedisProxy) -> No
 
 
 def test_a_silent_server_is_left_by_all_connections(
-    store: Driven, client: Client, proxy: RedisProxy
+    store: PatchedClient, client: Client, proxy: RedisProxy
 ) -> None:
     """Else each of them would cost another caller its time."""
     others = connections(client)
@@ -153,7 +155,7 @@ def test_a_silent_server_is_left_by_all_connections(
 
 
 def test_a_deadline_that_is_near_drops_no_other_connection(
-    store: Driven, client: Client, proxy: RedisProxy
+    store: PatchedClient, client: Client, proxy: RedisProxy
 ) -> None:
     """A reply that was hardly waited for is no silence: callers in a hurry would end them all."""
     others = connections(client)
@@ -166,7 +168,9 @@ def test_a_deadline_that_is_near_drops_no_other_connection(
     assert CAP - 1 == len(connections(client) - others)
 
 
-def test_connections_of_an_older_generation_are_closed(store: Driven, client: Client) -> None:
+def test_connections_of_an_older_generation_are_closed(
+    store: PatchedClient, client: Client
+) -> None:
     """Those that are not in use at once, the others when their command is over."""
     others = connections(client)
     block(store, 0.1, times=2)()
@@ -207,11 +211,11 @@ def test_a_load_over_tls_is_served(valkey: Valkey) -> None:
 
 
 @contextmanager
-def over_tls(server: Valkey) -> Iterator[tuple[RedisProxy, Driven]]:
+def over_tls(server: Valkey) -> Iterator[tuple[RedisProxy, PatchedClient]]:
     """Run a line to the server over TLS, and a patched process that uses it."""
     with (
         RedisProxy(server.port, certificate=CERTIFICATE) as tls,
-        Driven(f"{tls.url}?ssl_ca_certs={CERTIFICATE}") as driven,
+        PatchedClient(f"{tls.url}?ssl_ca_certs={CERTIFICATE}") as driven,
     ):
         yield tls, driven
 
@@ -219,7 +223,7 @@ def over_tls(server: Valkey) -> Iterator[tuple[RedisProxy, Driven]]:
 # A script's deadline
 
 
-def test_nothing_is_sent_after_the_deadline(store: Driven, client: Client) -> None:
+def test_nothing_is_sent_after_the_deadline(store: PatchedClient, client: Client) -> None:
     """A request that has no time left is answered at once, and costs no connection."""
     store.value("accept", "e1")
     before = connections(client)
@@ -230,23 +234,23 @@ def test_nothing_is_sent_after_the_deadline(store: Driven, client: Client) -> No
     assert before == connections(client)
 
 
-def fail_queueing(store: Driven, proxy: RedisProxy) -> None:
+def fail_queueing(store: PatchedClient, proxy: RedisProxy) -> None:
     """Have all connections in use."""
     store.value("accept", "e1")
     block(store, 2, times=CAP)
 
 
-def fail_connecting(store: Driven, proxy: RedisProxy) -> None:
+def fail_connecting(store: PatchedClient, proxy: RedisProxy) -> None:
     """Accept connections, and reply to nothing on them."""
     proxy.fail(Mode.SILENT)
 
 
-def fail_executing(store: Driven, proxy: RedisProxy) -> None:
+def fail_executing(store: PatchedClient, proxy: RedisProxy) -> None:
     """Fall silent at the script."""
     proxy.fail(Mode.SILENT_AT, mark="EVALSHA")
 
 
-def fail_slowly(store: Driven, proxy: RedisProxy) -> None:
+def fail_slowly(store: PatchedClient, proxy: RedisProxy) -> None:
     """Delay each reply: all of them together take longer than the deadline."""
     proxy.fail(Mode.DELAY, seconds=0.3)
 
@@ -256,7 +260,10 @@ def fail_slowly(store: Driven, proxy: RedisProxy) -> None:
     [fail_queueing, fail_connecting, fail_executing, fail_slowly],
 )
 def test_a_requests_deadline_bounds_all_of_it(
-    store: Driven, client: Client, proxy: RedisProxy, fail: Callable[[Driven, RedisProxy], None]
+    store: PatchedClient,
+    client: Client,
+    proxy: RedisProxy,
+    fail: Callable[[PatchedClient, RedisProxy], None],
 ) -> None:
     """Queueing, connecting, the script and its text, together."""
     client.script_flush()
@@ -268,7 +275,9 @@ def test_a_requests_deadline_bounds_all_of_it(
     assert 0.5 <= late.seconds < LEEWAY_SECONDS
 
 
-def test_a_frozen_redis_is_unavailable(store: Driven, client: Client, proxy: RedisProxy) -> None:
+def test_a_frozen_redis_is_unavailable(
+    store: PatchedClient, client: Client, proxy: RedisProxy
+) -> None:
     """The event may have been stored, and a repeat finds it so."""
     store.value("find", "e1")
     proxy.fail(Mode.CUT_REPLIES)
@@ -281,7 +290,7 @@ def test_a_frozen_redis_is_unavailable(store: Driven, client: Client, proxy: Red
     assert 1 == client.zcard("{relay}:due")
 
 
-def test_a_wait_at_the_bell_ends_in_time(store: Driven, proxy: RedisProxy) -> None:
+def test_a_wait_at_the_bell_ends_in_time(store: PatchedClient, proxy: RedisProxy) -> None:
     """Its own time, and that of a command."""
     store.value("find", "e1")
     proxy.fail(Mode.CUT_REPLIES)
@@ -292,7 +301,7 @@ def test_a_wait_at_the_bell_ends_in_time(store: Driven, proxy: RedisProxy) -> No
     assert late.seconds < 0.1 + 2.2 + LEEWAY_SECONDS
 
 
-def test_no_wait_at_the_bell_is_none(store: Driven) -> None:
+def test_no_wait_at_the_bell_is_none(store: PatchedClient) -> None:
     """A `take` that has cleaned up much wants the next one at once; BLPOP's 0 is for ever."""
     none = store.run("wait_for_event", 0)
 
@@ -300,7 +309,9 @@ def test_no_wait_at_the_bell_is_none(store: Driven) -> None:
     assert none.seconds < 1
 
 
-def test_confirmation_is_awaited_on_the_scripts_connection(store: Driven, client: Client) -> None:
+def test_confirmation_is_awaited_on_the_scripts_connection(
+    store: PatchedClient, client: Client
+) -> None:
     """WAIT waits for the writes of its own connection, whatever others send meanwhile."""
     store.value("accept", "e1")
     with client.monitor() as monitor:
@@ -358,13 +369,13 @@ URLS: dict[str, str] = {
 
 @pytest.mark.parametrize("url", URLS.values(), ids=URLS)
 def test_a_deadline_while_connecting_leaves_no_socket(
-    proxy: RedisProxy, store: Driven, url: str
+    proxy: RedisProxy, store: PatchedClient, url: str
 ) -> None:
     """Wherever it passes; none of 100 is left, of which few are opened at a time over TLS."""
     proxy.fail(Mode.SILENT)
     with ExitStack() as stack:
         address = url.format(silent=f"127.0.0.1:{proxy.port}", unanswered=unanswered(stack))
-        connecting = stack.enter_context(Driven(address))
+        connecting = stack.enter_context(PatchedClient(address))
         assert "TimeoutError" == connecting.run("execute", "PING", seconds=0.3).kind
         before = connecting.value("open_files")
 

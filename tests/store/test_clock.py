@@ -6,13 +6,13 @@ import pytest
 
 from app.chats.grant import Grant, NoWork, Probe
 from app.chats.outcome import Throttled
-from tests.store.bench import COOLDOWN_MS, LIMITS, Bench
+from tools.model.store_driver import COOLDOWN_MS, LIMITS, StoreDriver
 
 JUMP_MS = 40_000
 RATE = replace(LIMITS, rate_per_second=10, burst=2)
 
 
-def go_back(bench: Bench, ms: int = JUMP_MS) -> None:
+def go_back(bench: StoreDriver, ms: int = JUMP_MS) -> None:
     """Let the clock have been so far ahead until now: all instants that it wrote are."""
     for name in ("due", "calling"):
         for event_id, at in bench.queue(name).items():
@@ -27,7 +27,7 @@ def go_back(bench: Bench, ms: int = JUMP_MS) -> None:
 
 
 @pytest.mark.parametrize("ms", [1500, JUMP_MS, 3_600_000])
-def test_events_are_due_as_before(bench: Bench, ms: int) -> None:
+def test_events_are_due_as_before(bench: StoreDriver, ms: int) -> None:
     """All that were due by the newest instant that a take had seen."""
     for number in range(120):
         bench.accept(f"e{number:03}")
@@ -39,7 +39,7 @@ def test_events_are_due_as_before(bench: Bench, ms: int) -> None:
     assert [f"e{number:03}" for number in range(1, 120)] == granted
 
 
-def test_the_bucket_goes_back_as_well(bench: Bench) -> None:
+def test_the_bucket_goes_back_as_well(bench: StoreDriver) -> None:
     """It was empty: the next call is due as soon as it would have been, and no sooner."""
     worker = bench.worker(limits=RATE)
     for number in range(4):
@@ -53,7 +53,7 @@ def test_the_bucket_goes_back_as_well(bench: Bench) -> None:
     assert 0 < taken.wait_ms <= 100
 
 
-def test_a_bucket_far_ahead_is_clamped_without_a_newest_instant(bench: Bench) -> None:
+def test_a_bucket_far_ahead_is_clamped_without_a_newest_instant(bench: StoreDriver) -> None:
     """A fail-over may land on a host whose clock is behind: at most one full bucket is waited."""
     worker = bench.worker(limits=RATE)
     bench.accept()
@@ -66,7 +66,7 @@ def test_a_bucket_far_ahead_is_clamped_without_a_newest_instant(bench: Bench) ->
     assert 0 < taken.wait_ms <= 100
 
 
-def test_a_pause_goes_back(bench: Bench) -> None:
+def test_a_pause_goes_back(bench: StoreDriver) -> None:
     """What is left of it is what was left."""
     bench.accept("e1")
     bench.accept("e2")
@@ -80,7 +80,7 @@ def test_a_pause_goes_back(bench: Bench) -> None:
     assert 0 < float(bench.gate()["pause_until"]) - bench.now_ms() <= 510
 
 
-def test_an_open_breaker_and_a_leased_probe_go_back(bench: Bench) -> None:
+def test_an_open_breaker_and_a_leased_probe_go_back(bench: StoreDriver) -> None:
     """The cool-down and the lease end when they would have."""
     bench.accept()
     bench.set_gate(state="open", cooldown_ms=COOLDOWN_MS, open_until=bench.now_ms() - 1)
@@ -94,7 +94,7 @@ def test_an_open_breaker_and_a_leased_probe_go_back(bench: Bench) -> None:
     assert lease_ms - 2000 < left_ms <= lease_ms + 10
 
 
-def test_a_clock_that_goes_on_moves_nothing(bench: Bench) -> None:
+def test_a_clock_that_goes_on_moves_nothing(bench: StoreDriver) -> None:
     """What is not yet due stays so."""
     bench.accept()
     later = bench.now_ms() + 30_000

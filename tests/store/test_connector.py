@@ -20,20 +20,20 @@ from app.store.audit import Audit, Auditor
 from app.store.discovery import cluster_slot_owner
 from app.store.keys import Keys
 from config.redis_url import parse_redis_url
-from tests.prove.ha_servers import (
+from tools.model.store_driver import StoreDriver, event_of
+from tools.prove.ha_servers import (
     SERVICE,
     Cluster,
     Node,
+    RedisServer,
     Sentinel,
-    Server,
     clustered,
     replicated,
 )
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import connect_to
-from tests.stack.servers import KINDS, binary_of
-from tests.stack.valkey import Valkey
-from tests.store.bench import Bench, event_of
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import connect_to
+from tools.stack.servers import KINDS, binary_of
+from tools.stack.valkey import Valkey
 
 KEY = "{relay}:text"
 
@@ -52,7 +52,7 @@ def test_a_password_is_in_no_error() -> None:
 def test_a_wrong_password_is_unavailable_at_once(valkey: Valkey, redis_url: str) -> None:
     """Nothing is waited for; the reason is what Redis said."""
     with connect_to(f"redis://nobody:geheim@127.0.0.1:{valkey.port}/0") as client:
-        bench = Bench(client, Keys("relay"))
+        bench = StoreDriver(client, Keys("relay"))
         began = time.monotonic()
 
         with pytest.raises(StoreUnavailable, match="invalid username-password pair") as caught:
@@ -63,7 +63,9 @@ def test_a_wrong_password_is_unavailable_at_once(valkey: Valkey, redis_url: str)
 
 
 @pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sentinel, Server, Server]]:
+def named(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Sentinel, RedisServer, RedisServer]]:
     """A sentinel, the server that it names as the primary, and another server."""
     directory = tmp_path_factory.mktemp("named")
     with (
@@ -75,7 +77,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sentinel, 
 
 
 def test_a_named_primary_that_is_a_replica_is_refused(
-    named: tuple[Sentinel, Server, Server],
+    named: tuple[Sentinel, RedisServer, RedisServer],
 ) -> None:
     """The sentinel missed the last fail-over: that server would answer reads from the past."""
     sentinel, server, other = named
@@ -92,7 +94,7 @@ def test_a_named_primary_that_is_a_replica_is_refused(
         assert "OK" == client.relay.execute("SET", KEY, "1")
 
 
-def test_the_named_primary_is_audited(named: tuple[Sentinel, Server, Server]) -> None:
+def test_the_named_primary_is_audited(named: tuple[Sentinel, RedisServer, RedisServer]) -> None:
     """Its settings are those that count."""
     sentinel, server, _ = named
     with connect_to(f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}/0") as client:
@@ -231,7 +233,7 @@ def audit_or_none(auditor: Auditor) -> Audit | None:
         return None
 
 
-def assert_audits(auditor: Auditor, server: Server) -> None:
+def assert_audits(auditor: Auditor, server: RedisServer) -> None:
     """Have the audit find what is wrong with this server."""
     assert Audit() == auditor.audit()
     server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

@@ -7,8 +7,7 @@ import pytest
 from app.chats.grant import Grant, NoWork, Probe, new_token
 from app.chats.outcome import Outcome, Throttled
 from app.store.grants import GrantStore
-from tests.store.bench import COOLDOWN_MS, HOUR_MS, LEASE_MS, LIMITS, THRESHOLD, Bench
-from tests.store.outcomes import (
+from tools.model.outcomes import (
     CREATED,
     NOT_SENT,
     REFUSED,
@@ -16,6 +15,7 @@ from tests.store.outcomes import (
     UNKNOWN,
     created,
 )
+from tools.model.store_driver import COOLDOWN_MS, HOUR_MS, LEASE_MS, LIMITS, THRESHOLD, StoreDriver
 
 MINUTE_MS = 60_000
 MAX_WAIT_MS = 1000
@@ -23,43 +23,43 @@ POLL_MS = 200
 OTHER_WAY = "way-2"
 
 
-def fill(bench: Bench, number: int = 10) -> None:
+def fill(bench: StoreDriver, number: int = 10) -> None:
     """Let that many events wait."""
     for index in range(number):
         bench.accept(f"e{index}")
 
 
-def settle_next(bench: Bench, outcome: Outcome) -> str | None:
+def settle_next(bench: StoreDriver, outcome: Outcome) -> str | None:
     """Take the next call, end it so, and say what the breaker changed to."""
     return bench.worker().settle(bench.grant(), outcome).breaker
 
 
-def trip(bench: Bench) -> None:
+def trip(bench: StoreDriver) -> None:
     """Open the breaker by as many failures as it takes."""
     changes = [settle_next(bench, NOT_SENT) for _ in range(THRESHOLD)]
     assert changes == [None] * (THRESHOLD - 1) + ["open"]
 
 
-def cool_down(bench: Bench) -> None:
+def cool_down(bench: StoreDriver) -> None:
     """Let the breaker's cool-down be over."""
     bench.set_gate(open_until=1)
 
 
-def half_open(bench: Bench) -> None:
+def half_open(bench: StoreDriver) -> None:
     """Trip the breaker, and let a probe find the reads good."""
     trip(bench)
     cool_down(bench)
     assert probe(bench, problem=None) == "half_open"
 
 
-def probe(bench: Bench, *, problem: str | None) -> str:
+def probe(bench: StoreDriver, *, problem: str | None) -> str:
     """Take, which must be a probe, and tell what it found."""
     taken = bench.take()
     assert isinstance(taken, Probe), taken
     return bench.worker().report_probe(taken.token, problem=problem)
 
 
-def is_shut(bench: Bench, *, longest_ms: int = MAX_WAIT_MS) -> bool:
+def is_shut(bench: StoreDriver, *, longest_ms: int = MAX_WAIT_MS) -> bool:
     """Whether a take is told to sleep for the gate's sake, not for want of work."""
     taken = bench.take()
     return isinstance(taken, NoWork) and not taken.is_idle and 0 < taken.wait_ms <= longest_ms
@@ -69,7 +69,7 @@ def is_shut(bench: Bench, *, longest_ms: int = MAX_WAIT_MS) -> bool:
 
 
 @pytest.mark.parametrize("outcome", [NOT_SENT, UNKNOWN], ids=lambda outcome: outcome.kind)
-def test_failures_in_a_row_open_the_breaker(bench: Bench, outcome: Outcome) -> None:
+def test_failures_in_a_row_open_the_breaker(bench: StoreDriver, outcome: Outcome) -> None:
     """As many as the threshold, of all workers together."""
     fill(bench)
 
@@ -82,7 +82,7 @@ def test_failures_in_a_row_open_the_breaker(bench: Bench, outcome: Outcome) -> N
 
 
 @pytest.mark.parametrize("outcome", [CREATED, REFUSED], ids=lambda outcome: outcome.kind)
-def test_a_success_resets_the_count(bench: Bench, outcome: Outcome) -> None:
+def test_a_success_resets_the_count(bench: StoreDriver, outcome: Outcome) -> None:
     """The endpoint worked, also where it refused."""
     fill(bench)
     for _ in range(THRESHOLD - 1):
@@ -93,7 +93,7 @@ def test_a_success_resets_the_count(bench: Bench, outcome: Outcome) -> None:
     assert changes == [None, None, None, "open"]
 
 
-def test_throttled_is_neutral(bench: Bench) -> None:
+def test_throttled_is_neutral(bench: StoreDriver) -> None:
     """It neither adds to the failures nor takes them back."""
     fill(bench)
     for _ in range(THRESHOLD - 1):
@@ -104,7 +104,7 @@ def test_throttled_is_neutral(bench: Bench) -> None:
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
 
 
-def test_a_lost_worker_is_neutral(bench: Bench) -> None:
+def test_a_lost_worker_is_neutral(bench: StoreDriver) -> None:
     """A worker's end says nothing of Channel.io."""
     fill(bench)
     bench.set_gate(failures=THRESHOLD - 1)
@@ -118,7 +118,7 @@ def test_a_lost_worker_is_neutral(bench: Bench) -> None:
     assert isinstance(reply.decision, Grant)
 
 
-def test_an_outcome_without_a_transition_is_neutral(bench: Bench) -> None:
+def test_an_outcome_without_a_transition_is_neutral(bench: StoreDriver) -> None:
     """A late answer that counts for nothing counts for nothing here either."""
     fill(bench)
     bench.set_gate(failures=THRESHOLD - 1)
@@ -132,7 +132,7 @@ def test_an_outcome_without_a_transition_is_neutral(bench: Bench) -> None:
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
 
 
-def test_a_duplicate_chat_is_neutral(bench: Bench) -> None:
+def test_a_duplicate_chat_is_neutral(bench: StoreDriver) -> None:
     """It is an answer to a call of long ago, and no proof that creates work now."""
     fill(bench)
     grant = bench.grant()
@@ -145,7 +145,7 @@ def test_a_duplicate_chat_is_neutral(bench: Bench) -> None:
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
 
 
-def test_after_the_cool_down_one_worker_probes(bench: Bench) -> None:
+def test_after_the_cool_down_one_worker_probes(bench: StoreDriver) -> None:
     """The others go on waiting, until its lease is over; the same token gets the same probe."""
     fill(bench)
     trip(bench)
@@ -162,14 +162,14 @@ def test_after_the_cool_down_one_worker_probes(bench: Bench) -> None:
     assert isinstance(bench.take(), Probe)
 
 
-def test_nobody_probes_for_want_of_work(bench: Bench) -> None:
+def test_nobody_probes_for_want_of_work(bench: StoreDriver) -> None:
     """An open breaker with nothing due is left as it is."""
     bench.set_gate(state="open", open_until=1)
 
     assert bench.take() == NoWork(MAX_WAIT_MS, is_idle=True)
 
 
-def test_a_good_probe_admits_one_create_at_a_time(bench: Bench) -> None:
+def test_a_good_probe_admits_one_create_at_a_time(bench: StoreDriver) -> None:
     """Reads that work prove nothing of creates: the trial does."""
     fill(bench)
     half_open(bench)
@@ -183,7 +183,7 @@ def test_a_good_probe_admits_one_create_at_a_time(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("outcome", [CREATED, REFUSED], ids=lambda outcome: outcome.kind)
-def test_the_trials_success_closes_the_breaker(bench: Bench, outcome: Outcome) -> None:
+def test_the_trials_success_closes_the_breaker(bench: StoreDriver, outcome: Outcome) -> None:
     """And resets the count and the cool-down."""
     fill(bench)
     half_open(bench)
@@ -197,7 +197,7 @@ def test_the_trials_success_closes_the_breaker(bench: Bench, outcome: Outcome) -
 
 
 @pytest.mark.parametrize("outcome", [NOT_SENT, UNKNOWN], ids=lambda outcome: outcome.kind)
-def test_the_trials_failure_opens_the_breaker_again(bench: Bench, outcome: Outcome) -> None:
+def test_the_trials_failure_opens_the_breaker_again(bench: StoreDriver, outcome: Outcome) -> None:
     """One is enough, and the cool-down has doubled."""
     fill(bench)
     half_open(bench)
@@ -210,7 +210,7 @@ def test_the_trials_failure_opens_the_breaker_again(bench: Bench, outcome: Outco
     assert 2 * COOLDOWN_MS - 1000 < left_ms <= 2 * COOLDOWN_MS * 1.2
 
 
-def test_the_trials_neutral_end_lets_another_begin(bench: Bench) -> None:
+def test_the_trials_neutral_end_lets_another_begin(bench: StoreDriver) -> None:
     """Throttled: neither closed nor opened again."""
     fill(bench)
     half_open(bench)
@@ -225,7 +225,7 @@ def test_the_trials_neutral_end_lets_another_begin(bench: Bench) -> None:
 @pytest.mark.parametrize("state", ["open", "half_open"])
 @pytest.mark.parametrize("outcome", [CREATED, NOT_SENT, UNKNOWN], ids=lambda o: o.kind)
 def test_only_the_trials_outcome_counts_while_not_closed(
-    bench: Bench, state: str, outcome: Outcome
+    bench: StoreDriver, state: str, outcome: Outcome
 ) -> None:
     """Calls from before it opened neither close it, nor keep it open, nor end the trial."""
     fill(bench)
@@ -244,7 +244,7 @@ def test_only_the_trials_outcome_counts_while_not_closed(
     assert after == before
 
 
-def test_a_lost_trial_lets_another_begin(bench: Bench) -> None:
+def test_a_lost_trial_lets_another_begin(bench: StoreDriver) -> None:
     """Found as a lost worker, its trial is over, without a verdict."""
     fill(bench)
     half_open(bench)
@@ -258,7 +258,7 @@ def test_a_lost_trial_lets_another_begin(bench: Bench) -> None:
     assert bench.gate()["trial"] == reply.decision.token
 
 
-def test_a_trial_that_nobody_ends_is_over_with_its_lease(bench: Bench) -> None:
+def test_a_trial_that_nobody_ends_is_over_with_its_lease(bench: StoreDriver) -> None:
     """Its event may have been opened by a late answer, so that no lost worker is ever found."""
     fill(bench)
     half_open(bench)
@@ -268,7 +268,7 @@ def test_a_trial_that_nobody_ends_is_over_with_its_lease(bench: Bench) -> None:
     assert isinstance(bench.take(), Grant)
 
 
-def test_a_bad_probe_opens_the_breaker_again(bench: Bench) -> None:
+def test_a_bad_probe_opens_the_breaker_again(bench: StoreDriver) -> None:
     """For twice as long, and the next worker may probe after that."""
     fill(bench)
     trip(bench)
@@ -282,7 +282,7 @@ def test_a_bad_probe_opens_the_breaker_again(bench: Bench) -> None:
     assert isinstance(bench.take(), Probe)
 
 
-def test_the_cool_down_doubles_up_to_a_minute(bench: Bench) -> None:
+def test_the_cool_down_doubles_up_to_a_minute(bench: StoreDriver) -> None:
     """With at most a fifth of jitter on top."""
     fill(bench)
     trip(bench)
@@ -296,7 +296,7 @@ def test_the_cool_down_doubles_up_to_a_minute(bench: Bench) -> None:
     assert all(ms - 1000 < left <= ms * 1.2 for left, ms in zip(lefts, expected, strict=True))
 
 
-def test_a_configured_cool_down_above_a_minute_is_kept(bench: Bench) -> None:
+def test_a_configured_cool_down_above_a_minute_is_kept(bench: StoreDriver) -> None:
     """It does not double, and is not cut."""
     worker = bench.worker(limits=replace(LIMITS, cooldown_ms=2 * MINUTE_MS, threshold=1))
     fill(bench)
@@ -309,7 +309,9 @@ def test_a_configured_cool_down_above_a_minute_is_kept(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("problem", [None, "refused"])
-def test_a_probe_whose_lease_went_to_another_is_ignored(bench: Bench, problem: str | None) -> None:
+def test_a_probe_whose_lease_went_to_another_is_ignored(
+    bench: StoreDriver, problem: str | None
+) -> None:
     """Only the holder's finding counts, and only once."""
     fill(bench)
     trip(bench)
@@ -329,7 +331,7 @@ def test_a_probe_whose_lease_went_to_another_is_ignored(bench: Bench, problem: s
 # The base URL
 
 
-def test_a_worker_with_an_unseen_base_url_probes_first(new_bench: Bench) -> None:
+def test_a_worker_with_an_unseen_base_url_probes_first(new_bench: StoreDriver) -> None:
     """A wrong path would fail every event as an unknown user: nothing is taken until it is good."""
     new_bench.accept()
 
@@ -339,12 +341,12 @@ def test_a_worker_with_an_unseen_base_url_probes_first(new_bench: Bench) -> None
     assert [name for name in new_bench.gate() if name.startswith("probe")] == []
 
 
-def test_it_probes_while_it_is_idle(new_bench: Bench) -> None:
+def test_it_probes_while_it_is_idle(new_bench: StoreDriver) -> None:
     """So that the first event does not wait for it."""
     assert isinstance(new_bench.take(), Probe)
 
 
-def test_a_bad_probe_keeps_its_base_url_out_for_a_cool_down(new_bench: Bench) -> None:
+def test_a_bad_probe_keeps_its_base_url_out_for_a_cool_down(new_bench: StoreDriver) -> None:
     """Then it may be probed again; the breaker, which is for all, stays as it is."""
     new_bench.accept()
 
@@ -360,7 +362,7 @@ def test_a_bad_probe_keeps_its_base_url_out_for_a_cool_down(new_bench: Bench) ->
     assert "state" not in new_bench.gate()
 
 
-def test_others_are_not_held_up_by_an_unseen_base_url(bench: Bench) -> None:
+def test_others_are_not_held_up_by_an_unseen_base_url(bench: StoreDriver) -> None:
     """A rolling change of version: the old workers go on, the new ones wait for one probe."""
     fill(bench)
     changed = bench.worker(way=OTHER_WAY)
@@ -376,14 +378,14 @@ def test_others_are_not_held_up_by_an_unseen_base_url(bench: Bench) -> None:
     assert isinstance(bench.take(), Grant)
 
 
-def test_a_good_base_url_wakes_the_idle(new_bench: Bench) -> None:
+def test_a_good_base_url_wakes_the_idle(new_bench: StoreDriver) -> None:
     """Events that came before the probe are called at once."""
     probe(new_bench, problem=None)
 
     assert new_bench.client.llen(new_bench.keys.bell) == 1
 
 
-def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: Bench) -> None:
+def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: StoreDriver) -> None:
     """The two findings are apart."""
     fill(bench)
     trip(bench)
@@ -400,7 +402,7 @@ def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: Bench) -> No
 # The pause
 
 
-def test_a_throttled_call_pauses_everybody(bench: Bench) -> None:
+def test_a_throttled_call_pauses_everybody(bench: StoreDriver) -> None:
     """Until the time told, also those whose own events were never refused."""
     fill(bench)
 
@@ -411,7 +413,7 @@ def test_a_throttled_call_pauses_everybody(bench: Bench) -> None:
     assert is_shut(bench)
 
 
-def test_the_pause_only_grows(bench: Bench) -> None:
+def test_the_pause_only_grows(bench: StoreDriver) -> None:
     """A shorter one told later does not cut it."""
     fill(bench)
     first, second, third = bench.grant(), bench.grant(), bench.grant()
@@ -424,7 +426,7 @@ def test_the_pause_only_grows(bench: Bench) -> None:
     assert 15_000 < pauses[2] - pauses[1] < 25_000
 
 
-def test_a_pause_is_at_most_two_minutes(bench: Bench) -> None:
+def test_a_pause_is_at_most_two_minutes(bench: StoreDriver) -> None:
     """Whatever was told."""
     fill(bench)
 
@@ -433,7 +435,7 @@ def test_a_pause_is_at_most_two_minutes(bench: Bench) -> None:
     assert 0 < int(bench.gate()["pause_until"]) - bench.now_ms() <= 120_000
 
 
-def test_after_a_pause_there_is_no_second_burst(bench: Bench) -> None:
+def test_after_a_pause_there_is_no_second_burst(bench: StoreDriver) -> None:
     """The bucket is empty up to its end: one call, and then the rate."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=5))
     fill(bench)
@@ -445,7 +447,7 @@ def test_after_a_pause_there_is_no_second_burst(bench: Bench) -> None:
     assert isinstance(bench.take(worker), NoWork)
 
 
-def test_without_a_pause_the_bucket_stays_empty(bench: Bench) -> None:
+def test_without_a_pause_the_bucket_stays_empty(bench: StoreDriver) -> None:
     """A 429 that asks for no pause gives none of the burst back."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=2))
     fill(bench)
@@ -460,7 +462,7 @@ def test_without_a_pause_the_bucket_stays_empty(bench: Bench) -> None:
 # The rate
 
 
-def test_a_burst_is_granted_at_once_and_no_more(bench: Bench) -> None:
+def test_a_burst_is_granted_at_once_and_no_more(bench: StoreDriver) -> None:
     """All workers share one bucket, and are told when it next holds a call."""
     limits = replace(LIMITS, rate_per_second=0.5, burst=3)
     workers = [bench.worker(limits=limits) for _ in range(5)]
@@ -472,7 +474,7 @@ def test_a_burst_is_granted_at_once_and_no_more(bench: Bench) -> None:
     assert taken[3] == NoWork(MAX_WAIT_MS, is_idle=False)
 
 
-def test_the_bucket_fills_at_the_rate(bench: Bench) -> None:
+def test_the_bucket_fills_at_the_rate(bench: StoreDriver) -> None:
     """One call an interval, not a new burst."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=3))
     fill(bench)
@@ -485,7 +487,7 @@ def test_the_bucket_fills_at_the_rate(bench: Bench) -> None:
     assert isinstance(bench.take(worker), NoWork)
 
 
-def test_an_idle_hour_saves_up_no_more_than_a_burst(bench: Bench) -> None:
+def test_an_idle_hour_saves_up_no_more_than_a_burst(bench: StoreDriver) -> None:
     """The bucket's depth is its bound."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.1, burst=2))
     fill(bench)
@@ -496,7 +498,7 @@ def test_an_idle_hour_saves_up_no_more_than_a_burst(bench: Bench) -> None:
     assert [isinstance(each, Grant) for each in taken] == [True, True, False]
 
 
-def test_a_worker_is_told_how_long_the_bucket_needs(bench: Bench) -> None:
+def test_a_worker_is_told_how_long_the_bucket_needs(bench: StoreDriver) -> None:
     """So that it neither spins nor sleeps past its turn."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=2, burst=1))
     fill(bench)
@@ -509,7 +511,7 @@ def test_a_worker_is_told_how_long_the_bucket_needs(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("rate_per_second", [0.7, 3, 7, 9, 11, 13])
-def test_a_bucket_of_one_call_gives_it(bench: Bench, rate_per_second: float) -> None:
+def test_a_bucket_of_one_call_gives_it(bench: StoreDriver, rate_per_second: float) -> None:
     """However the interval rounds beside today's instants: it is never a hair too long for ever."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=rate_per_second, burst=1))
     fill(bench)
@@ -517,7 +519,7 @@ def test_a_bucket_of_one_call_gives_it(bench: Bench, rate_per_second: float) -> 
     assert isinstance(bench.take(worker), Grant)
 
 
-def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
+def test_what_the_gate_turns_away_costs_no_token(bench: StoreDriver) -> None:
     """A shut breaker does not drain the bucket."""
     fill(bench)
     trip(bench)
@@ -530,7 +532,7 @@ def test_what_the_gate_turns_away_costs_no_token(bench: Bench) -> None:
 # The rate after a 429
 
 
-def interval_ms(bench: Bench, worker: GrantStore) -> float:
+def interval_ms(bench: StoreDriver, worker: GrantStore) -> float:
     """How long the bucket takes to make up for one call."""
     bench.set_gate(pause_until=1, tat=1)
     grant = bench.grant(worker)
@@ -538,7 +540,7 @@ def interval_ms(bench: Bench, worker: GrantStore) -> float:
     return float(bench.gate()["tat"]) - granted_at
 
 
-def slowed_worker(bench: Bench, *retry_after_ms: int) -> GrantStore:
+def slowed_worker(bench: StoreDriver, *retry_after_ms: int) -> GrantStore:
     """One that keeps to ten calls a second, after so many 429s in a row."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=10, burst=1))
     fill(bench, 20)
@@ -551,12 +553,12 @@ def slowed_worker(bench: Bench, *retry_after_ms: int) -> GrantStore:
     return worker
 
 
-def pass_time(bench: Bench, *, ms: int) -> None:
+def pass_time(bench: StoreDriver, *, ms: int) -> None:
     """Let the last 429 be so much longer ago."""
     bench.set_gate(slow_until=int(bench.gate()["slow_until"]) - ms)
 
 
-def test_a_429_halves_the_rate(bench: Bench) -> None:
+def test_a_429_halves_the_rate(bench: StoreDriver) -> None:
     """The limit is lower than configured: the pause alone would end in the next 429."""
     worker = slowed_worker(bench, 0)
 
@@ -565,7 +567,7 @@ def test_a_429_halves_the_rate(bench: Bench) -> None:
 
 @pytest.mark.parametrize("pauses", [(20_000, 0, 0), (0, 0, 0)])
 def test_calls_that_were_under_way_do_not_halve_it_again(
-    bench: Bench, pauses: tuple[int, ...]
+    bench: StoreDriver, pauses: tuple[int, ...]
 ) -> None:
     """Their 429s come while the pause lasts or, without one, just after the first."""
     worker = slowed_worker(bench, *pauses)
@@ -573,7 +575,7 @@ def test_calls_that_were_under_way_do_not_halve_it_again(
     assert 190 < interval_ms(bench, worker) <= 200
 
 
-def test_the_next_429_halves_what_is_left(bench: Bench) -> None:
+def test_the_next_429_halves_what_is_left(bench: StoreDriver) -> None:
     """Until the calls keep to the limit, whatever it is."""
     worker = slowed_worker(bench, 0)
     pass_time(bench, ms=2000)
@@ -584,7 +586,7 @@ def test_the_next_429_halves_what_is_left(bench: Bench) -> None:
     assert 350 < interval_ms(bench, worker) <= 400
 
 
-def test_the_rate_grows_back_over_a_minute(bench: Bench) -> None:
+def test_the_rate_grows_back_over_a_minute(bench: StoreDriver) -> None:
     """Linearly, to what is configured."""
     worker = slowed_worker(bench, 0)
 
@@ -597,7 +599,7 @@ def test_the_rate_grows_back_over_a_minute(bench: Bench) -> None:
     assert intervals[1] == pytest.approx(100)
 
 
-def test_the_rate_does_not_fall_below_one_call_in_ten_seconds(bench: Bench) -> None:
+def test_the_rate_does_not_fall_below_one_call_in_ten_seconds(bench: StoreDriver) -> None:
     """However many 429s there are."""
     slowed_worker(bench, 0)
     bench.set_gate(slow_rate=0.1, slow_until=bench.now_ms() + MINUTE_MS - 2000)
@@ -609,7 +611,7 @@ def test_the_rate_does_not_fall_below_one_call_in_ten_seconds(bench: Bench) -> N
     assert float(bench.gate()["slow_rate"]) == 0.1
 
 
-def test_a_lower_configured_rate_is_kept_to(bench: Bench) -> None:
+def test_a_lower_configured_rate_is_kept_to(bench: StoreDriver) -> None:
     """A replica with other settings does not speed up because another one was slowed down."""
     slowed_worker(bench, 0)
     slower = bench.worker(limits=replace(LIMITS, rate_per_second=2, burst=1))
@@ -617,7 +619,7 @@ def test_a_lower_configured_rate_is_kept_to(bench: Bench) -> None:
     assert interval_ms(bench, slower) == pytest.approx(500)
 
 
-def test_slowed_down_a_burst_is_no_larger(bench: Bench) -> None:
+def test_slowed_down_a_burst_is_no_larger(bench: StoreDriver) -> None:
     """What idle time saves up is the configured bucket, of which a call now costs more."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.5, burst=6))
     fill(bench, 10)
@@ -629,7 +631,7 @@ def test_slowed_down_a_burst_is_no_larger(bench: Bench) -> None:
     assert [isinstance(each, Grant) for each in taken] == [True, True, True, False]
 
 
-def test_a_clock_that_was_ahead_slows_down_for_a_minute_at_most(bench: Bench) -> None:
+def test_a_clock_that_was_ahead_slows_down_for_a_minute_at_most(bench: StoreDriver) -> None:
     """The instant is pulled in, and passes as any other."""
     worker = slowed_worker(bench, 0)
     bench.set_gate(slow_until=bench.now_ms() + HOUR_MS)
@@ -655,7 +657,7 @@ INSTANTS = [
 
 @pytest.mark.parametrize(("field", "gate", "longest_ms"), INSTANTS)
 def test_the_gate_is_not_shut_longer_than_is_legal(
-    bench: Bench, field: str, gate: dict[str, str], longest_ms: float
+    bench: StoreDriver, field: str, gate: dict[str, str], longest_ms: float
 ) -> None:
     """An instant from a host whose clock was ahead is pulled in, and then passes as any other."""
     fill(bench)
@@ -669,7 +671,7 @@ def test_the_gate_is_not_shut_longer_than_is_legal(
 
 @pytest.mark.parametrize(("field", "gate", "longest_ms"), INSTANTS[:-1])
 def test_the_gates_legal_instants_are_not_moved(
-    bench: Bench, field: str, gate: dict[str, str], longest_ms: float
+    bench: StoreDriver, field: str, gate: dict[str, str], longest_ms: float
 ) -> None:
     """Only what no clock of ours can have meant is pulled in."""
     fill(bench)
@@ -681,7 +683,7 @@ def test_the_gates_legal_instants_are_not_moved(
     assert float(bench.gate()[field]) == until
 
 
-def test_while_paused_an_idle_worker_probes_nothing(new_bench: Bench) -> None:
+def test_while_paused_an_idle_worker_probes_nothing(new_bench: StoreDriver) -> None:
     """An operator's pause is of all that goes to Channel.io."""
     new_bench.operations().pause(by="anna")
 

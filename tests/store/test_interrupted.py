@@ -19,16 +19,16 @@ from app.chats.record import Status
 from app.store.keys import Keys
 from app.store.operations import Operations
 from app.store.scripts import Scripts
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.valkey import Valkey
-from tests.store.bench import COOLDOWN_MS, HOUR_MS, TTL_SECONDS, Bench, event_of
 from tests.store.interrupted import Interrupted, recorded
-from tests.store.outcomes import OUTCOMES
+from tools.model.outcomes import OUTCOMES
+from tools.model.store_driver import COOLDOWN_MS, HOUR_MS, TTL_SECONDS, StoreDriver, event_of
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.valkey import Valkey
 
 ACKED = 1
 TOKEN = "token-of-the-take"
-Setup = Callable[[Bench], Grant | None]
-Act = Callable[[Bench, Grant | None], object]
+Setup = Callable[[StoreDriver], Grant | None]
+Act = Callable[[StoreDriver, Grant | None], object]
 
 # By hand: apt-get install redis-server. Where it is not installed, its half of the tests is not
 # there, and no test is skipped.
@@ -48,10 +48,10 @@ def server(
 
 
 @pytest.fixture
-def relay(server: Client) -> Bench:
+def relay(server: Client) -> StoreDriver:
     """A relay on it whose way was found good."""
     server.flushall()
-    bench = Bench(server, Keys("before"))
+    bench = StoreDriver(server, Keys("before"))
     bench.open_gate()
     return bench
 
@@ -59,16 +59,16 @@ def relay(server: Client) -> Bench:
 # What comes before: each returns the grant that was handed out, if one was.
 
 
-def nothing(_: Bench) -> None:
+def nothing(_: StoreDriver) -> None:
     """Leave the relay as it is."""
 
 
-def accept(bench: Bench) -> None:
+def accept(bench: StoreDriver) -> None:
     """Accept the event."""
     bench.accept()
 
 
-def grant(bench: Bench) -> Grant:
+def grant(bench: StoreDriver) -> Grant:
     """Accept the event and take it."""
     bench.accept(metadata={"order": "7731"})
     taken = bench.worker().take(TOKEN).decision
@@ -76,56 +76,56 @@ def grant(bench: Bench) -> Grant:
     return taken
 
 
-def lose(bench: Bench) -> Grant:
+def lose(bench: StoreDriver) -> Grant:
     """Let the worker of a grant be lost."""
     given = grant(bench)
     bench.lose_worker()
     return given
 
 
-def hold(bench: Bench) -> Grant:
+def hold(bench: StoreDriver) -> Grant:
     """Let the event be held."""
     given = lose(bench)
     bench.worker().take("another", may_grant=False)
     return given
 
 
-def consent(bench: Bench) -> Grant:
+def consent(bench: StoreDriver) -> Grant:
     """Let the event be accepted again by consent."""
     given = lose(bench)
     bench.worker(on_unknown=OnUnknown.RECREATE).take("another", may_grant=False)
     return given
 
 
-def publish_another(bench: Bench) -> Grant:
+def publish_another(bench: StoreDriver) -> Grant:
     """Let an operator publish another chat while the answer is under way."""
     given = hold(bench)
     bench.operations().resolve_with_chat("e1", "chat-of-anna", by="anna")
     return given
 
 
-def give_up(bench: Bench) -> Grant:
+def give_up(bench: StoreDriver) -> Grant:
     """Let an operator give the event up."""
     given = hold(bench)
     bench.operations().give_up("e1", by="anna")
     return given
 
 
-def refuse(bench: Bench) -> Grant:
+def refuse(bench: StoreDriver) -> Grant:
     """Let the event fail, with proof that nothing was made."""
     given = grant(bench)
     bench.worker().settle(given, OUTCOMES["refused"])
     return given
 
 
-def flush(bench: Bench) -> Grant:
+def flush(bench: StoreDriver) -> Grant:
     """Let Redis lose the record and where the event stood."""
     given = grant(bench)
     bench.client.unlink(*map(bench.key, ("event:e1", "calling", f"taken:{TOKEN}")))
     return given
 
 
-def live_again(bench: Bench) -> Grant:
+def live_again(bench: StoreDriver) -> Grant:
     """Let the id be accepted again after its window, for another user."""
     given = flush(bench)
     bench.accept(user_id="u2")
@@ -133,7 +133,7 @@ def live_again(bench: Bench) -> Grant:
     return given
 
 
-def deny(bench: Bench) -> Grant:
+def deny(bench: StoreDriver) -> Grant:
     """Let the next denial be the second that is the event's own."""
     given = grant(bench)
     bench.set_fields(denied={"way": "way-1", "successes": 0, "own": 1, "times": 2, "since_ms": 1})
@@ -141,32 +141,32 @@ def deny(bench: Bench) -> Grant:
     return given
 
 
-def leave_stale_mark(bench: Bench) -> None:
+def leave_stale_mark(bench: StoreDriver) -> None:
     """Let a removal be stopped after its record was removed."""
     given = hold(bench)
     bench.client.set(bench.key("forgotten:e1"), f"{given.life_ms} earlier", px=HOUR_MS)
     bench.client.unlink(bench.key("event:e1"))
 
 
-def half_open(bench: Bench) -> None:
+def half_open(bench: StoreDriver) -> None:
     """Let one call be tried."""
     bench.accept()
     bench.set_gate(state="half_open", cooldown_ms=COOLDOWN_MS)
 
 
-def cool_down(bench: Bench) -> None:
+def cool_down(bench: StoreDriver) -> None:
     """Let the open breaker be due for its probe."""
     bench.accept()
     bench.set_gate(state="open", cooldown_ms=COOLDOWN_MS, open_until=1)
 
 
-def change_way(bench: Bench) -> None:
+def change_way(bench: StoreDriver) -> None:
     """Let the way be unseen."""
     bench.accept()
     bench.client.hdel(bench.key("gate"), "way:way-1")
 
 
-def set_clock_back(bench: Bench) -> None:
+def set_clock_back(bench: StoreDriver) -> None:
     """Let the clock have shown a later time when the event was accepted."""
     bench.accept()
     later = bench.now_ms() + 40_000
@@ -174,38 +174,38 @@ def set_clock_back(bench: Bench) -> None:
     bench.set_gate(newest=later)
 
 
-def expire(bench: Bench) -> None:
+def expire(bench: StoreDriver) -> None:
     """Let the event wait for too long."""
     bench.accept()
     bench.set_fields(accepted_ms=bench.now_ms() - HOUR_MS)
 
 
-def leave_stale(bench: Bench) -> None:
+def leave_stale(bench: StoreDriver) -> None:
     """Let sets name events that are elsewhere."""
     grant(bench)
     bench.client.zadd(bench.key("due"), {"e1": 1, "gone": 2})
     bench.client.zadd(bench.key("calling"), {"gone": 3})
 
 
-def release_by_another(bench: Bench) -> None:
+def release_by_another(bench: StoreDriver) -> None:
     """Let another release have written the record."""
     bench.accept()
     bench.set_fields(v=3)
 
 
-def lease_probe(bench: Bench) -> None:
+def lease_probe(bench: StoreDriver) -> None:
     """Let the probe of the way be under way."""
     change_way(bench)
     bench.worker().take(TOKEN)
 
 
-def lease_breaker(bench: Bench) -> None:
+def lease_breaker(bench: StoreDriver) -> None:
     """Let the probe of the breaker be under way."""
     cool_down(bench)
     bench.worker().take(TOKEN)
 
 
-def pause(bench: Bench) -> None:
+def pause(bench: StoreDriver) -> None:
     """Let an operator pause all calls."""
     bench.operations().pause(by="anna")
 
@@ -217,7 +217,7 @@ def accepting(**fields: str) -> Act:
     """Accept an event of that id."""
     event = event_of(**fields)
 
-    def act(bench: Bench, _: Grant | None) -> None:
+    def act(bench: StoreDriver, _: Grant | None) -> None:
         with suppress(EventRefused):
             bench.intake(min_replicas_acked=ACKED).accept(event)
 
@@ -234,7 +234,7 @@ def taking(*, may_grant: bool = True, policy: OnUnknown = OnUnknown.HOLD) -> Act
 def settling(kind: str) -> Act:
     """Settle that outcome of the grant."""
 
-    def act(bench: Bench, given: Grant | None) -> None:
+    def act(bench: StoreDriver, given: Grant | None) -> None:
         assert given is not None
         bench.worker(min_replicas_acked=ACKED).settle(given, OUTCOMES[kind])
 
@@ -246,12 +246,12 @@ def reporting(problem: str | None) -> Act:
     return lambda bench, _: bench.worker().report_probe(TOKEN, problem=problem)
 
 
-def releasing(bench: Bench, _: Grant | None) -> None:
+def releasing(bench: StoreDriver, _: Grant | None) -> None:
     """Give back what is under the token."""
     bench.worker().release(TOKEN)
 
 
-def looking_up(bench: Bench, _: Grant | None) -> None:
+def looking_up(bench: StoreDriver, _: Grant | None) -> None:
     """Look an event up."""
     bench.intake(min_replicas_acked=ACKED).find("e1")
 
@@ -267,7 +267,7 @@ def suppressed(decide: Callable[[], object]) -> None:
         decide()
 
 
-def operations(bench: Bench) -> Operations:
+def operations(bench: StoreDriver) -> Operations:
     """Return the operator's commands."""
     scripts = Scripts(bench.client.relay, bench.keys, min_replicas_acked=ACKED)
     return Operations(scripts, record_ttl_seconds=TTL_SECONDS)
@@ -323,7 +323,7 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
     },
     "forget-not-theirs": (accept, operating(lambda o: o.forget("e1", user_id="u2", token="t"))),
     "list": (hold, operating(lambda o: list(o.pages(Status.UNKNOWN, user_id="u1")))),
-    "explain": (hold, operating(lambda o: o.story("e1"))),
+    "explain": (hold, operating(lambda o: o.event_history("e1"))),
     "opened-events": (publish_another, operating(lambda o: o.opened_events("u1"))),
     "look-up": (accept, looking_up),
 }
@@ -331,7 +331,7 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
 
 @pytest.mark.parametrize(("before", "act"), SCENARIOS.values(), ids=SCENARIOS)
 def test_a_repeat_leaves_what_an_undisturbed_run_leaves(
-    relay: Bench, before: Setup, act: Act
+    relay: StoreDriver, before: Setup, act: Act
 ) -> None:
     """Whichever of the script's commands Redis refused the first time."""
     given = before(relay)

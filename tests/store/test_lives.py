@@ -7,13 +7,13 @@ import pytest
 from app.chats.grant import Grant
 from app.chats.outcome import Outcome
 from app.chats.record import Status
-from tests.store.bench import TTL_SECONDS, Bench
-from tests.store.outcomes import CREATED, OUTCOMES
+from tools.model.outcomes import CREATED, OUTCOMES
+from tools.model.store_driver import TTL_SECONDS, StoreDriver
 
 WINDOW_MS = TTL_SECONDS * 1000
 
 
-def begin_again(bench: Bench, *, ms_later: int, **fields: str) -> Grant:
+def begin_again(bench: StoreDriver, *, ms_later: int, **fields: str) -> Grant:
     """Let an event be granted, its record end, and its id be accepted again; return the grant."""
     earlier = bench.granted(user_id="alice")
     bench.client.unlink(bench.keys.event("e1"), bench.key("calling"))
@@ -23,7 +23,7 @@ def begin_again(bench: Bench, *, ms_later: int, **fields: str) -> Grant:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
-def test_an_answer_to_an_earlier_life_changes_nothing(bench: Bench, outcome: Outcome) -> None:
+def test_an_answer_to_an_earlier_life_changes_nothing(bench: StoreDriver, outcome: Outcome) -> None:
     """The id now belongs to another event: its record, its place in line and its look-ups stay."""
     earlier = begin_again(bench, ms_later=1, user_id="bob")
     before = bench.text()
@@ -35,7 +35,7 @@ def test_an_answer_to_an_earlier_life_changes_nothing(bench: Bench, outcome: Out
     assert ([], False) == bench.intake().chats_of_user("alice", limit=1)
 
 
-def test_the_same_event_a_window_later_is_another_life(bench: Bench) -> None:
+def test_the_same_event_a_window_later_is_another_life(bench: StoreDriver) -> None:
     """It was accepted anew, with the same payload, when the first record was over."""
     earlier = begin_again(bench, ms_later=WINDOW_MS)
 
@@ -45,7 +45,7 @@ def test_the_same_event_a_window_later_is_another_life(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("ms_later", [WINDOW_MS - 1, 1 - WINDOW_MS])
-def test_the_same_event_within_the_window_is_one_life(bench: Bench, ms_later: int) -> None:
+def test_the_same_event_within_the_window_is_one_life(bench: StoreDriver, ms_later: int) -> None:
     """Redis lost the first acceptance, and the caller repeated it: the answer is the event's."""
     earlier = begin_again(bench, ms_later=ms_later)
 
@@ -54,7 +54,7 @@ def test_the_same_event_within_the_window_is_one_life(bench: Bench, ms_later: in
     assert Status.OPENED is bench.record().status
 
 
-def test_a_life_whose_record_is_gone_is_rebuilt(bench: Bench) -> None:
+def test_a_life_whose_record_is_gone_is_rebuilt(bench: StoreDriver) -> None:
     """A received answer is not lost."""
     earlier = bench.granted()
     bench.client.unlink(bench.keys.event("e1"), bench.key("calling"))
@@ -63,7 +63,7 @@ def test_a_life_whose_record_is_gone_is_rebuilt(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OUTCOMES if kind != "created"])
-def test_a_life_that_is_over_does_not_begin_again(bench: Bench, kind: str) -> None:
+def test_a_life_that_is_over_does_not_begin_again(bench: StoreDriver, kind: str) -> None:
     """A settle that is repeated from a spool after the window has nothing called again."""
     earlier = bench.granted()
     bench.client.unlink(bench.keys.event("e1"), bench.key("calling"))
@@ -75,7 +75,7 @@ def test_a_life_that_is_over_does_not_begin_again(bench: Bench, kind: str) -> No
     assert bench.text() is None
 
 
-def test_a_stale_answer_ends_its_trial(bench: Bench) -> None:
+def test_a_stale_answer_ends_its_trial(bench: StoreDriver) -> None:
     """Else no call would be granted before the trial's lease is over."""
     bench.set_gate(state="half_open")
     earlier = begin_again(bench, ms_later=1, user_id="bob")
@@ -86,7 +86,7 @@ def test_a_stale_answer_ends_its_trial(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES)
-def test_a_forgotten_life_stays_forgotten(bench: Bench, outcome: Outcome) -> None:
+def test_a_forgotten_life_stays_forgotten(bench: StoreDriver, outcome: Outcome) -> None:
     """Its answer comes late, or from a spool: nothing of the person is written again."""
     grant = bench.granted()
     bench.client.set(bench.key("forgotten:e1"), f"{grant.life_ms} token", px=60_000)
@@ -98,7 +98,7 @@ def test_a_forgotten_life_stays_forgotten(bench: Bench, outcome: Outcome) -> Non
     assert bench.text() is None
 
 
-def test_a_forgotten_life_is_hidden_at_once(bench: Bench) -> None:
+def test_a_forgotten_life_is_hidden_at_once(bench: StoreDriver) -> None:
     """From look-ups and takes, before its record is removed; its id may be accepted again."""
     bench.accept()
     life_ms = bench.fields()["accepted_ms"]

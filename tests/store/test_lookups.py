@@ -8,37 +8,37 @@ import pytest
 from app.chats.errors import RecordFromNewerRelease
 from app.chats.outcome import Outcome
 from app.chats.record import Record, Status
-from tests.store.bench import TTL_SECONDS, UNREADABLE, Bench, event_of
-from tests.store.outcomes import CREATED, REFUSED, UNKNOWN, created
+from tools.model.outcomes import CREATED, REFUSED, UNKNOWN, created
+from tools.model.store_driver import TTL_SECONDS, UNREADABLE, StoreDriver, event_of
 
 TTL_MS = TTL_SECONDS * 1000
 MAX_CHATS = 100
 
 
-def settled(bench: Bench, event_id: str, outcome: Outcome, **fields: str) -> None:
+def settled(bench: StoreDriver, event_id: str, outcome: Outcome, **fields: str) -> None:
     """Accept an event, take it and settle it so."""
     bench.worker().settle(bench.granted(event_id, **fields), outcome)
 
 
-def chats(bench: Bench, user_id: str = "u1", limit: int = 100) -> list[str]:
+def chats(bench: StoreDriver, user_id: str = "u1", limit: int = 100) -> list[str]:
     """The ids of the user's opened events, in the order of the answer."""
     records, _ = bench.intake().chats_of_user(user_id, limit=limit)
     return [record.event_id for record in records]
 
 
-def test_an_event_that_was_never_posted_is_not_found(bench: Bench) -> None:
+def test_an_event_that_was_never_posted_is_not_found(bench: StoreDriver) -> None:
     """None, not an error."""
     assert bench.intake().find("e1") is None
 
 
-def test_a_user_without_chats_has_an_empty_list(bench: Bench) -> None:
+def test_a_user_without_chats_has_an_empty_list(bench: StoreDriver) -> None:
     """Known or not."""
     bench.accept()
 
     assert chats(bench) == []
 
 
-def test_a_users_opened_events_come_newest_first(bench: Bench) -> None:
+def test_a_users_opened_events_come_newest_first(bench: StoreDriver) -> None:
     """Of this user only, and only the opened ones."""
     settled(bench, "e1", created("chat-1"))
     settled(bench, "e2", created("chat-2"))
@@ -51,7 +51,7 @@ def test_a_users_opened_events_come_newest_first(bench: Bench) -> None:
     assert chats(bench, "u2") == ["e5"]
 
 
-def test_the_list_is_cut_at_its_limit(bench: Bench) -> None:
+def test_the_list_is_cut_at_its_limit(bench: StoreDriver) -> None:
     """The newest stay."""
     for number in range(3):
         settled(bench, f"e{number}", created(f"chat-{number}"))
@@ -62,7 +62,7 @@ def test_the_list_is_cut_at_its_limit(bench: Bench) -> None:
     assert [True, False] == has_more
 
 
-def test_records_that_are_gone_are_skipped_not_counted(bench: Bench) -> None:
+def test_records_that_are_gone_are_skipped_not_counted(bench: StoreDriver) -> None:
     """The limit counts what is answered."""
     for number in range(3):
         settled(bench, f"e{number}", created(f"chat-{number}"))
@@ -74,7 +74,7 @@ def test_records_that_are_gone_are_skipped_not_counted(bench: Bench) -> None:
 
 @pytest.mark.parametrize("user_id", ["u1", "u2"])
 def test_an_id_posted_anew_after_its_window_is_no_chat_of_the_past(
-    bench: Bench, user_id: str
+    bench: StoreDriver, user_id: str
 ) -> None:
     """While it is not opened it is no chat, and another user's chat is never listed."""
     settled(bench, "e1", CREATED)
@@ -88,7 +88,7 @@ def test_an_id_posted_anew_after_its_window_is_no_chat_of_the_past(
     assert chats(bench, user_id) == ["e1"]
 
 
-def test_only_the_newest_hundred_are_kept(bench: Bench) -> None:
+def test_only_the_newest_hundred_are_kept(bench: StoreDriver) -> None:
     """A busy user's index does not grow."""
     bench.client.zadd(
         bench.key("user:u1"), {f"old-{number}": number for number in range(MAX_CHATS)}
@@ -102,7 +102,7 @@ def test_only_the_newest_hundred_are_kept(bench: Bench) -> None:
     assert kept.keys() >= {"old-1", "e1"}
 
 
-def test_the_index_lives_as_long_as_its_longest_record(bench: Bench) -> None:
+def test_the_index_lives_as_long_as_its_longest_record(bench: StoreDriver) -> None:
     """A later record with a shorter window does not cut it, a longer one stretches it."""
     lives = []
     for number, seconds in enumerate([1000, 10, 2000]):
@@ -113,7 +113,7 @@ def test_the_index_lives_as_long_as_its_longest_record(bench: Bench) -> None:
     assert [round(seconds, -2) for seconds in lives] == [1000, 1000, 2000]
 
 
-def test_a_chat_leads_to_its_event(bench: Bench) -> None:
+def test_a_chat_leads_to_its_event(bench: StoreDriver) -> None:
     """For as long as the record lives."""
     settled(bench, "e1", CREATED)
 
@@ -123,12 +123,12 @@ def test_a_chat_leads_to_its_event(bench: Bench) -> None:
     assert TTL_MS - 5000 < bench.ttl_ms("chat:chat-1") <= TTL_MS
 
 
-def test_a_chat_that_nobody_published_is_not_found(bench: Bench) -> None:
+def test_a_chat_that_nobody_published_is_not_found(bench: StoreDriver) -> None:
     """None, not an error."""
     assert bench.intake().event_of_chat("chat-1") is None
 
 
-def test_a_chat_whose_record_is_gone_is_not_found(bench: Bench) -> None:
+def test_a_chat_whose_record_is_gone_is_not_found(bench: StoreDriver) -> None:
     """The index may outlive it by a moment."""
     settled(bench, "e1", CREATED)
     bench.client.delete(bench.keys.event("e1"))
@@ -136,7 +136,7 @@ def test_a_chat_whose_record_is_gone_is_not_found(bench: Bench) -> None:
     assert bench.intake().event_of_chat("chat-1") is None
 
 
-def test_a_chat_stays_with_the_event_that_had_it_first(bench: Bench) -> None:
+def test_a_chat_stays_with_the_event_that_had_it_first(bench: StoreDriver) -> None:
     """What a look-up once answered it goes on answering."""
     settled(bench, "e1", CREATED)
 
@@ -147,7 +147,7 @@ def test_a_chat_stays_with_the_event_that_had_it_first(bench: Bench) -> None:
     assert record.event_id == "e1"
 
 
-def test_a_chat_that_its_record_does_not_have_is_not_found(bench: Bench) -> None:
+def test_a_chat_that_its_record_does_not_have_is_not_found(bench: StoreDriver) -> None:
     """A script that was stopped half-way may have left the entry."""
     bench.accept()
     bench.client.set(bench.key("chat:chat-1"), "e1", px=60_000)
@@ -155,17 +155,17 @@ def test_a_chat_that_its_record_does_not_have_is_not_found(bench: Bench) -> None
     assert bench.intake().event_of_chat("chat-1") is None
 
 
-def by_event(bench: Bench) -> Record | None:
+def by_event(bench: StoreDriver) -> Record | None:
     """Look up e1 itself."""
     return bench.intake().find("e1")
 
 
-def by_user(bench: Bench) -> tuple[list[Record], bool]:
+def by_user(bench: StoreDriver) -> tuple[list[Record], bool]:
     """Look up e1 through its user."""
     return bench.intake().chats_of_user("u1", limit=1)
 
 
-def by_chat(bench: Bench) -> Record | None:
+def by_chat(bench: StoreDriver) -> Record | None:
     """Look up e1 through its chat."""
     return bench.intake().event_of_chat("chat-1")
 
@@ -173,7 +173,7 @@ def by_chat(bench: Bench) -> Record | None:
 @pytest.mark.parametrize("look_up", [by_event, by_user, by_chat])
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_another_releases_record_is_not_guessed_at(
-    bench: Bench, look_up: Callable[[Bench], object], content: dict[str, Any] | str
+    bench: StoreDriver, look_up: Callable[[StoreDriver], object], content: dict[str, Any] | str
 ) -> None:
     """A release that can read it must answer: the caller is told to come again."""
     settled(bench, "e1", CREATED)
@@ -183,7 +183,7 @@ def test_another_releases_record_is_not_guessed_at(
         look_up(bench)
 
 
-def test_a_failed_event_can_be_looked_up_with_its_failure(bench: Bench) -> None:
+def test_a_failed_event_can_be_looked_up_with_its_failure(bench: StoreDriver) -> None:
     """Until its window is over."""
     settled(bench, "e1", REFUSED)
 

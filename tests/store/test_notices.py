@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from app.store.notices import RECONNECT_SECONDS
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.valkey import Valkey
-from tests.store.driven import Driven, Result
+from tests.store.driven import PatchedClient, Result
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.valkey import Valkey
 
 CHANNEL = "{relay}:settled"
 SILENT_SECONDS = 1.0
@@ -43,9 +43,9 @@ def proxy(own_valkey: Valkey) -> Iterator[RedisProxy]:
 
 
 @pytest.fixture
-def listening(proxy: RedisProxy, client: Client) -> Iterator[Driven]:
+def listening(proxy: RedisProxy, client: Client) -> Iterator[PatchedClient]:
     """A process whose subscription stands, and which soon finds that it does not."""
-    with Driven(proxy.url, silent_seconds=SILENT_SECONDS) as driven:
+    with PatchedClient(proxy.url, silent_seconds=SILENT_SECONDS) as driven:
         driven.value("watch", "nothing", 0)
         wait_until(lambda: subscribers(client), 10, "the subscription")
         yield driven
@@ -56,7 +56,9 @@ def subscribers(client: Client) -> set[Any]:
     return {each["id"] for each in client.client_list(_type="pubsub")}
 
 
-def watch(listening: Driven, *event_ids: str, seconds: float) -> list[Callable[[], list[Result]]]:
+def watch(
+    listening: PatchedClient, *event_ids: str, seconds: float
+) -> list[Callable[[], list[Result]]]:
     """Begin to wait for events, one greenlet for each; return once all are registered."""
     before = listening.value("notices")["watched"]
     waits = [listening.start("watch", event_id, seconds) for event_id in event_ids]
@@ -70,7 +72,7 @@ def wakes(waits: list[Callable[[], list[Result]]]) -> list[list[float]]:
     return [result.value for wait in waits for result in wait()]
 
 
-def test_a_notice_wakes_the_waiters_of_its_event(listening: Driven, client: Client) -> None:
+def test_a_notice_wakes_the_waiters_of_its_event(listening: PatchedClient, client: Client) -> None:
     """All of them, and none of another event."""
     waits = watch(listening, "e1", "e1", "e2", seconds=2)
 
@@ -79,7 +81,7 @@ def test_a_notice_wakes_the_waiters_of_its_event(listening: Driven, client: Clie
     assert [1, 1, 0] == [len(each) for each in wakes(waits)]
 
 
-def test_a_notice_wakes_at_once(listening: Driven, client: Client) -> None:
+def test_a_notice_wakes_at_once(listening: PatchedClient, client: Client) -> None:
     """On a busy machine at least now and then."""
     delays = []
     for number in range(5):
@@ -91,7 +93,7 @@ def test_a_notice_wakes_at_once(listening: Driven, client: Client) -> None:
     assert min(delays) < RECONNECT_SECONDS / 2
 
 
-def test_a_wait_leaves_no_registration(listening: Driven) -> None:
+def test_a_wait_leaves_no_registration(listening: PatchedClient) -> None:
     """Nor does one that fails, or one of two for the same event before the other ends."""
     (wait,) = watch(listening, "e1", seconds=1)
 
@@ -104,7 +106,7 @@ def test_a_wait_leaves_no_registration(listening: Driven) -> None:
     assert 0 == listening.value("notices")["watched"]
 
 
-def test_a_new_subscription_wakes_all(listening: Driven, client: Client) -> None:
+def test_a_new_subscription_wakes_all(listening: PatchedClient, client: Client) -> None:
     """Notices between the two were missed."""
     old = subscribers(client)
     waits = watch(listening, "e1", "e2", seconds=3)
@@ -119,7 +121,7 @@ def test_a_new_subscription_wakes_all(listening: Driven, client: Client) -> None
 
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.CUT_REPLIES])
 def test_while_the_line_is_lost_waiters_look_by_themselves(
-    listening: Driven, client: Client, proxy: RedisProxy, mode: Mode
+    listening: PatchedClient, client: Client, proxy: RedisProxy, mode: Mode
 ) -> None:
     """About each half second, also while a new line is accepted and silent; it is logged once."""
     proxy.fail(mode)
@@ -136,7 +138,9 @@ def test_while_the_line_is_lost_waiters_look_by_themselves(
     assert [LOST] == [entry["event"] for entry in listening.value("logs")]
 
 
-def test_a_silent_line_is_found_dead(listening: Driven, client: Client, proxy: RedisProxy) -> None:
+def test_a_silent_line_is_found_dead(
+    listening: PatchedClient, client: Client, proxy: RedisProxy
+) -> None:
     """Packets are dropped, and no error comes: only a reply to PING that does not."""
     waits = watch(listening, "e1", seconds=6)
     proxy.fail(Mode.SILENT)
@@ -149,7 +153,9 @@ def test_a_silent_line_is_found_dead(listening: Driven, client: Client, proxy: R
     assert SILENT_SECONDS < first < 2 * SILENT_SECONDS + 2
 
 
-def test_a_line_on_which_nothing_happens_is_not_lost(listening: Driven, client: Client) -> None:
+def test_a_line_on_which_nothing_happens_is_not_lost(
+    listening: PatchedClient, client: Client
+) -> None:
     """The server replies to PING."""
     old = subscribers(client)
     (looks,) = wakes(watch(listening, "e1", seconds=4 * SILENT_SECONDS))
@@ -158,7 +164,7 @@ def test_a_line_on_which_nothing_happens_is_not_lost(listening: Driven, client: 
 
 
 def test_a_fail_over_that_a_command_met_renews_the_subscription(
-    listening: Driven, client: Client
+    listening: PatchedClient, client: Client
 ) -> None:
     """The old primary may take it for long, and publishes nothing any more."""
     old = subscribers(client)
@@ -173,7 +179,9 @@ def test_a_fail_over_that_a_command_met_renews_the_subscription(
     assert [] == listening.value("logs")
 
 
-def test_nothing_polls_while_the_subscription_stands(listening: Driven, client: Client) -> None:
+def test_nothing_polls_while_the_subscription_stands(
+    listening: PatchedClient, client: Client
+) -> None:
     """Fifty waiters cost no command."""
     client.config_resetstat()
 
@@ -184,7 +192,7 @@ def test_nothing_polls_while_the_subscription_stands(listening: Driven, client: 
     assert {"cmdstat_ping"} >= sent
 
 
-def test_a_flood_of_notices_holds_up_nothing_else(listening: Driven, client: Client) -> None:
+def test_a_flood_of_notices_holds_up_nothing_else(listening: PatchedClient, client: Client) -> None:
     """More come than are read: the loop goes on meanwhile."""
     waits = watch(listening, "e1", seconds=10)
     stopped = listening.start("longest_stop", 9)
@@ -199,7 +207,7 @@ def test_a_flood_of_notices_holds_up_nothing_else(listening: Driven, client: Cli
     assert stop.value < flood_seconds / 2
 
 
-def test_a_notice_that_is_no_text_is_passed_over(listening: Driven, client: Client) -> None:
+def test_a_notice_that_is_no_text_is_passed_over(listening: PatchedClient, client: Client) -> None:
     """Something else may publish there."""
     waits = watch(listening, "e1", seconds=2)
     publish: Callable[..., Any] = client.execute_command

@@ -13,9 +13,9 @@ from app.chats.record import Chat, Session, is_chat_id
 from app.store.operations import Operations
 from app.store.records import MAX_NUMBER, chat_fields, parse_fields, read_record
 from app.store.scripts import Scripts
-from tests.store.bench import LIMITS, TTL_SECONDS, Bench, event_of
-from tests.store.outcomes import CREATED, DENIED, NOT_SENT, REFUSED, UNKNOWN, created
-from tests.store.rules import DOCUMENTED
+from tools.model.outcomes import CREATED, DENIED, NOT_SENT, REFUSED, UNKNOWN, created
+from tools.model.rules import DOCUMENTED
+from tools.model.store_driver import LIMITS, TTL_SECONDS, StoreDriver, event_of
 
 # Printable in Python's sense; drawn as such, since filtering would throw most texts away.
 PRINTABLE = st.text(
@@ -44,7 +44,7 @@ def test_a_chat_is_read_as_it_was_written(chat: Chat) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_TEXTS)
-def test_texts_pass_through_the_scripts_unchanged(bench: Bench, odd: str) -> None:
+def test_texts_pass_through_the_scripts_unchanged(bench: StoreDriver, odd: str) -> None:
     """Metadata and sessions may hold anything that JSON is made of, and are written thrice."""
     metadata = {odd: odd}
     session = Session(f"a{odd}", odd)
@@ -57,7 +57,7 @@ def test_texts_pass_through_the_scripts_unchanged(bench: Bench, odd: str) -> Non
 
 
 @pytest.mark.parametrize("chat_id", [odd for odd in ODD_TEXTS if is_chat_id(odd)])
-def test_a_chat_is_found_by_any_id(bench: Bench, chat_id: str) -> None:
+def test_a_chat_is_found_by_any_id(bench: StoreDriver, chat_id: str) -> None:
     """Published, or kept beside the published one."""
     grant = bench.granted()
     for each in (chat_id, f"other {chat_id}"):
@@ -70,7 +70,7 @@ def test_a_chat_is_found_by_any_id(bench: Bench, chat_id: str) -> None:
     assert (chat_id, (f"other {chat_id}",)) == (record.chat.id, record.duplicate_chat_ids)
 
 
-def test_instants_are_stored_to_the_millisecond(bench: Bench) -> None:
+def test_instants_are_stored_to_the_millisecond(bench: StoreDriver) -> None:
     """Lua's JSON writes 14 digits of a number, and an instant of today has 13."""
     bench.accept()
     bench.set_fields(accepted_ms=1_764_500_000_001, ttl_ms=MAX_NUMBER)
@@ -81,7 +81,7 @@ def test_instants_are_stored_to_the_millisecond(bench: Bench) -> None:
     assert f'"ttl_ms":{MAX_NUMBER}' in (bench.text() or "")
 
 
-def test_fields_of_a_newer_release_stay(bench: Bench) -> None:
+def test_fields_of_a_newer_release_stay(bench: StoreDriver) -> None:
     """A release that keeps more under the same version loses none of it to this one."""
     more = {"more": {"a": [1, {"b": "c"}]}, "another": "text", "flag": True, "count": 3}
     bench.accept()
@@ -101,7 +101,7 @@ def test_what_is_no_object_has_no_fields(text: str) -> None:
     assert parse_fields(text) == {}
 
 
-def test_every_field_is_documented_and_used(bench: Bench) -> None:
+def test_every_field_is_documented_and_used(bench: StoreDriver) -> None:
     """The list in relay.lua has each name that a record ever has, and no other.
 
     That it has no fewer is a rule of every test here.

@@ -7,14 +7,14 @@ import pytest
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant, NoWork, Probe, new_token
 from app.chats.record import Status
-from tests.store.bench import HOUR_MS, THRESHOLD, UNREADABLE, Bench
-from tests.store.outcomes import CREATED, OUTCOMES
+from tools.model.outcomes import CREATED, OUTCOMES
+from tools.model.store_driver import HOUR_MS, THRESHOLD, UNREADABLE, StoreDriver
 
 NOTHING = NoWork(0, is_idle=False)
 TOMBSTONE_MS = 400_000
 
 
-def test_a_released_event_is_due_at_once_ahead_of_later_ones(bench: Bench) -> None:
+def test_a_released_event_is_due_at_once_ahead_of_later_ones(bench: StoreDriver) -> None:
     """It keeps the place that it had, and idle workers hear of it."""
     grant = bench.granted("e1")
     bench.take()
@@ -28,7 +28,7 @@ def test_a_released_event_is_due_at_once_ahead_of_later_ones(bench: Bench) -> No
     assert bench.grant().event_id == "e1"
 
 
-def test_a_released_grant_was_no_attempt_and_leaves_no_doubt(bench: Bench) -> None:
+def test_a_released_grant_was_no_attempt_and_leaves_no_doubt(bench: StoreDriver) -> None:
     """`attempts` counts it not, but its number is never given again."""
     grant = bench.granted()
 
@@ -40,7 +40,7 @@ def test_a_released_grant_was_no_attempt_and_leaves_no_doubt(bench: Bench) -> No
     assert (bench.grant().attempt, bench.record().attempts) == (2, 1)
 
 
-def test_a_released_token_gets_nothing(bench: Bench) -> None:
+def test_a_released_token_gets_nothing(bench: StoreDriver) -> None:
     """A take that arrives after it, delayed on the way, is not granted anything."""
     grant = bench.granted()
     bench.worker().release(grant.token)
@@ -48,7 +48,7 @@ def test_a_released_token_gets_nothing(bench: Bench) -> None:
     assert bench.worker().take(grant.token).decision == NOTHING
 
 
-def test_an_unknown_token_is_released_beforehand(bench: Bench) -> None:
+def test_an_unknown_token_is_released_beforehand(bench: StoreDriver) -> None:
     """The take may still be on its way; when it comes it gets nothing."""
     bench.accept()
     token = new_token()
@@ -61,7 +61,7 @@ def test_an_unknown_token_is_released_beforehand(bench: Bench) -> None:
     assert TOMBSTONE_MS - 5000 < bench.ttl_ms(f"taken:{token}") <= TOMBSTONE_MS
 
 
-def test_the_same_release_twice_is_one_release(bench: Bench) -> None:
+def test_the_same_release_twice_is_one_release(bench: StoreDriver) -> None:
     """It does not take the event away from whoever was granted it meanwhile."""
     grant = bench.granted()
     bench.worker().release(grant.token)
@@ -74,7 +74,7 @@ def test_the_same_release_twice_is_one_release(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)
-def test_what_was_settled_is_not_given_back(bench: Bench, kind: str) -> None:
+def test_what_was_settled_is_not_given_back(bench: StoreDriver, kind: str) -> None:
     """A release after the settle changes nothing."""
     grant = bench.granted()
     bench.worker().settle(grant, OUTCOMES[kind])
@@ -85,7 +85,7 @@ def test_what_was_settled_is_not_given_back(bench: Bench, kind: str) -> None:
     assert (result, bench.fields()) == ("ignored", before)
 
 
-def test_a_late_release_takes_the_doubt_away(bench: Bench) -> None:
+def test_a_late_release_takes_the_doubt_away(bench: StoreDriver) -> None:
     """The worker counted as lost, and now says that it sent nothing: that is proof."""
     grant = bench.granted()
     bench.lose_worker()
@@ -99,7 +99,7 @@ def test_a_late_release_takes_the_doubt_away(bench: Bench) -> None:
     assert bench.record().possible_orphan is False
 
 
-def test_a_late_release_after_consent_changes_nothing(bench: Bench) -> None:
+def test_a_late_release_after_consent_changes_nothing(bench: StoreDriver) -> None:
     """The event is called again already, and it is not this token's to give back."""
     worker = bench.worker(on_unknown=OnUnknown.RECREATE)
     first = bench.granted()
@@ -114,7 +114,7 @@ def test_a_late_release_after_consent_changes_nothing(bench: Bench) -> None:
     assert bench.fields()["grant_token"] == second.token
 
 
-def test_a_release_takes_no_doubt_away_from_an_earlier_attempt(bench: Bench) -> None:
+def test_a_release_takes_no_doubt_away_from_an_earlier_attempt(bench: StoreDriver) -> None:
     """Only the given-back grant surely did nothing."""
     worker = bench.worker(on_unknown=OnUnknown.RECREATE)
     bench.granted()
@@ -129,7 +129,7 @@ def test_a_release_takes_no_doubt_away_from_an_earlier_attempt(bench: Bench) -> 
     assert record.possible_orphan is True
 
 
-def test_a_release_for_a_record_that_is_gone_changes_nothing(bench: Bench) -> None:
+def test_a_release_for_a_record_that_is_gone_changes_nothing(bench: StoreDriver) -> None:
     """There is nothing to give back."""
     grant = bench.granted()
     bench.client.delete(bench.keys.event("e1"), bench.key("calling"))
@@ -139,7 +139,9 @@ def test_a_release_for_a_record_that_is_gone_changes_nothing(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_another_releases_record_is_left_alone(bench: Bench, content: dict[str, Any] | str) -> None:
+def test_another_releases_record_is_left_alone(
+    bench: StoreDriver, content: dict[str, Any] | str
+) -> None:
     """Its own overdue instant brings it to a worker that can read it."""
     grant = bench.granted()
     before = bench.make_unreadable(content)
@@ -150,7 +152,7 @@ def test_another_releases_record_is_left_alone(bench: Bench, content: dict[str, 
     assert bench.queue("calling").keys() == {"e1"}
 
 
-def test_a_release_is_neutral_to_the_breaker(bench: Bench) -> None:
+def test_a_release_is_neutral_to_the_breaker(bench: StoreDriver) -> None:
     """Nobody is to blame, however often."""
     bench.set_gate(failures=THRESHOLD - 1)
     bench.accept()
@@ -162,7 +164,7 @@ def test_a_release_is_neutral_to_the_breaker(bench: Bench) -> None:
     assert (bench.gate()["failures"], bench.gate().get("state")) == (before, None)
 
 
-def test_a_release_lets_the_next_trial_begin(bench: Bench) -> None:
+def test_a_release_lets_the_next_trial_begin(bench: StoreDriver) -> None:
     """Half-open, one create at a time; a trial that is given back is over."""
     bench.accept()
     bench.set_gate(state="half_open")
@@ -173,7 +175,7 @@ def test_a_release_lets_the_next_trial_begin(bench: Bench) -> None:
     assert bench.gate()["state"] == "half_open"
 
 
-def test_a_release_frees_the_probe_of_the_base_url(new_bench: Bench) -> None:
+def test_a_release_frees_the_probe_of_the_base_url(new_bench: StoreDriver) -> None:
     """The probe was never heard of: the next worker makes it, long before the lease ends."""
     token = new_token()
     assert new_bench.worker().take(token).decision == Probe(token)
@@ -183,7 +185,7 @@ def test_a_release_frees_the_probe_of_the_base_url(new_bench: Bench) -> None:
     assert isinstance(new_bench.take(), Probe)
 
 
-def test_a_release_frees_the_probe_of_the_breaker(bench: Bench) -> None:
+def test_a_release_frees_the_probe_of_the_breaker(bench: StoreDriver) -> None:
     """As above, and another's lease is left alone."""
     bench.accept()
     bench.set_gate(state="open", open_until=1)
@@ -197,7 +199,7 @@ def test_a_release_frees_the_probe_of_the_breaker(bench: Bench) -> None:
     assert isinstance(bench.take(), Probe)
 
 
-def test_an_acceptance_by_a_clock_ahead_delays_no_released_event(bench: Bench) -> None:
+def test_an_acceptance_by_a_clock_ahead_delays_no_released_event(bench: StoreDriver) -> None:
     """Due at once means now, also after a failover to a host whose clock is behind."""
     grant = bench.granted()
     bench.set_fields(accepted_ms=bench.now_ms() + HOUR_MS)
@@ -208,7 +210,7 @@ def test_an_acceptance_by_a_clock_ahead_delays_no_released_event(bench: Bench) -
 
 
 def test_with_memory_full_a_grant_is_given_back(
-    bench: Bench, request: pytest.FixtureRequest
+    bench: StoreDriver, request: pytest.FixtureRequest
 ) -> None:
     """A worker never waits for memory to be rid of what it cannot use."""
     grant = bench.granted()
@@ -217,7 +219,7 @@ def test_with_memory_full_a_grant_is_given_back(
     assert bench.worker().release(grant.token) == "released"
 
 
-def test_nothing_is_published_by_a_release(bench: Bench) -> None:
+def test_nothing_is_published_by_a_release(bench: StoreDriver) -> None:
     """The event can still be opened, by the next grant."""
     bench.worker().release(bench.granted().token)
 

@@ -15,12 +15,12 @@ from app.chats.record import Status
 from app.store.events import EventStore
 from app.store.keys import Keys
 from app.store.scripts import NotAcknowledged, Scripts
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import connect_to
-from tests.stack.valkey import Valkey
-from tests.store.bench import Bench, event_of
-from tests.store.outcomes import CREATED, UNKNOWN
-from tests.system.redis_line import RedisLine
+from tools.model.outcomes import CREATED, UNKNOWN
+from tools.model.store_driver import StoreDriver, event_of
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import connect_to
+from tools.stack.redis_line import RedisLine
+from tools.stack.valkey import Valkey
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 @pytest.fixture
-def own_bench(own_valkey: Valkey) -> Iterator[Bench]:
+def own_bench(own_valkey: Valkey) -> Iterator[StoreDriver]:
     """A relay on the server that the test may stop."""
     with connect_to(own_valkey.url) as client:
-        bench = Bench(client, Keys("relay"))
+        bench = StoreDriver(client, Keys("relay"))
         bench.open_gate()
         yield bench
 
 
-STEPS: dict[str, Callable[[Bench, Grant], object]] = {
+STEPS: dict[str, Callable[[StoreDriver, Grant], object]] = {
     "accept": lambda bench, _: bench.intake().accept(event_of("e2")),
     "find": lambda bench, _: bench.intake().find("e1"),
     "chats_of_user": lambda bench, _: bench.intake().chats_of_user("u1", limit=1),
@@ -55,7 +55,7 @@ STEPS: dict[str, Callable[[Bench, Grant], object]] = {
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 def test_a_flushed_script_is_sent_again(
-    bench: Bench, step: Callable[[Bench, Grant], object]
+    bench: StoreDriver, step: Callable[[StoreDriver, Grant], object]
 ) -> None:
     """A restart or a failover forgets the scripts; nobody notices."""
     grant = bench.granted()
@@ -66,7 +66,7 @@ def test_a_flushed_script_is_sent_again(
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 def test_a_stopped_redis_is_unavailable(
-    own_valkey: Valkey, own_bench: Bench, step: Callable[[Bench, Grant], object]
+    own_valkey: Valkey, own_bench: StoreDriver, step: Callable[[StoreDriver, Grant], object]
 ) -> None:
     """Never "assume that it is new", never "not found"."""
     grant = own_bench.granted()
@@ -76,7 +76,7 @@ def test_a_stopped_redis_is_unavailable(
         step(own_bench, grant)
 
 
-def test_text_is_sent_once(bench: Bench) -> None:
+def test_text_is_sent_once(bench: StoreDriver) -> None:
     """Where the hash is not known; then it is, on every connection."""
     bench.client.script_flush()
     bench.client.config_resetstat()
@@ -92,7 +92,7 @@ REPEATED = sorted(STEPS.keys() - {"take", "wait_for_event"})
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_a_connection_that_was_closed_is_replaced(bench: Bench, name: str) -> None:
+def test_a_connection_that_was_closed_is_replaced(bench: StoreDriver, name: str) -> None:
     """An idle time-out of the server or of what is in between costs nothing."""
     grant = bench.granted()
     close_connections(bench)
@@ -100,7 +100,7 @@ def test_a_connection_that_was_closed_is_replaced(bench: Bench, name: str) -> No
     STEPS[name](bench, grant)
 
 
-def test_a_take_on_a_closed_connection_is_not_repeated(bench: Bench) -> None:
+def test_a_take_on_a_closed_connection_is_not_repeated(bench: StoreDriver) -> None:
     """It may have been run; the next one has a new connection."""
     bench.accept()
     close_connections(bench)
@@ -111,7 +111,7 @@ def test_a_take_on_a_closed_connection_is_not_repeated(bench: Bench) -> None:
     assert "e1" == bench.grant().event_id
 
 
-def close_connections(bench: Bench) -> None:
+def close_connections(bench: StoreDriver) -> None:
     """Close them at the server, as it does with idle ones."""
     bench.client.client_kill_filter(_type="normal", skipme=True)
 
@@ -135,17 +135,17 @@ class FirstOnly(Random):
 
 
 @pytest.fixture
-def lossy(line: RedisLine) -> Iterator[Bench]:
+def lossy(line: RedisLine) -> Iterator[StoreDriver]:
     """The relay on a connection that is reset at its next command."""
     with connect_to(line.url) as client:
         client.ping()
         line.lose(FirstOnly(), 0.5, resets=True)
-        yield Bench(client, Keys("relay"))
+        yield StoreDriver(client, Keys("relay"))
 
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_lost_command_is_said_again(
-    bench: Bench, line: RedisLine, name: str, request: pytest.FixtureRequest
+    bench: StoreDriver, line: RedisLine, name: str, request: pytest.FixtureRequest
 ) -> None:
     """A fail-over, or a connection that something in between let go of, costs a caller nothing."""
     grant = bench.granted()
@@ -155,7 +155,9 @@ def test_a_lost_command_is_said_again(
     assert 1 == line.losses
 
 
-def test_a_lost_take_is_not_said_again(bench: Bench, line: RedisLine, lossy: Bench) -> None:
+def test_a_lost_take_is_not_said_again(
+    bench: StoreDriver, line: RedisLine, lossy: StoreDriver
+) -> None:
     """The lost one may still arrive, and grant what the second one was refused, to nobody."""
     bench.accept("e2")
 
@@ -166,9 +168,9 @@ def test_a_lost_take_is_not_said_again(bench: Bench, line: RedisLine, lossy: Ben
     assert "accepted" == bench.record("e2").status
 
 
-def test_two_relays_do_not_see_each_other(bench: Bench) -> None:
+def test_two_relays_do_not_see_each_other(bench: StoreDriver) -> None:
     """Each prefix has its own events, schedule and gate."""
-    other = Bench(bench.client, Keys("other"))
+    other = StoreDriver(bench.client, Keys("other"))
     bench.accept()
 
     assert other.intake().find("e1") is None
@@ -180,7 +182,7 @@ def test_two_relays_do_not_see_each_other(bench: Bench) -> None:
 
 
 @pytest.fixture
-def replica(own_valkey: Valkey, own_bench: Bench, tmp_path: Path) -> Iterator[Valkey]:
+def replica(own_valkey: Valkey, own_bench: StoreDriver, tmp_path: Path) -> Iterator[Valkey]:
     """A second server that follows the first, and is in step with it."""
     own_bench.client.config_set("repl-diskless-sync-delay", 0)
     follow = ("--replicaof", f"127.0.0.1 {own_valkey.port}")
@@ -189,7 +191,7 @@ def replica(own_valkey: Valkey, own_bench: Bench, tmp_path: Path) -> Iterator[Va
         yield replica
 
 
-def test_an_event_without_acknowledgement_is_not_confirmed(bench: Bench) -> None:
+def test_an_event_without_acknowledgement_is_not_confirmed(bench: StoreDriver) -> None:
     """New or repeated: the caller must come again, and the event is stored once."""
     intake = bench.intake(min_replicas_acked=1)
 
@@ -200,7 +202,7 @@ def test_an_event_without_acknowledgement_is_not_confirmed(bench: Bench) -> None
     assert bench.queue("due").keys() == {"e1"}
 
 
-def test_a_grant_without_acknowledgement_is_none(bench: Bench) -> None:
+def test_a_grant_without_acknowledgement_is_none(bench: StoreDriver) -> None:
     """I1: neither the take nor its repeat hands it out; it is given back."""
     bench.accept()
     worker = bench.worker(min_replicas_acked=1)
@@ -215,7 +217,7 @@ def test_a_grant_without_acknowledgement_is_none(bench: Bench) -> None:
     assert bench.record().status is Status.ACCEPTED
 
 
-def test_an_answer_without_acknowledgement_is_settled_again(bench: Bench) -> None:
+def test_an_answer_without_acknowledgement_is_settled_again(bench: StoreDriver) -> None:
     """The worker keeps it until a replica has it too."""
     grant = bench.granted()
     worker = bench.worker(min_replicas_acked=1)
@@ -227,7 +229,7 @@ def test_an_answer_without_acknowledgement_is_settled_again(bench: Bench) -> Non
     assert bench.record().status is Status.OPENED
 
 
-def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: Bench) -> None:
+def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: StoreDriver) -> None:
     """First runs and repeats."""
     intake = own_bench.intake(min_replicas_acked=1)
     worker = own_bench.worker(min_replicas_acked=1)
@@ -255,7 +257,7 @@ LOOKS: dict[str, Callable[[EventStore], object]] = {
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 def test_nothing_is_returned_that_is_not_confirmed(
-    bench: Bench, look: Callable[[EventStore], object]
+    bench: StoreDriver, look: Callable[[EventStore], object]
 ) -> None:
     """A primary that was cut off would go on returning what its successor does not know."""
     bench.worker().settle(bench.granted("e2"), CREATED)
@@ -265,7 +267,7 @@ def test_nothing_is_returned_that_is_not_confirmed(
 
 
 def test_looks_on_another_connection_are_confirmed_no_sooner(
-    own_valkey: Valkey, replica: Valkey, own_bench: Bench
+    own_valkey: Valkey, replica: Valkey, own_bench: StoreDriver
 ) -> None:
     """WAIT waits for its own connection's writes: a look writes something, or all would pass."""
     own_bench.worker().settle(own_bench.granted("e2"), CREATED)
@@ -274,11 +276,11 @@ def test_looks_on_another_connection_are_confirmed_no_sooner(
 
     for look in LOOKS.values():
         with connect_to(own_valkey.url) as client, pytest.raises(NotAcknowledged):
-            look(Bench(client, own_bench.keys).intake(min_replicas_acked=1))
+            look(StoreDriver(client, own_bench.keys).intake(min_replicas_acked=1))
 
 
 def test_looks_are_confirmed_by_a_replica_also_where_memory_is_full(
-    replica: Valkey, own_bench: Bench
+    replica: Valkey, own_bench: StoreDriver
 ) -> None:
     """What is written for that frees memory first."""
     own_bench.worker().settle(own_bench.granted("e2"), CREATED)
@@ -300,7 +302,7 @@ COMMAND = {"event_id": "e2", "by": "anna", "token": new_token(), "action": "recr
 
 @pytest.mark.parametrize("name", ["accept", "take", "settle", "resolve"])
 def test_a_repeat_on_another_connection_is_confirmed_no_sooner(
-    own_valkey: Valkey, replica: Valkey, own_bench: Bench, name: str
+    own_valkey: Valkey, replica: Valkey, own_bench: StoreDriver, name: str
 ) -> None:
     """WAIT waits for its own connection's writes: with none, all would be confirmed."""
     grant = own_bench.granted("e2")
@@ -315,10 +317,10 @@ def test_a_repeat_on_another_connection_is_confirmed_no_sooner(
     replica.pause()
 
     with connect_to(own_valkey.url) as client, pytest.raises(NotAcknowledged):
-        repeat(Bench(client, own_bench.keys), grant, name)
+        repeat(StoreDriver(client, own_bench.keys), grant, name)
 
 
-def repeat(bench: Bench, grant: Grant, name: str) -> None:
+def repeat(bench: StoreDriver, grant: Grant, name: str) -> None:
     """Do once more what was done before the replica fell silent."""
     match name:
         case "accept":

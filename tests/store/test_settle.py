@@ -11,8 +11,7 @@ from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.chats.outcome import Outcome, Throttled, Unknown
 from app.chats.record import Failure, FailureCode, Status
-from tests.store.bench import EVENT_DEADLINE_MS, TTL_SECONDS, UNREADABLE, Bench, event_of
-from tests.store.outcomes import (
+from tools.model.outcomes import (
     CHAT,
     CREATED,
     DENIED,
@@ -23,13 +22,20 @@ from tests.store.outcomes import (
     UNKNOWN,
     created,
 )
+from tools.model.store_driver import (
+    EVENT_DEADLINE_MS,
+    TTL_SECONDS,
+    UNREADABLE,
+    StoreDriver,
+    event_of,
+)
 
 TTL_MS = TTL_SECONDS * 1000
 TOMBSTONE_MS = 400_000
 RECREATE = OnUnknown.RECREATE
 
 
-def settle(bench: Bench, grant: Grant, outcome: Outcome) -> str:
+def settle(bench: StoreDriver, grant: Grant, outcome: Outcome) -> str:
     """Settle by a worker that consents to nothing; what became of the event."""
     return bench.worker().settle(grant, outcome).result
 
@@ -37,7 +43,7 @@ def settle(bench: Bench, grant: Grant, outcome: Outcome) -> str:
 # What each outcome does
 
 
-def test_created_opens_the_event_and_publishes_its_ids(bench: Bench) -> None:
+def test_created_opens_the_event_and_publishes_its_ids(bench: StoreDriver) -> None:
     """The record holds the chat and its sessions, and says when it ends."""
     grant = bench.granted(metadata={"order": "7731"})
 
@@ -54,7 +60,7 @@ def test_created_opens_the_event_and_publishes_its_ids(bench: Bench) -> None:
     assert bench.history() == []
 
 
-def test_a_chat_without_sessions_is_as_good(bench: Bench) -> None:
+def test_a_chat_without_sessions_is_as_good(bench: StoreDriver) -> None:
     """Only the chat's id may be relied on."""
     settle(bench, bench.granted(), created("chat-1"))
 
@@ -68,7 +74,7 @@ def test_a_chat_without_sessions_is_as_good(bench: Bench) -> None:
     )
 
 
-def test_refused_fails_the_event(bench: Bench) -> None:
+def test_refused_fails_the_event(bench: StoreDriver) -> None:
     """Settled, surely not created, on the operator's list, and gone after the window."""
     result = settle(bench, bench.granted(), REFUSED)
 
@@ -81,7 +87,7 @@ def test_refused_fails_the_event(bench: Bench) -> None:
 
 @pytest.mark.parametrize("outcome", [DENIED, THROTTLED, NOT_SENT], ids=lambda outcome: outcome.kind)
 def test_proof_that_nothing_was_executed_sends_the_event_back(
-    bench: Bench, outcome: Outcome
+    bench: StoreDriver, outcome: Outcome
 ) -> None:
     """Accepted again, with a time before which it is not called, and nobody in doubt."""
     grant = bench.granted()
@@ -98,7 +104,7 @@ def test_proof_that_nothing_was_executed_sends_the_event_back(
     assert bench.history() == [outcome.kind]
 
 
-def test_throttled_waits_for_the_time_told(bench: Bench) -> None:
+def test_throttled_waits_for_the_time_told(bench: StoreDriver) -> None:
     """And never for longer than two minutes."""
     first, second = bench.granted("e1"), bench.granted("e2")
 
@@ -109,7 +115,7 @@ def test_throttled_waits_for_the_time_told(bench: Bench) -> None:
     assert 115_000 < bench.queue("due")["e2"] - bench.now_ms() <= 120_000
 
 
-def test_not_sent_backs_off_longer_each_time(bench: Bench) -> None:
+def test_not_sent_backs_off_longer_each_time(bench: StoreDriver) -> None:
     """Doubling from a second, up to a minute, half of it jitter."""
     bench.accept()
     waits = []
@@ -125,7 +131,7 @@ def test_not_sent_backs_off_longer_each_time(bench: Bench) -> None:
     )
 
 
-def test_unknown_holds_the_event(bench: Bench) -> None:
+def test_unknown_holds_the_event(bench: StoreDriver) -> None:
     """Nobody can know: no TTL, not called again, on the operator's list."""
     result = settle(bench, bench.granted(), UNKNOWN)
 
@@ -138,7 +144,7 @@ def test_unknown_holds_the_event(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
-def test_the_same_settle_twice_is_one_settle(bench: Bench, outcome: Outcome) -> None:
+def test_the_same_settle_twice_is_one_settle(bench: StoreDriver, outcome: Outcome) -> None:
     """Also for the gate: a repeat counts nothing."""
     grant = bench.granted()
     settle(bench, grant, outcome)
@@ -151,7 +157,7 @@ def test_the_same_settle_twice_is_one_settle(bench: Bench, outcome: Outcome) -> 
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
-def test_the_token_leaves_a_tombstone(bench: Bench, outcome: Outcome) -> None:
+def test_the_token_leaves_a_tombstone(bench: StoreDriver, outcome: Outcome) -> None:
     """It outlives every take that may still be under way."""
     grant = bench.granted()
 
@@ -162,7 +168,7 @@ def test_the_token_leaves_a_tombstone(bench: Bench, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("outcome", [CREATED, REFUSED, UNKNOWN], ids=lambda outcome: outcome.kind)
-def test_whoever_waits_is_told(bench: Bench, outcome: Outcome) -> None:
+def test_whoever_waits_is_told(bench: StoreDriver, outcome: Outcome) -> None:
     """A settled or held event ends a wait."""
     grant = bench.granted()
 
@@ -178,7 +184,7 @@ def test_whoever_waits_is_told(bench: Bench, outcome: Outcome) -> None:
 
 @pytest.mark.parametrize(("ago_ms", "seconds"), [(5_000, 5), (-5_000, 0)])
 def test_the_worker_is_told_for_how_long_the_event_was_there(
-    bench: Bench, ago_ms: int, seconds: int
+    bench: StoreDriver, ago_ms: int, seconds: int
 ) -> None:
     """Never less than nothing, whatever a clock said that was ahead."""
     grant = bench.granted()
@@ -191,7 +197,7 @@ def test_the_worker_is_told_for_how_long_the_event_was_there(
 
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
 def test_with_memory_full_every_outcome_is_settled(
-    bench: Bench, outcome: Outcome, request: pytest.FixtureRequest
+    bench: StoreDriver, outcome: Outcome, request: pytest.FixtureRequest
 ) -> None:
     """An answer is never lost for want of memory."""
     grant = bench.granted()
@@ -212,7 +218,7 @@ RESULT_OF = {
 # Late answers
 
 
-def back_in_time(bench: Bench, event_id: str, fields: dict[str, Any]) -> None:
+def back_in_time(bench: StoreDriver, event_id: str, fields: dict[str, Any]) -> None:
     """Redis lost the writes since ``fields``: it is as it was then."""
     bench.client.delete(bench.keys.event(event_id))
     bench.set_fields(event_id, **fields)
@@ -220,7 +226,7 @@ def back_in_time(bench: Bench, event_id: str, fields: dict[str, Any]) -> None:
     bench.client.zadd(bench.key("due"), {event_id: 1})
 
 
-def recreated(bench: Bench) -> Grant:
+def recreated(bench: StoreDriver) -> Grant:
     """The first grant, lost; the event is accepted again by consent."""
     grant = bench.granted()
     bench.lose_worker()
@@ -229,12 +235,12 @@ def recreated(bench: Bench) -> Grant:
     return grant
 
 
-def calling(bench: Bench) -> Grant:
+def calling(bench: StoreDriver) -> Grant:
     """The grant's call is under way."""
     return bench.granted()
 
 
-def held(bench: Bench) -> Grant:
+def held(bench: StoreDriver) -> Grant:
     """The grant's worker counts as lost."""
     grant = bench.granted()
     bench.lose_worker()
@@ -242,42 +248,42 @@ def held(bench: Bench) -> Grant:
     return grant
 
 
-def sent_back(bench: Bench) -> Grant:
+def sent_back(bench: StoreDriver) -> Grant:
     """The grant's call executed nothing."""
     grant = bench.granted()
     settle(bench, grant, NOT_SENT)
     return grant
 
 
-def calling_again(bench: Bench) -> Grant:
+def calling_again(bench: StoreDriver) -> Grant:
     """The second attempt, after consent, is under way."""
     grant = recreated(bench)
     bench.grant()
     return grant
 
 
-def held_again(bench: Bench) -> Grant:
+def held_again(bench: StoreDriver) -> Grant:
     """The second attempt, after consent, ended unknown."""
     grant = recreated(bench)
     settle(bench, bench.grant(), UNKNOWN)
     return grant
 
 
-def opened_again(bench: Bench) -> Grant:
+def opened_again(bench: StoreDriver) -> Grant:
     """The second attempt, after consent, opened the event with another chat."""
     grant = recreated(bench)
     settle(bench, bench.grant(), created("chat-2"))
     return grant
 
 
-def failed_again(bench: Bench) -> Grant:
+def failed_again(bench: StoreDriver) -> Grant:
     """The second attempt, after consent, was refused."""
     grant = recreated(bench)
     settle(bench, bench.grant(), REFUSED)
     return grant
 
 
-def expired(bench: Bench) -> Grant:
+def expired(bench: StoreDriver) -> Grant:
     """Sent back, and then too old to be called."""
     grant = sent_back(bench)
     bench.make_due()
@@ -286,7 +292,7 @@ def expired(bench: Bench) -> Grant:
     return grant
 
 
-def missing(bench: Bench) -> Grant:
+def missing(bench: StoreDriver) -> Grant:
     """Redis lost everything of the event."""
     grant = bench.granted()
     bench.client.delete(bench.keys.event("e1"))
@@ -294,7 +300,7 @@ def missing(bench: Bench) -> Grant:
     return grant
 
 
-def behind(bench: Bench) -> Grant:
+def behind(bench: StoreDriver) -> Grant:
     """Redis lost the grant: the event is accepted, and was never called."""
     bench.accept()
     before = bench.fields()
@@ -303,7 +309,7 @@ def behind(bench: Bench) -> Grant:
     return grant
 
 
-def behind_and_failed(bench: Bench) -> Grant:
+def behind_and_failed(bench: StoreDriver) -> Grant:
     """Redis lost the grant, and the event expired."""
     grant = behind(bench)
     bench.set_fields(accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS - 1)
@@ -311,7 +317,7 @@ def behind_and_failed(bench: Bench) -> Grant:
     return grant
 
 
-def behind_and_opened(bench: Bench) -> Grant:
+def behind_and_opened(bench: StoreDriver) -> Grant:
     """Redis lost the second grant; an answer to the first opened the event."""
     first = recreated(bench)
     before = bench.fields()
@@ -321,14 +327,14 @@ def behind_and_opened(bench: Bench) -> Grant:
     return second
 
 
-def behind_and_taken(bench: Bench) -> Grant:
+def behind_and_taken(bench: StoreDriver) -> Grant:
     """Redis lost the grant, and another worker calls under the same number."""
     grant = behind(bench)
     bench.grant()
     return grant
 
 
-def far_behind_and_taken(bench: Bench) -> Grant:
+def far_behind_and_taken(bench: StoreDriver) -> Grant:
     """Redis lost both grants, and another worker calls under the first one's number."""
     bench.accept()
     before = bench.fields()
@@ -340,7 +346,7 @@ def far_behind_and_taken(bench: Bench) -> Grant:
     return grant
 
 
-Stage = Callable[[Bench], Grant]
+Stage = Callable[[StoreDriver], Grant]
 
 # In the order of OUTCOMES: created, refused, denied, throttled, not_sent, unknown.
 LATE: dict[Stage, str] = {
@@ -369,7 +375,7 @@ CASES = [
 
 @pytest.mark.parametrize(("stage", "outcome", "result"), CASES)
 def test_an_answer_counts_only_where_it_still_may(
-    bench: Bench, stage: Stage, outcome: Outcome, result: str
+    bench: StoreDriver, stage: Stage, outcome: Outcome, result: str
 ) -> None:
     """A chat always counts; proof and doubt only while the record stands at that attempt."""
     grant = stage(bench)
@@ -391,7 +397,7 @@ def test_an_answer_counts_only_where_it_still_may(
 @pytest.mark.parametrize(
     "outcome", [REFUSED, THROTTLED, NOT_SENT], ids=lambda outcome: outcome.kind
 )
-def test_late_proof_takes_the_doubt_away(bench: Bench, outcome: Outcome) -> None:
+def test_late_proof_takes_the_doubt_away(bench: StoreDriver, outcome: Outcome) -> None:
     """Once the only attempt nobody knew about is known to have done nothing, `created` is false."""
     grant = held(bench)
 
@@ -405,7 +411,7 @@ def test_late_proof_takes_the_doubt_away(bench: Bench, outcome: Outcome) -> None
 )
 @pytest.mark.parametrize("is_held", [True, False])
 def test_proof_for_one_attempt_says_nothing_of_another(
-    bench: Bench, outcome: Outcome, *, is_held: bool
+    bench: StoreDriver, outcome: Outcome, *, is_held: bool
 ) -> None:
     """`created` stays null where an earlier attempt ended unknown."""
     recreated(bench)
@@ -420,7 +426,9 @@ def test_proof_for_one_attempt_says_nothing_of_another(
 
 
 @pytest.mark.parametrize("stage", [behind_and_taken, far_behind_and_taken])
-def test_proof_of_one_grant_takes_no_doubt_away_from_another(bench: Bench, stage: Stage) -> None:
+def test_proof_of_one_grant_takes_no_doubt_away_from_another(
+    bench: StoreDriver, stage: Stage
+) -> None:
     """After lost writes two workers call under one number: each one's proof is its own."""
     grant = stage(bench)
     fields = bench.fields()
@@ -434,7 +442,7 @@ def test_proof_of_one_grant_takes_no_doubt_away_from_another(bench: Bench, stage
 @pytest.mark.parametrize(
     "stage", [recreated, calling_again, held, held_again, failed_again, expired]
 )
-def test_a_late_chat_is_published_and_says_so(bench: Bench, stage: Stage) -> None:
+def test_a_late_chat_is_published_and_says_so(bench: StoreDriver, stage: Stage) -> None:
     """Nothing had been published, so nothing changes; the failure is taken back."""
     grant = stage(bench)
 
@@ -446,7 +454,7 @@ def test_a_late_chat_is_published_and_says_so(bench: Bench, stage: Stage) -> Non
     assert TTL_MS - 5000 < bench.ttl_ms("event:e1") <= TTL_MS
 
 
-def test_the_later_attempts_own_answer_becomes_a_duplicate(bench: Bench) -> None:
+def test_the_later_attempts_own_answer_becomes_a_duplicate(bench: StoreDriver) -> None:
     """I5: what was published first stays, the rest is evidence, each id once."""
     first = recreated(bench)
     second = bench.grant()
@@ -462,7 +470,7 @@ def test_the_later_attempts_own_answer_becomes_a_duplicate(bench: Bench) -> None
     assert bench.intake().event_of_chat("chat-2") is None
 
 
-def test_a_part_of_a_known_chat_id_is_another_id(bench: Bench) -> None:
+def test_a_part_of_a_known_chat_id_is_another_id(bench: StoreDriver) -> None:
     """Ids are compared whole."""
     grant = bench.granted()
     settle(bench, grant, created("chat-12"))
@@ -471,7 +479,7 @@ def test_a_part_of_a_known_chat_id_is_another_id(bench: Bench) -> None:
     assert settle(bench, grant, created("hat-12")) == "duplicate"
 
 
-def test_a_rebuilt_record_is_the_workers_copy(bench: Bench) -> None:
+def test_a_rebuilt_record_is_the_workers_copy(bench: StoreDriver) -> None:
     """Nothing of what the event said is lost with Redis's writes."""
     grant = bench.granted(metadata={"order": "7731"}, on_unknown="hold")
     before = bench.record()
@@ -484,7 +492,7 @@ def test_a_rebuilt_record_is_the_workers_copy(bench: Bench) -> None:
     assert (record.accepted_at, record.attempts) == (before.accepted_at, 1)
 
 
-def test_a_lost_grant_counts_again_once_its_answer_comes(bench: Bench) -> None:
+def test_a_lost_grant_counts_again_once_its_answer_comes(bench: StoreDriver) -> None:
     """The fence never falls back behind an attempt whose answer is known."""
     grant = behind(bench)
 
@@ -493,7 +501,7 @@ def test_a_lost_grant_counts_again_once_its_answer_comes(bench: Bench) -> None:
     assert (bench.record().attempts, bench.fields()["attempt"]) == (1, 1)
 
 
-def test_nothing_of_a_lost_past_stays_in_a_rebuilt_record(bench: Bench) -> None:
+def test_nothing_of_a_lost_past_stays_in_a_rebuilt_record(bench: StoreDriver) -> None:
     """What the older writes said of the event is not mixed into the copy."""
     grant = behind_and_failed(bench)
 
@@ -507,7 +515,7 @@ def test_nothing_of_a_lost_past_stays_in_a_rebuilt_record(bench: Bench) -> None:
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
 def test_another_releases_record_is_left_alone(
-    bench: Bench, outcome: Outcome, content: dict[str, Any] | str
+    bench: StoreDriver, outcome: Outcome, content: dict[str, Any] | str
 ) -> None:
     """The answer is not settled: its worker keeps it until one that can read the record does."""
     grant = bench.granted()
@@ -534,7 +542,7 @@ def test_another_releases_record_is_left_alone(
 )
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_consent_comes_from_the_setting_or_the_event_which_wins(
-    bench: Bench, *, setting: str, own: str | None, is_recreated: bool, is_lost: bool
+    bench: StoreDriver, *, setting: str, own: str | None, is_recreated: bool, is_lost: bool
 ) -> None:
     """With it, an unknown end leads to one more call at once, with no `unknown` seen in between."""
     worker = bench.worker(on_unknown=OnUnknown(setting))
@@ -551,7 +559,7 @@ def test_consent_comes_from_the_setting_or_the_event_which_wins(
         assert (second.attempt, bench.record().possible_orphan) == (2, True)
 
 
-def end_unknown(bench: Bench, grant: Grant, setting: str, *, is_lost: bool) -> None:
+def end_unknown(bench: StoreDriver, grant: Grant, setting: str, *, is_lost: bool) -> None:
     """End the grant's call without an answer, in one of the two ways."""
     worker = bench.worker(on_unknown=OnUnknown(setting))
     if is_lost:
@@ -563,7 +571,7 @@ def end_unknown(bench: Bench, grant: Grant, setting: str, *, is_lost: bool) -> N
 
 @pytest.mark.parametrize("own", [None, "recreate"])
 @pytest.mark.parametrize("is_lost", [True, False])
-def test_consent_is_given_once(bench: Bench, own: str | None, *, is_lost: bool) -> None:
+def test_consent_is_given_once(bench: StoreDriver, own: str | None, *, is_lost: bool) -> None:
     """After it is used up, unknown holds, whatever happens in between."""
     worker = bench.worker(on_unknown=RECREATE)
     end_unknown(bench, bench.granted(on_unknown=own), "recreate", is_lost=False)
@@ -577,7 +585,7 @@ def test_consent_is_given_once(bench: Bench, own: str | None, *, is_lost: bool) 
     assert (record.status, record.created, record.possible_orphan) == (Status.UNKNOWN, None, True)
 
 
-def test_a_possible_orphan_stays_one_for_ever(bench: Bench) -> None:
+def test_a_possible_orphan_stays_one_for_ever(bench: StoreDriver) -> None:
     """Whatever the later attempts come to."""
     recreated(bench)
     second = bench.grant()
@@ -589,7 +597,7 @@ def test_a_possible_orphan_stays_one_for_ever(bench: Bench) -> None:
     assert bench.record().possible_orphan is True
 
 
-def test_no_orphan_is_suspected_where_the_doubt_was_taken_away(bench: Bench) -> None:
+def test_no_orphan_is_suspected_where_the_doubt_was_taken_away(bench: StoreDriver) -> None:
     """A call after proof is no call after consent."""
     settle(bench, held(bench), NOT_SENT)
     bench.make_due()
@@ -602,7 +610,7 @@ def test_no_orphan_is_suspected_where_the_doubt_was_taken_away(bench: Bench) -> 
 # What the history keeps
 
 
-def test_repeats_of_a_harmless_kind_are_counted_not_listed(bench: Bench) -> None:
+def test_repeats_of_a_harmless_kind_are_counted_not_listed(bench: StoreDriver) -> None:
     """An outage of hours does not make a record large."""
     bench.accept()
     for outcome in (NOT_SENT, NOT_SENT, THROTTLED, NOT_SENT):
@@ -617,7 +625,7 @@ def test_repeats_of_a_harmless_kind_are_counted_not_listed(bench: Bench) -> None
     assert found == [("not_sent", 2, 2), ("throttled", None, 3), ("not_sent", None, 4)]
 
 
-def test_the_history_is_bounded(bench: Bench) -> None:
+def test_the_history_is_bounded(bench: StoreDriver) -> None:
     """The newest entries stay."""
     grant = bench.granted()
     settle(bench, grant, CREATED)
@@ -630,7 +638,7 @@ def test_the_history_is_bounded(bench: Bench) -> None:
     assert len(bench.record().duplicate_chat_ids) == 70
 
 
-def test_the_kind_of_doubt_is_told(bench: Bench) -> None:
+def test_the_kind_of_doubt_is_told(bench: StoreDriver) -> None:
     """A 2xx without a readable id is not the same as no answer."""
     unreadable = Unknown(FailureCode.UNREADABLE_ANSWER, "There was no id.", 200)
 
@@ -640,7 +648,7 @@ def test_the_kind_of_doubt_is_told(bench: Bench) -> None:
     assert bench.history() == ["unreadable_answer"]
 
 
-def test_what_only_a_call_needs_goes_with_it(bench: Bench) -> None:
+def test_what_only_a_call_needs_goes_with_it(bench: StoreDriver) -> None:
     """Where the request came from is kept for the call, and not for the month after it."""
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     bench.intake().accept(event_of(), traceparent=traceparent)

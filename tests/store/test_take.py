@@ -11,24 +11,24 @@ from app.chats.grant import Grant, NoWork, TakeResult, new_token
 from app.chats.outcome import Outcome
 from app.chats.record import FailureCode, Status
 from app.store.grants import GrantStore
-from tests.store.bench import (
+from tools.model.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN
+from tools.model.store_driver import (
     CALL_DEADLINE_MS,
     EVENT_DEADLINE_MS,
     HOUR_MS,
     LEASE_MS,
     TTL_SECONDS,
     UNREADABLE,
-    Bench,
     Stored,
+    StoreDriver,
     event_of,
 )
-from tests.store.outcomes import CREATED, NOT_SENT, REFUSED, UNKNOWN
 
 IDLE = NoWork(1000, is_idle=True)
 MAX_STEPS = 50
 
 
-def test_a_grant_is_stored_before_the_worker_hears_of_it(bench: Bench) -> None:
+def test_a_grant_is_stored_before_the_worker_hears_of_it(bench: StoreDriver) -> None:
     """I1: the record is calling, with its fence, its lease and its token."""
     bench.accept()
 
@@ -43,7 +43,7 @@ def test_a_grant_is_stored_before_the_worker_hears_of_it(bench: Bench) -> None:
     assert bench.client.get(bench.key(f"taken:{grant.token}")) == "1 e1"
 
 
-def test_the_oldest_due_event_is_granted_first(bench: Bench) -> None:
+def test_the_oldest_due_event_is_granted_first(bench: StoreDriver) -> None:
     """By the instant at which it may be called, not by name or arrival."""
     for event_id in ("e1", "e2", "e3"):
         bench.accept(event_id)
@@ -53,7 +53,7 @@ def test_the_oldest_due_event_is_granted_first(bench: Bench) -> None:
     assert [bench.grant().event_id for _ in range(3)] == ["e2", "e3", "e1"]
 
 
-def test_an_event_that_is_not_due_yet_waits(bench: Bench) -> None:
+def test_an_event_that_is_not_due_yet_waits(bench: StoreDriver) -> None:
     """Backoff is kept to, and the worker is told how long to sleep."""
     bench.accept()
     bench.move("due", "e1", bench.now_ms() + 500)
@@ -65,7 +65,7 @@ def test_an_event_that_is_not_due_yet_waits(bench: Bench) -> None:
     assert 0 < taken.wait_ms <= 500
 
 
-def test_with_nothing_to_do_a_worker_sleeps_for_a_second_at_most(bench: Bench) -> None:
+def test_with_nothing_to_do_a_worker_sleeps_for_a_second_at_most(bench: StoreDriver) -> None:
     """So that a lost ring costs no more, and an overdue call is found."""
     assert bench.take() == IDLE
 
@@ -74,7 +74,7 @@ def test_with_nothing_to_do_a_worker_sleeps_for_a_second_at_most(bench: Bench) -
     assert bench.take() == IDLE
 
 
-def test_an_idle_worker_wakes_when_a_call_is_overdue(bench: Bench) -> None:
+def test_an_idle_worker_wakes_when_a_call_is_overdue(bench: StoreDriver) -> None:
     """The next lost worker is found when its instant comes."""
     bench.granted()
     bench.move("calling", "e1", bench.now_ms() + 300)
@@ -85,7 +85,7 @@ def test_an_idle_worker_wakes_when_a_call_is_overdue(bench: Bench) -> None:
     assert 0 < taken.wait_ms <= 300
 
 
-def test_idle_takes_empty_the_bell(bench: Bench) -> None:
+def test_idle_takes_empty_the_bell(bench: StoreDriver) -> None:
     """Rings for what others have done wake nobody; rings for what waits stay."""
     bench.granted()
     bench.accept("e2")
@@ -97,7 +97,7 @@ def test_idle_takes_empty_the_bell(bench: Bench) -> None:
     assert (rings, bench.client.llen(bench.keys.bell)) == (2, 0)
 
 
-def test_a_repeated_take_gets_the_same_grant(bench: Bench) -> None:
+def test_a_repeated_take_gets_the_same_grant(bench: StoreDriver) -> None:
     """Its reply was lost; nothing else is granted for it, and nothing is counted twice."""
     bench.accept("e1")
     bench.accept("e2")
@@ -109,7 +109,7 @@ def test_a_repeated_take_gets_the_same_grant(bench: Bench) -> None:
     assert bench.queue("due").keys() == {"e2"}
 
 
-def test_the_token_is_remembered_longer_than_its_call_may_last(bench: Bench) -> None:
+def test_the_token_is_remembered_longer_than_its_call_may_last(bench: StoreDriver) -> None:
     """A minute past the deadline, and no longer than it takes."""
     grant = bench.granted()
 
@@ -118,7 +118,7 @@ def test_the_token_is_remembered_longer_than_its_call_may_last(bench: Bench) -> 
     assert CALL_DEADLINE_MS + 60_000 < left_ms <= LEASE_MS + 60_000
 
 
-def test_a_settled_token_gets_nothing(bench: Bench) -> None:
+def test_a_settled_token_gets_nothing(bench: StoreDriver) -> None:
     """A take that was delayed until after its own settling must not call again."""
     grant = bench.granted()
     bench.worker().settle(grant, CREATED)
@@ -127,7 +127,7 @@ def test_a_settled_token_gets_nothing(bench: Bench) -> None:
     assert bench.worker().take(grant.token).decision == NoWork(0, is_idle=False)
 
 
-def test_a_token_whose_event_is_called_by_another_gets_nothing(bench: Bench) -> None:
+def test_a_token_whose_event_is_called_by_another_gets_nothing(bench: StoreDriver) -> None:
     """The event's later grant is not this token's."""
     worker = bench.worker(on_unknown=OnUnknown.RECREATE)
     first = bench.granted()
@@ -141,7 +141,7 @@ def test_a_token_whose_event_is_called_by_another_gets_nothing(bench: Bench) -> 
 
 
 @pytest.mark.parametrize("is_deleted", [True, False])
-def test_a_token_whose_grant_is_over_gets_nothing(bench: Bench, *, is_deleted: bool) -> None:
+def test_a_token_whose_grant_is_over_gets_nothing(bench: StoreDriver, *, is_deleted: bool) -> None:
     """Lost or gone: what the token once stood for is not called any more."""
     grant = bench.granted()
     bench.lose_worker()
@@ -152,7 +152,7 @@ def test_a_token_whose_grant_is_over_gets_nothing(bench: Bench, *, is_deleted: b
     assert bench.worker().take(grant.token).decision == NoWork(0, is_idle=False)
 
 
-def test_an_overdue_call_is_a_lost_worker(bench: Bench) -> None:
+def test_an_overdue_call_is_a_lost_worker(bench: StoreDriver) -> None:
     """Nobody knows whether it created a chat: the event is held, and never called again."""
     bench.granted()
     bench.lose_worker()
@@ -168,7 +168,7 @@ def test_an_overdue_call_is_a_lost_worker(bench: Bench) -> None:
     assert abs(bench.now_ms() - bench.queue("held")["e1"]) < 5000
 
 
-def test_a_call_that_is_not_overdue_is_left_alone(bench: Bench) -> None:
+def test_a_call_that_is_not_overdue_is_left_alone(bench: StoreDriver) -> None:
     """Its worker may still be at it."""
     bench.granted()
 
@@ -186,7 +186,7 @@ SHUT_GATES = {
 
 @pytest.mark.parametrize("shut", SHUT_GATES.values(), ids=SHUT_GATES.keys())
 def test_lost_workers_and_expiry_are_found_whatever_the_gate_says(
-    bench: Bench, shut: dict[str, str]
+    bench: StoreDriver, shut: dict[str, str]
 ) -> None:
     """A shut gate hides nothing, and grants nothing."""
     bench.granted("lost")
@@ -206,7 +206,7 @@ def test_lost_workers_and_expiry_are_found_whatever_the_gate_says(
     assert bench.record("young").status is Status.ACCEPTED
 
 
-def test_a_lost_worker_is_found_beside_a_grant(bench: Bench) -> None:
+def test_a_lost_worker_is_found_beside_a_grant(bench: StoreDriver) -> None:
     """A backlog does not hide it."""
     bench.granted("lost")
     bench.lose_worker("lost")
@@ -219,7 +219,7 @@ def test_a_lost_worker_is_found_beside_a_grant(bench: Bench) -> None:
     assert reply.decision.event_id == "next"
 
 
-def test_an_event_past_its_deadline_fails_when_its_turn_comes(bench: Bench) -> None:
+def test_an_event_past_its_deadline_fails_when_its_turn_comes(bench: StoreDriver) -> None:
     """Nothing was ever sent for it, so it is settled, `created: false`, on the operator's list."""
     bench.accept()
     bench.set_fields(accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS - 1)
@@ -236,7 +236,7 @@ def test_an_event_past_its_deadline_fails_when_its_turn_comes(bench: Bench) -> N
     assert bench.queue("failed").keys() == {"e1"}
 
 
-def test_an_event_just_within_its_deadline_is_called(bench: Bench) -> None:
+def test_an_event_just_within_its_deadline_is_called(bench: StoreDriver) -> None:
     """The deadline counts from when it was accepted, not from when it became due."""
     bench.accept()
     bench.set_fields(accepted_ms=bench.now_ms() - EVENT_DEADLINE_MS + 60_000)
@@ -244,7 +244,7 @@ def test_an_event_just_within_its_deadline_is_called(bench: Bench) -> None:
     assert bench.grant().event_id == "e1"
 
 
-def test_what_expires_after_an_unknown_attempt_is_not_known(bench: Bench) -> None:
+def test_what_expires_after_an_unknown_attempt_is_not_known(bench: StoreDriver) -> None:
     """`created` stays null: an earlier call may have made a chat."""
     bench.granted()
     bench.lose_worker()
@@ -257,7 +257,7 @@ def test_what_expires_after_an_unknown_attempt_is_not_known(bench: Bench) -> Non
     assert (bench.record().status, bench.record().created) == (Status.FAILED, None)
 
 
-def test_failures_whose_records_ended_leave_the_list(bench: Bench) -> None:
+def test_failures_whose_records_ended_leave_the_list(bench: StoreDriver) -> None:
     """Each record ends by the window that it was accepted under, and not by the latest event's."""
     bench.accept("kept")
     bench.set_fields("kept", accepted_ms=1)
@@ -271,7 +271,7 @@ def test_failures_whose_records_ended_leave_the_list(bench: Bench) -> None:
     assert bench.queue("failed").keys() == {"kept", "e1"}
 
 
-def test_cleaning_up_is_bounded_and_goes_on_with_the_next_take(bench: Bench) -> None:
+def test_cleaning_up_is_bounded_and_goes_on_with_the_next_take(bench: StoreDriver) -> None:
     """One take never holds Redis for long, and what it left over is at once the next one's."""
     for number in range(MAX_STEPS + 1):
         bench.accept(f"e{number}")
@@ -283,7 +283,7 @@ def test_cleaning_up_is_bounded_and_goes_on_with_the_next_take(bench: Bench) -> 
     assert first.decision == NoWork(0, is_idle=True)
 
 
-def test_lost_workers_are_found_in_bounded_steps(bench: Bench) -> None:
+def test_lost_workers_are_found_in_bounded_steps(bench: StoreDriver) -> None:
     """The rest is the next take's."""
     for number in range(MAX_STEPS + 1):
         bench.granted(f"e{number}")
@@ -296,7 +296,7 @@ def test_lost_workers_are_found_in_bounded_steps(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("queue", ["due", "calling"])
-def test_an_id_without_a_record_is_cleaned_up(bench: Bench, queue: str) -> None:
+def test_an_id_without_a_record_is_cleaned_up(bench: StoreDriver, queue: str) -> None:
     """Half of a lost write does not stand in the way of the next event."""
     bench.client.zadd(bench.key(queue), {"nothing": 1})
     bench.accept()
@@ -308,7 +308,7 @@ def test_an_id_without_a_record_is_cleaned_up(bench: Bench, queue: str) -> None:
 @pytest.mark.parametrize("outcome", [CREATED, REFUSED, UNKNOWN], ids=lambda outcome: outcome.kind)
 @pytest.mark.parametrize("queue", ["due", "calling"])
 def test_what_is_settled_or_held_is_never_called_nor_lost(
-    bench: Bench, queue: str, outcome: Outcome
+    bench: StoreDriver, queue: str, outcome: Outcome
 ) -> None:
     """A member that belongs in the queue no longer is dropped from it."""
     bench.worker().settle(bench.granted(), outcome)
@@ -322,7 +322,7 @@ def test_what_is_settled_or_held_is_never_called_nor_lost(
     assert bench.queue(queue) == {}
 
 
-def test_a_clock_that_was_ahead_hides_no_lost_worker(bench: Bench) -> None:
+def test_a_clock_that_was_ahead_hides_no_lost_worker(bench: StoreDriver) -> None:
     """A lease from a host whose clock was ahead ends after the longest lease there is."""
     bench.granted()
     bench.move("calling", "e1", bench.now_ms() + HOUR_MS)
@@ -332,7 +332,7 @@ def test_a_clock_that_was_ahead_hides_no_lost_worker(bench: Bench) -> None:
     assert 0 < bench.queue("calling")["e1"] - bench.now_ms() <= 305_000
 
 
-def test_a_clock_that_was_ahead_delays_no_event_for_long(bench: Bench) -> None:
+def test_a_clock_that_was_ahead_delays_no_event_for_long(bench: StoreDriver) -> None:
     """It becomes due after the longest backoff there is."""
     bench.accept()
     bench.move("due", "e1", bench.now_ms() + HOUR_MS)
@@ -342,7 +342,7 @@ def test_a_clock_that_was_ahead_delays_no_event_for_long(bench: Bench) -> None:
     assert 0 < bench.queue("due")["e1"] - bench.now_ms() <= 120_000
 
 
-def test_legal_instants_are_not_moved(bench: Bench) -> None:
+def test_legal_instants_are_not_moved(bench: StoreDriver) -> None:
     """Only what no clock of ours can have meant is pulled in."""
     bench.granted("e1")
     bench.accept("e2")
@@ -359,7 +359,7 @@ def test_legal_instants_are_not_moved(bench: Bench) -> None:
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("queue", ["due", "calling"])
 def test_another_releases_record_is_looked_at_again_later(
-    bench: Bench, queue: str, content: dict[str, Any] | str
+    bench: StoreDriver, queue: str, content: dict[str, Any] | str
 ) -> None:
     """It is neither called, lost nor dropped, and others go past it."""
     bench.accept("newer")
@@ -382,7 +382,7 @@ def test_another_releases_record_is_looked_at_again_later(
     assert 4000 < bench.queue(queue)["newer"] - bench.now_ms() <= 5000
 
 
-def test_with_memory_full_grants_go_on(bench: Bench, request: pytest.FixtureRequest) -> None:
+def test_with_memory_full_grants_go_on(bench: StoreDriver, request: pytest.FixtureRequest) -> None:
     """What is accepted still goes through; only intake waits for memory."""
     bench.accept()
     request.getfixturevalue("full_memory")
@@ -391,7 +391,7 @@ def test_with_memory_full_grants_go_on(bench: Bench, request: pytest.FixtureRequ
 
 
 def test_with_memory_full_lost_workers_are_found(
-    bench: Bench, request: pytest.FixtureRequest
+    bench: StoreDriver, request: pytest.FixtureRequest
 ) -> None:
     """No event is stuck for want of memory, not even one whose instant must be pulled in."""
     bench.granted("e1")
@@ -403,7 +403,7 @@ def test_with_memory_full_lost_workers_are_found(
     assert bench.reply().lost_event_ids == ["e1"]
 
 
-def test_a_later_attempt_of_the_same_event_has_a_higher_fence(bench: Bench) -> None:
+def test_a_later_attempt_of_the_same_event_has_a_higher_fence(bench: StoreDriver) -> None:
     """Attempts tell grants apart; `attempts` counts those that were used."""
     worker = bench.worker()
     worker.settle(bench.granted(), NOT_SENT)
@@ -426,7 +426,7 @@ def test_tokens_are_long_and_random() -> None:
 # A take that grants nothing
 
 
-def take_nothing(bench: Bench, worker: GrantStore | None = None) -> TakeResult:
+def take_nothing(bench: StoreDriver, worker: GrantStore | None = None) -> TakeResult:
     """Take as a worker does that has no free slot."""
     return (worker or bench.worker()).take(new_token(), may_grant=False)
 
@@ -435,14 +435,14 @@ def take_nothing(bench: Bench, worker: GrantStore | None = None) -> TakeResult:
 NOTED = {"newest", "min_replicas_acked"}
 
 
-def state_of(bench: Bench) -> object:
+def state_of(bench: StoreDriver) -> object:
     """Everything that a grant or a probe would change."""
     tokens = sorted(bench.client.keys(bench.key("taken:*")))
     gate = {name: text for name, text in bench.gate().items() if name not in NOTED}
     return bench.text(), bench.queue("due"), bench.queue("calling"), gate, tokens
 
 
-def test_a_take_without_a_free_slot_grants_nothing(bench: Bench) -> None:
+def test_a_take_without_a_free_slot_grants_nothing(bench: StoreDriver) -> None:
     """The event stays due, no token is spent or remembered, and its rings stay for others."""
     bench.accept()
     before = state_of(bench)
@@ -455,7 +455,7 @@ def test_a_take_without_a_free_slot_grants_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("is_due", [True, False])
-def test_a_take_without_a_free_slot_probes_nothing(new_bench: Bench, *, is_due: bool) -> None:
+def test_a_take_without_a_free_slot_probes_nothing(new_bench: StoreDriver, *, is_due: bool) -> None:
     """Neither an unseen base URL, nor a breaker that has cooled down: no lease is taken."""
     if is_due:
         new_bench.accept()
@@ -470,7 +470,9 @@ def test_a_take_without_a_free_slot_probes_nothing(new_bench: Bench, *, is_due: 
         assert before == state_of(new_bench)
 
 
-def test_a_take_without_a_free_slot_finds_lost_workers_and_expired_events(bench: Bench) -> None:
+def test_a_take_without_a_free_slot_finds_lost_workers_and_expired_events(
+    bench: StoreDriver,
+) -> None:
     """However long all slots of all workers are taken."""
     bench.granted("far")
     bench.granted("lost")
@@ -487,7 +489,7 @@ def test_a_take_without_a_free_slot_finds_lost_workers_and_expired_events(bench:
     assert bench.queue("calling")["far"] - bench.now_ms() <= 305_000
 
 
-def test_a_take_without_a_free_slot_consents_as_any_other(bench: Bench) -> None:
+def test_a_take_without_a_free_slot_consents_as_any_other(bench: StoreDriver) -> None:
     """A lost worker's event is accepted again where its configuration consents."""
     bench.granted()
     bench.lose_worker()
@@ -498,7 +500,7 @@ def test_a_take_without_a_free_slot_consents_as_any_other(bench: Bench) -> None:
     assert bench.record().status is Status.ACCEPTED
 
 
-def test_an_idle_take_without_a_free_slot_tells_when_something_is_due(bench: Bench) -> None:
+def test_an_idle_take_without_a_free_slot_tells_when_something_is_due(bench: StoreDriver) -> None:
     """As any idle take."""
     bench.accept()
     bench.move("due", "e1", bench.now_ms() + 500)
@@ -510,7 +512,7 @@ def test_an_idle_take_without_a_free_slot_tells_when_something_is_due(bench: Ben
     assert 0 < taken.wait_ms <= 500
 
 
-def test_a_take_without_a_free_slot_repeats_no_grant(bench: Bench) -> None:
+def test_a_take_without_a_free_slot_repeats_no_grant(bench: StoreDriver) -> None:
     """Also under a token that has one."""
     grant = bench.granted()
 
@@ -519,7 +521,7 @@ def test_a_take_without_a_free_slot_repeats_no_grant(bench: Bench) -> None:
     assert NoWork(1000, is_idle=True) == reply.decision
 
 
-def test_a_worker_that_takes_no_more_is_forgotten(bench: Bench) -> None:
+def test_a_worker_that_takes_no_more_is_forgotten(bench: StoreDriver) -> None:
     """Each process has one entry, by when it last took."""
     gone, here = bench.worker(), bench.worker()
     bench.take(gone)

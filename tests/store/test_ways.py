@@ -11,14 +11,14 @@ from app.chats.grant import Grant, NoWork, Probe
 from app.chats.outcome import Outcome
 from app.chats.record import FailureCode, Status
 from app.store.grants import GrantStore
-from tests.store.bench import COOLDOWN_MS, LIMITS, Bench
-from tests.store.outcomes import CREATED, DENIED, NOT_SENT, REFUSED, THROTTLED
+from tools.model.outcomes import CREATED, DENIED, NOT_SENT, REFUSED, THROTTLED
+from tools.model.store_driver import COOLDOWN_MS, LIMITS, StoreDriver
 
 OTHER_WAY = "way-2"
 MAX_DELAY_MS = 120_000
 
 
-def deny(bench: Bench, event_id: str, worker: GrantStore | None = None) -> str:
+def deny(bench: StoreDriver, event_id: str, worker: GrantStore | None = None) -> str:
     """Let the event be called next, and be denied; return what became of it."""
     find_good(bench, worker)
     bench.move("due", event_id, 0)
@@ -27,7 +27,7 @@ def deny(bench: Bench, event_id: str, worker: GrantStore | None = None) -> str:
     return (worker or bench.worker()).settle(grant, DENIED).result
 
 
-def open_another(bench: Bench, event_id: str, worker: GrantStore | None = None) -> None:
+def open_another(bench: StoreDriver, event_id: str, worker: GrantStore | None = None) -> None:
     """Let another event succeed."""
     find_good(bench, worker)
     bench.accept(event_id)
@@ -35,7 +35,7 @@ def open_another(bench: Bench, event_id: str, worker: GrantStore | None = None) 
     (worker or bench.worker()).settle(bench.grant(worker), CREATED)
 
 
-def find_good(bench: Bench, worker: GrantStore | None = None) -> None:
+def find_good(bench: StoreDriver, worker: GrantStore | None = None) -> None:
     """Let probes be good and the breaker be closed: only events are denied."""
     used = worker or bench.worker()
     bench.client.hdel(bench.key("gate"), "state", "trial", "trial_until")
@@ -46,7 +46,7 @@ def find_good(bench: Bench, worker: GrantStore | None = None) -> None:
         used.release(taken.token)
 
 
-def test_a_denied_event_stays_accepted(bench: Bench) -> None:
+def test_a_denied_event_stays_accepted(bench: StoreDriver) -> None:
     """It waits for the cool-down, twice as long each time, and for two minutes at most."""
     bench.accept()
     waits = []
@@ -60,7 +60,7 @@ def test_a_denied_event_stays_accepted(bench: Bench) -> None:
     assert all(ms - 1000 < wait <= ms for wait, ms in zip(waits, expected, strict=True))
 
 
-def test_a_first_denial_is_followed_by_a_probe_of_its_way(bench: Bench) -> None:
+def test_a_first_denial_is_followed_by_a_probe_of_its_way(bench: StoreDriver) -> None:
     """Whether it was the event's or the key's own fault cannot be known yet."""
     bench.accept()
     other = bench.worker(way=OTHER_WAY)
@@ -73,7 +73,7 @@ def test_a_first_denial_is_followed_by_a_probe_of_its_way(bench: Bench) -> None:
     assert "state" not in bench.gate()
 
 
-def test_two_denials_in_a_row_open_the_breaker_for_a_second(bench: Bench) -> None:
+def test_two_denials_in_a_row_open_the_breaker_for_a_second(bench: StoreDriver) -> None:
     """Of any events; and the cool-down does not double."""
     worker = bench.worker()
     for event_id in ("e1", "e2"):
@@ -91,7 +91,7 @@ def test_two_denials_in_a_row_open_the_breaker_for_a_second(bench: Bench) -> Non
 
 @pytest.mark.parametrize("success", [CREATED, REFUSED], ids=["created", "refused"])
 def test_a_success_between_two_denials_keeps_the_breaker_closed(
-    bench: Bench, success: Outcome
+    bench: StoreDriver, success: Outcome
 ) -> None:
     """They are not in a row."""
     worker = bench.worker()
@@ -107,7 +107,7 @@ def test_a_success_between_two_denials_keeps_the_breaker_closed(
     assert [None, None, None] == changes
 
 
-def test_a_denied_trial_behind_a_good_probe_opens_the_breaker_again(bench: Bench) -> None:
+def test_a_denied_trial_behind_a_good_probe_opens_the_breaker_again(bench: StoreDriver) -> None:
     """For one second: other events may do better."""
     bench.accept()
     bench.set_gate(state="half_open", cooldown_ms=COOLDOWN_MS)
@@ -119,7 +119,7 @@ def test_a_denied_trial_behind_a_good_probe_opens_the_breaker_again(bench: Bench
     assert str(COOLDOWN_MS) == gate["cooldown_ms"]
 
 
-def test_the_second_denial_of_its_own_fails_the_event(bench: Bench) -> None:
+def test_the_second_denial_of_its_own_fails_the_event(bench: StoreDriver) -> None:
     """Own is a denial where another event succeeded on the way since the last one."""
     bench.accept()
     assert "accepted" == deny(bench, "e1")
@@ -137,7 +137,7 @@ def test_the_second_denial_of_its_own_fails_the_event(bench: Bench) -> None:
     assert "denied" not in bench.fields()
 
 
-def test_an_own_denial_is_neutral_to_the_breaker(bench: Bench) -> None:
+def test_an_own_denial_is_neutral_to_the_breaker(bench: StoreDriver) -> None:
     """The way stays good, and no denials are counted."""
     bench.accept()
     deny(bench, "e1")
@@ -153,7 +153,7 @@ def test_an_own_denial_is_neutral_to_the_breaker(bench: Bench) -> None:
     assert isinstance(bench.take(), NoWork), "only the denied one waits"
 
 
-def test_successes_on_another_way_prove_nothing(bench: Bench) -> None:
+def test_successes_on_another_way_prove_nothing(bench: StoreDriver) -> None:
     """One of two workers has an old key: its denials are never the event's own."""
     old = bench.worker(way=OTHER_WAY)
     bench.accept()
@@ -165,7 +165,7 @@ def test_successes_on_another_way_prove_nothing(bench: Bench) -> None:
     assert 0 == bench.fields()["denied"]["own"]
 
 
-def test_denials_on_two_ways_are_counted_apart(bench: Bench) -> None:
+def test_denials_on_two_ways_are_counted_apart(bench: StoreDriver) -> None:
     """The record keeps the way of the last one."""
     old = bench.worker(way=OTHER_WAY)
     bench.accept()
@@ -179,7 +179,7 @@ def test_denials_on_two_ways_are_counted_apart(bench: Bench) -> None:
     assert (OTHER_WAY, 1) == (bench.fields()["denied"]["way"], bench.fields()["denied"]["own"])
 
 
-def test_a_redriven_event_begins_with_no_denials(bench: Bench) -> None:
+def test_a_redriven_event_begins_with_no_denials(bench: StoreDriver) -> None:
     """The operator has mended what was denied."""
     bench.accept()
     deny(bench, "e1")
@@ -193,7 +193,7 @@ def test_a_redriven_event_begins_with_no_denials(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("outcome", [NOT_SENT, THROTTLED], ids=lambda outcome: outcome.kind)
-def test_other_delays_keep_the_denials(bench: Bench, outcome: Outcome) -> None:
+def test_other_delays_keep_the_denials(bench: StoreDriver, outcome: Outcome) -> None:
     """What lies between two denials need not be a denial."""
     bench.accept()
     deny(bench, "e1")
@@ -207,7 +207,7 @@ def test_other_delays_keep_the_denials(bench: Bench, outcome: Outcome) -> None:
     assert (1, 2) == (bench.fields()["denied"]["own"], bench.fields()["denied"]["times"])
 
 
-def test_a_way_that_was_denied_and_probed_well_calls_on(bench: Bench) -> None:
+def test_a_way_that_was_denied_and_probed_well_calls_on(bench: StoreDriver) -> None:
     """Events behind the denied one wait for a probe, not for its cool-down."""
     worker = bench.worker(limits=replace(LIMITS, cooldown_ms=60_000))
     bench.accept("e1")

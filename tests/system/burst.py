@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.stack.relay import ROOT
+from tools.stack.relay import ROOT
 
 GIVEN_UP = 0  # the status of a request without an answer
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BurstRequest:
     """One request; ``name`` is repeated in its answer."""
 
     name: str
@@ -41,7 +41,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BurstAnswer:
     """An answer; ``seconds`` is counted from the moment at which the request was sent whole."""
 
     name: str
@@ -60,19 +60,19 @@ class Answer:
 class Answers:
     """Answers to a burst, and those to the requests that one more caller sent meanwhile."""
 
-    burst: list[Answer]
-    meanwhile: list[Answer]
+    burst: list[BurstAnswer]
+    meanwhile: list[BurstAnswer]
 
-    def of(self, name: str) -> list[Answer]:
+    def of(self, name: str) -> list[BurstAnswer]:
         """The answers to the requests of that name."""
         return [answer for answer in self.burst if answer.name == name]
 
 
 def send_together(
     port: int,
-    requests: Sequence[Request],
+    requests: Sequence[BurstRequest],
     *,
-    meanwhile: Request,
+    meanwhile: BurstRequest,
     every_seconds: float = 0.05,
     over_seconds: float = 0,
     timeout_seconds: float = 10,
@@ -99,12 +99,14 @@ def send_together(
         check=True,
     )
     printed = json.loads(done.stdout)
-    return Answers(*([Answer(**answer) for answer in printed[key]] for key in ("burst", "polls")))
+    return Answers(
+        *([BurstAnswer(**answer) for answer in printed[key]] for key in ("burst", "polls"))
+    )
 
 
 async def _send(
-    port: int, request: Request, timeout_seconds: float, after_seconds: float = 0
-) -> Answer:
+    port: int, request: BurstRequest, timeout_seconds: float, after_seconds: float = 0
+) -> BurstAnswer:
     await asyncio.sleep(after_seconds)
     sent_at = time.monotonic()
     try:
@@ -121,12 +123,12 @@ async def _send(
     status_line, *lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     status = int(status_line.split()[1]) if status_line else GIVEN_UP
-    return Answer(request.name, status, seconds, headers, body.decode())
+    return BurstAnswer(request.name, status, seconds, headers, body.decode())
 
 
 async def _send_all(plan: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     port, timeout_seconds = plan["port"], plan["timeout_seconds"]
-    requests = [Request(**request) for request in plan["requests"]]
+    requests = [BurstRequest(**request) for request in plan["requests"]]
     pause_seconds = plan["over_seconds"] / len(requests)
     burst = asyncio.gather(
         *(
@@ -134,9 +136,9 @@ async def _send_all(plan: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for number, request in enumerate(requests)
         )
     )
-    polls: list[asyncio.Task[Answer]] = []
+    polls: list[asyncio.Task[BurstAnswer]] = []
     while not burst.done():
-        request = Request(**plan["meanwhile"])
+        request = BurstRequest(**plan["meanwhile"])
         polls.append(asyncio.create_task(_send(port, request, timeout_seconds)))
         await asyncio.wait([burst], timeout=plan["every_seconds"])
     return {

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from tests.stack.processes import wait_until
+from tools.stack.processes import wait_until
 
 PATH = "/v1/traces"
 TIMEOUT_SECONDS = 20

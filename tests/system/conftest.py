@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.relay import Process
-from tests.system.deployment import LONG_CALLS, Deployment
-from tests.system.verdict import find_leaks, judge
+from tools.stack.deployment import LONG_CALLS, Deployment
+from tools.stack.relay import Process
+from tools.stack.verdict import find_leaks, judge
 
 
 @pytest.fixture(scope="package")

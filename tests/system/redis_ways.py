@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.channel.raw_server import CERTIFICATE
-from tests.stack.redis_proxy import RedisProxy
-from tests.stack.valkey import Valkey
+from tools.stack.redis_proxy import RedisProxy
+from tools.stack.valkey import Valkey
 
 USER = "relay:user"
 PASSWORD = "p@ss/w:rd%"

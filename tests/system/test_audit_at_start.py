@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.prove.ha import HaDeployment
-from tests.prove.ha_servers import Cluster, Sentinels, Server, clustered, replicated, watched
-from tests.stack.processes import free_port, wait_until
+from tools.prove.ha import HaDeployment
+from tools.prove.ha_servers import Cluster, RedisServer, Sentinels, clustered, replicated, watched
+from tools.stack.processes import free_port, wait_until
 
 Several = Callable[[Path], AbstractContextManager[Sentinels | Cluster]]
 
@@ -30,7 +30,7 @@ def redis(
 @pytest.fixture
 def evicting(redis: Sentinels | Cluster) -> Iterator[str]:
     """The address of one whose primary may drop what was accepted."""
-    primary: Server = redis.primary
+    primary: RedisServer = redis.primary
     primary.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     yield redis.url
     primary.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
@@ -50,7 +50,7 @@ def test_a_primary_that_becomes_an_evicting_one_is_not_ready(
     redis: Sentinels | Cluster, tmp_path: Path
 ) -> None:
     """Whatever it was when web started."""
-    primary: Server = redis.primary
+    primary: RedisServer = redis.primary
     with HaDeployment(tmp_path, redis.url) as relay:
         caller = relay.start_web()
         caller.wait_until_ready()
@@ -85,14 +85,16 @@ def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One server of its own."""
     with replicated(tmp_path_factory.mktemp("one"), 0) as (server,):
         yield server
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-def test_a_database_that_redis_lacks_ends_it(server: Server, tmp_path: Path, name: str) -> None:
+def test_a_database_that_redis_lacks_ends_it(
+    server: RedisServer, tmp_path: Path, name: str
+) -> None:
     """At the start, not at the first event; whatever the operator allows."""
     url = server.url.replace("/0", "/99")
     with HaDeployment(tmp_path, url, REDIS_ALLOW_UNSAFE="1") as relay:
@@ -115,7 +117,7 @@ def test_a_missing_file_of_authorities_ends_it(tmp_path: Path, name: str) -> Non
         assert "REDIS_URL: must have ssl_ca_certs as a PEM file" in process.log.read_text()
 
 
-def test_a_server_that_became_a_replica_is_not_ready(server: Server, tmp_path: Path) -> None:
+def test_a_server_that_became_a_replica_is_not_ready(server: RedisServer, tmp_path: Path) -> None:
     """Behind one address it answers reads alone: web says what it said, and is ready again."""
     with HaDeployment(tmp_path, server.url) as relay:
         caller = relay.start_web()

@@ -3,9 +3,9 @@
 import pytest
 
 from app.operate.log_lines import read_created_lines
-from tests.stack.channel_io import Behaviour
-from tests.stack.relay import Process
-from tests.system.deployment import Deployment
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import Deployment
+from tools.stack.relay import Process
 
 EVENTS = [f"e{number}" for number in range(12)]
 

@@ -1,9 +1,9 @@
 """A worker's way to Channel.io: through a proxy, and with a company's own authority."""
 
 from tests.channel.calls import http
-from tests.channel.proxy import Proxy
+from tests.channel.proxy import ForwardProxy
 from tests.channel.raw_server import CERTIFICATE, RawServer, say, server_tls
-from tests.system.deployment import Deployment
+from tools.stack.deployment import Deployment
 
 CHANNEL = http(200, b'{"channel": {}}')
 PASSWORD = "proxy-password-85ebca6b"
@@ -11,7 +11,7 @@ PASSWORD = "proxy-password-85ebca6b"
 
 def test_a_worker_goes_through_the_proxy_that_it_is_given(relay: Deployment) -> None:
     """It logs the proxy without its login, and goes through it to Channel.io and nowhere else."""
-    with RawServer(say(CHANNEL), tls=server_tls()) as server, Proxy() as proxy:
+    with RawServer(say(CHANNEL), tls=server_tls()) as server, ForwardProxy() as proxy:
         worker = relay.start_worker(
             CHANNEL_API_URL=server.url,
             https_proxy=proxy.origin.replace("//", f"//user:{PASSWORD}@"),
@@ -34,7 +34,7 @@ def test_a_worker_goes_through_the_proxy_that_it_is_given(relay: Deployment) -> 
 
 def test_a_worker_goes_directly_where_no_proxy_says_so(relay: Deployment) -> None:
     """The stand-in is at an address that NO_PROXY covers; no authority is its own."""
-    with Proxy() as proxy:
+    with ForwardProxy() as proxy:
         worker = relay.start_worker(HTTP_PROXY=proxy.origin, no_proxy="127.0.0.0/8")
         worker.wait_for_line("probe_succeeded")
         worker.kill()
@@ -46,7 +46,7 @@ def test_a_worker_goes_directly_where_no_proxy_says_so(relay: Deployment) -> Non
 
 def test_a_proxy_that_fails_is_named_in_the_log(relay: Deployment) -> None:
     """The engineer on call reads what the proxy said, and no event fails of it."""
-    with Proxy(authorization="Proxy-Authorization") as proxy:
+    with ForwardProxy(authorization="Proxy-Authorization") as proxy:
         worker = relay.start_worker(HTTP_PROXY=proxy.origin)
         worker.wait_for_line("probe_failed")
         worker.kill()

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from app.chats.record import FailureCode, Status
-from tests.stack.channel_io import Behaviour
-from tests.stack.channel_io.cards import CARDS, Card
-from tests.stack.processes import kill_child, start_child, wait_until
-from tests.stack.relay import ROOT
-from tests.system.deployment import SUBMIT_TOKEN, Deployment
+from tools.stack.channel_io import Behaviour
+from tools.stack.channel_io.cards import CARDS, Card
+from tools.stack.deployment import SUBMIT_TOKEN, Deployment
+from tools.stack.processes import kill_child, start_child, wait_until
+from tools.stack.relay import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples"
 SECRET = "whsec_" + base64.b64encode(b"a webhook secret of tests").decode()
@@ -53,7 +53,7 @@ each_language = pytest.mark.parametrize(
 )
 
 
-class Client:
+class ExampleClient:
     """A process that has a chat opened by the example of a language; its lines go to a file."""
 
     def __init__(self, language: str, url: str, event_id: str, directory: Path) -> None:
@@ -88,12 +88,12 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="module")
-def clients(relay: Deployment) -> Mapping[str, Client]:
+def clients(relay: Deployment) -> Mapping[str, ExampleClient]:
     """A client of each language, which has met a 503, a 202 and a time-out, and has ended."""
     web = relay.processes[0]
     relay.valkey.stop()
     clients = {
-        language: Client(language, relay.caller.url, f"e-{language}", relay.directory)
+        language: ExampleClient(language, relay.caller.url, f"e-{language}", relay.directory)
         for language in PROGRAMS
     }
     for client in clients.values():
@@ -107,7 +107,7 @@ def clients(relay: Deployment) -> Mapping[str, Client]:
         wait_until(lambda: "no answer" in client.lines[-1], GIVE_UP_SECONDS, "a time-out")  # noqa: B023
     os.killpg(web.pid, signal.SIGCONT)
     refused = [
-        Client(language, relay.caller.url, f"late-{language}", relay.directory)
+        ExampleClient(language, relay.caller.url, f"late-{language}", relay.directory)
         for language in PROGRAMS
     ]
     for client in refused:
@@ -121,7 +121,7 @@ def clients(relay: Deployment) -> Mapping[str, Client]:
 
 @each_language
 def test_a_client_repeats_its_event_until_there_is_a_chat(
-    relay: Deployment, clients: Mapping[str, Client], language: str
+    relay: Deployment, clients: Mapping[str, ExampleClient], language: str
 ) -> None:
     """After a 503, a 202 and a time-out it prints the record of the only chat that was made."""
     client = clients[language]
@@ -195,7 +195,7 @@ def run(
 
 
 @pytest.fixture(scope="module")
-def posted(relay: Deployment, clients: Mapping[str, Client]) -> Sequence[str]:
+def posted(relay: Deployment, clients: Mapping[str, ExampleClient]) -> Sequence[str]:
     """The ids of an event for each card, those last that stop the calls of others."""
     cards = sorted(CARDS, key=lambda card: card.behaviour in STOPS_OTHERS)
     for card in cards:

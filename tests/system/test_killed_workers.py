@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import wait_until
-from tests.stack.relay import Process
-from tests.system.deployment import Deployment, Json
-from tests.system.redis_line import GRANT, RedisLine
-from tests.system.verdict import spooled_ids
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import Deployment, Json
+from tools.stack.processes import wait_until
+from tools.stack.redis_line import GRANT, RedisLine
+from tools.stack.relay import Process
+from tools.stack.verdict import spooled_ids
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.stack.relay import Caller
-from tests.system.deployment import Deployment
+from tools.stack.deployment import Deployment
+from tools.stack.relay import RelayClient
 
 EVENTS = 25
 TIMES = 6
 
 
 @pytest.fixture(scope="module")
-def second_caller(deployment: Deployment, no_worker_stays: None) -> Iterator[Caller]:
+def second_caller(deployment: Deployment, no_worker_stays: None) -> Iterator[RelayClient]:
     """A caller of a second web; both workers run."""
     workers = [deployment.start_worker() for _ in range(2)]
     caller = deployment.start_web()
@@ -27,7 +27,7 @@ def second_caller(deployment: Deployment, no_worker_stays: None) -> Iterator[Cal
 
 
 def test_an_event_is_accepted_once_and_called_once(
-    relay: Deployment, second_caller: Caller
+    relay: Deployment, second_caller: RelayClient
 ) -> None:
     """One of the posts is the first, the others are its repeats, and there is one chat."""
     callers = [relay.caller, second_caller]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.stack.channel_io import CHANNEL_ID, Behaviour
-from tests.system.deployment import Deployment
+from tools.stack.channel_io import CHANNEL_ID, Behaviour
+from tools.stack.deployment import Deployment
 
 pytestmark = pytest.mark.usefixtures("worker")
 

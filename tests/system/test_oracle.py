@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.stack.channel_io import PERSONAL, Create
-from tests.stack.oracle import Json, Run, faults_of, leaks_in
+from tools.stack.channel_io import PERSONAL, Create
+from tools.stack.oracle import Json, Run, faults_of, leaks_in
 
 CREATE = Create("u1", "chat-1", 0.0)
 ORPHAN = Create("u1", "chat-2", 0.0)

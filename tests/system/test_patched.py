@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from gevent import monkey
 
-from tests.stack.processes import free_port, start_child, stop_child
-from tests.stack.relay import PYTHON, ROOT, Caller, Process
-from tests.system.deployment import READ_TOKEN, SUBMIT_TOKEN, Deployment
+from tools.stack.deployment import READ_TOKEN, SUBMIT_TOKEN, Deployment
+from tools.stack.processes import free_port, start_child, stop_child
+from tools.stack.relay import PYTHON, ROOT, Process, RelayClient
 
 # gevent's MonkeyPatchWarning is one; `-W` passes over a class that it cannot import.
 STRICT = [PYTHON, "-W", "error::RuntimeWarning", "-m", "tests.system.patched"]
@@ -20,7 +20,7 @@ STOP_SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Run:
+class EntryPointRun:
     """An entry point that has ended: its first process, and what all of them reported."""
 
     pid: int
@@ -54,20 +54,22 @@ def reports_of(relay: Deployment, name: str) -> Path:
     return relay.directory / f"{name}.reports"
 
 
-def end(relay: Deployment, name: str, process: Process, code: int) -> Run:
+def end(relay: Deployment, name: str, process: Process, code: int) -> EntryPointRun:
     """Gather what is known of an entry point that has ended."""
     reports = reports_of(relay, name)
     lines = reports.read_text().splitlines() if reports.exists() else []
-    return Run(process.pid, code, process.log.read_text(), [json.loads(line) for line in lines])
+    return EntryPointRun(
+        process.pid, code, process.log.read_text(), [json.loads(line) for line in lines]
+    )
 
 
 @pytest.fixture(scope="module")
-def web(relay: Deployment) -> Run:
+def web(relay: Deployment) -> EntryPointRun:
     """Gunicorn and a process that it forked, which has served."""
     port = free_port()
     arguments = ["gunicorn", "--config", "config/gunicorn.py", "--bind", f"127.0.0.1:{port}"]
     process = start(relay, "web", *arguments, "app.wsgi:application")
-    caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
+    caller = RelayClient(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
     try:
         caller.wait_until_ready()
         assert 202 == caller.post({"event_id": "e1", "user_id": "u1"}).status_code
@@ -77,7 +79,7 @@ def web(relay: Deployment) -> Run:
 
 
 @pytest.fixture(scope="module")
-def worker(relay: Deployment) -> Run:
+def worker(relay: Deployment) -> EntryPointRun:
     """A worker that has begun to work."""
     process = start(relay, "worker", "app.worker")
     try:
@@ -88,33 +90,33 @@ def worker(relay: Deployment) -> Run:
 
 
 @pytest.fixture(scope="module")
-def operator(relay: Deployment) -> Run:
+def operator(relay: Deployment) -> EntryPointRun:
     """An operator's command that has read Redis."""
     process = start(relay, "operate", "app.operate", "status")
     return end(relay, "operate", process, process.child.wait(STOP_SECONDS))
 
 
-def test_web_is_patched_in_every_process(web: Run) -> None:
+def test_web_is_patched_in_every_process(web: EntryPointRun) -> None:
     """Gunicorn's own, before anything is imported, and so the one that it forks."""
     assert (0, False) == (web.code, "Warning" in web.log)
     assert 2 == len(web.reports)
     assert [True, True] == [report["is_patched"] for report in web.reports]
 
 
-def test_gunicorn_has_no_greenlet_of_ours(web: Run) -> None:
+def test_gunicorn_has_no_greenlet_of_ours(web: EntryPointRun) -> None:
     """It would run on in every process that is forked."""
     (master,) = [report for report in web.reports if report["pid"] == web.pid]
 
     assert [] == master["greenlets"]
 
 
-def test_the_worker_is_patched(worker: Run) -> None:
+def test_the_worker_is_patched(worker: EntryPointRun) -> None:
     """Before it reads its settings."""
     assert (0, False) == (worker.code, "Warning" in worker.log)
     assert [True] == [report["is_patched"] for report in worker.reports]
 
 
-def test_the_operators_command_is_patched(operator: Run) -> None:
+def test_the_operators_command_is_patched(operator: EntryPointRun) -> None:
     """No deadline holds without it."""
     assert (0, False) == (operator.code, "Warning" in operator.log)
     assert [True] == [report["is_patched"] for report in operator.reports]

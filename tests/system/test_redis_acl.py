@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from app.bootstrap.operate import desk
+from app.bootstrap.operate import build_cli_context
 from app.operate.commands import cli
-from tests.prove.ha import HaDeployment
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.servers import KINDS, binary_of
-from tests.stack.valkey import Valkey
+from tools.prove.ha import HaDeployment
+from tools.stack.channel_io import Behaviour
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.servers import KINDS, binary_of
+from tools.stack.valkey import Valkey
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 [RULES] = re.findall(r"^~\{relay\}\* &\{relay\}\* .*$", OPERATING, re.MULTILINE)
@@ -71,7 +71,7 @@ def test_the_documented_acl_suffices(owner: Client, server: Valkey, tmp_path: Pa
             *caller.get("/v1/users/u1/chats").json()["chats"],
         ]
         metrics = caller.get("/metrics").text
-        operator = desk({"REDIS_URL": url})
+        operator = build_cli_context({"REDIS_URL": url})
         codes = {
             command: CliRunner().invoke(cli, command.split(), obj=operator).exit_code
             for command in (

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.stack.processes import wait_until
-from tests.stack.valkey import Valkey
-from tests.system.deployment import LONG_CALLS, Deployment
-from tests.system.load import CALLERS, Load
-from tests.system.verdict import find_breaks, find_leaks, judge
+from tools.stack.deployment import LONG_CALLS, Deployment
+from tools.stack.load import CALLERS, EventPoster
+from tools.stack.processes import wait_until
+from tools.stack.valkey import Valkey
+from tools.stack.verdict import find_breaks, find_leaks, judge
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_redis_goes_and_comes_back_under_load(
 ) -> None:
     """Meanwhile the answer is 503, repeat; afterwards every accepted event becomes one chat."""
     relay.clear()
-    load = Load(relay.caller)
+    load = EventPoster(relay.caller)
     load.wait_for_more()
 
     take_away(relay.valkey)

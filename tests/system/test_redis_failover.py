@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.prove.ha import HaDeployment
-from tests.prove.ha_servers import (
+from tools.prove.ha import HaDeployment
+from tools.prove.ha_servers import (
     SERVICE,
     Cluster,
+    RedisServer,
     Sentinel,
     Sentinels,
-    Server,
     clustered,
     replicated,
     watched,
 )
-from tests.stack.processes import wait_until
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.relay import operate
-from tests.system.deployment import Deployment, Json
+from tools.stack.deployment import Deployment, Json
+from tools.stack.processes import wait_until
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.relay import operate
 
 ACCEPTED, UNAVAILABLE = 202, 503
 EXIT_UNAVAILABLE = 3
@@ -68,7 +68,7 @@ def explains(relay: Deployment, event_id: str) -> bool:
 
 
 @contextmanager
-def frozen(servers: Sequence[Server]) -> Iterator[None]:
+def frozen(servers: Sequence[RedisServer]) -> Iterator[None]:
     """Freeze servers, and let them go on afterwards."""
     for server in servers:
         server.pause()
@@ -252,7 +252,7 @@ def test_a_moved_slot_is_followed(cluster: Cluster, in_cluster: Deployment) -> N
         wait_until(lambda: listens(target), RETURN_SECONDS, "the worker at the new owner")  # noqa: B023
 
 
-def listens(server: Server) -> bool:
+def listens(server: RedisServer) -> bool:
     """Whether a client waits for the bell there."""
     with server.connect() as client:
         return any(connected["cmd"] == "blpop" for connected in client.client_list())
@@ -273,7 +273,9 @@ def test_a_silent_cluster_is_unavailable(cluster: Cluster, in_cluster: Deploymen
 
 
 @contextmanager
-def one_address(directory: Path) -> Iterator[tuple[Deployment, RedisProxy, Server, Server]]:
+def one_address(
+    directory: Path,
+) -> Iterator[tuple[Deployment, RedisProxy, RedisServer, RedisServer]]:
     """Run a relay on an address that leads to the first of two servers."""
     with (
         replicated(directory / "old", 0) as (old,),

@@ -9,12 +9,6 @@ import pytest
 from redis import Redis
 
 from tests.channel.raw_server import CERTIFICATE
-from tests.prove.ha import HaDeployment
-from tests.stack.processes import wait_until
-from tests.stack.redis_proxy import RedisProxy
-from tests.stack.relay import operate
-from tests.stack.valkey import Valkey
-from tests.system.deployment import Deployment
 from tests.system.redis_ways import (
     PASSWORD,
     QUOTED_PASSWORD,
@@ -23,6 +17,12 @@ from tests.system.redis_ways import (
     WAYS,
     require_password,
 )
+from tools.prove.ha import HaDeployment
+from tools.stack.deployment import Deployment
+from tools.stack.processes import wait_until
+from tools.stack.redis_proxy import RedisProxy
+from tools.stack.relay import operate
+from tools.stack.valkey import Valkey
 
 EXIT_UNAVAILABLE = 3
 

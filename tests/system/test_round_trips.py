@@ -8,10 +8,10 @@ from socket import create_connection
 
 import pytest
 
-from tests.stack.processes import stop_child, wait_until
-from tests.stack.valkey import Valkey
-from tests.system.deployment import Deployment
-from tests.system.verdict import judge
+from tools.stack.deployment import Deployment
+from tools.stack.processes import stop_child, wait_until
+from tools.stack.valkey import Valkey
+from tools.stack.verdict import judge
 
 EVENTS = 100
 # Probe, scripts sent as text, and takes that find nothing; one more round trip an event would be

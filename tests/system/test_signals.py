@@ -11,12 +11,12 @@ from signal import Signals
 
 import pytest
 
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import kill_child, wait_until
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.relay import Process
-from tests.system.deployment import LONG_CALLS, Deployment, Json
-from tests.system.verdict import spooled_ids
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import LONG_CALLS, Deployment, Json
+from tools.stack.processes import kill_child, wait_until
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.relay import Process
+from tools.stack.verdict import spooled_ids
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 NAMES = [number.name for number in STOPS]
@@ -26,14 +26,14 @@ OUTAGE_SECONDS = 3  # after a command failed: whatever follows, such as giving b
 
 
 @dataclass(frozen=True)
-class End:
+class WorkerEnd:
     """How a worker ended, and how long after its signal."""
 
     code: int
     seconds: float
 
 
-def stop(worker: Process, number: Signals) -> End:
+def stop(worker: Process, number: Signals) -> WorkerEnd:
     """Send a signal, and wait for the end; one that does not come is SIGKILL's."""
     began = time.monotonic()
     worker.child.send_signal(number)
@@ -41,7 +41,7 @@ def stop(worker: Process, number: Signals) -> End:
         code = worker.child.wait(GIVE_UP_SECONDS)
     except subprocess.TimeoutExpired:
         code = kill_child(worker.child)
-    return End(code, time.monotonic() - began)
+    return WorkerEnd(code, time.monotonic() - began)
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +56,15 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class StoppedWorker:
     """A worker that was stopped during its call: its end, and the record of its event."""
 
-    end: End
+    end: WorkerEnd
     records: Sequence[Json]
 
 
 @pytest.fixture(scope="module")
-def during_a_call(relay: Deployment) -> Mapping[Signals, Stopped]:
+def during_a_call(relay: Deployment) -> Mapping[Signals, StoppedWorker]:
     """A worker for each signal, all of them stopped while Channel.io holds its answers."""
     workers = {number: relay.start_worker(WORKER_CONCURRENCY="1", **LONG_CALLS) for number in STOPS}
     relay.channel_io.plan(*[Behaviour.CREATE_THEN_WAIT] * len(STOPS))
@@ -79,7 +79,7 @@ def during_a_call(relay: Deployment) -> Mapping[Signals, Stopped]:
         relay.caller.post({"event_id": "later", "user_id": "later"})
         relay.channel_io.release()
     return {
-        number: Stopped(ends[number].result(), records_of(relay, worker))
+        number: StoppedWorker(ends[number].result(), records_of(relay, worker))
         for number, worker in workers.items()
     }
 
@@ -96,7 +96,7 @@ def records_of(relay: Deployment, worker: Process) -> list[Json]:
 
 @pytest.mark.parametrize("number", STOPS, ids=NAMES)
 def test_a_call_in_flight_is_finished_and_settled(
-    during_a_call: Mapping[Signals, Stopped], number: Signals
+    during_a_call: Mapping[Signals, StoppedWorker], number: Signals
 ) -> None:
     """The answer that comes after the signal is stored, and the worker ends well."""
     stopped = during_a_call[number]
@@ -118,7 +118,7 @@ def test_nothing_is_taken_after_a_signal(relay: Deployment) -> None:
 
 
 @pytest.fixture(scope="module")
-def without_redis(relay: Deployment) -> Mapping[str, End]:
+def without_redis(relay: Deployment) -> Mapping[str, WorkerEnd]:
     """Workers without a call whose Redis fell silent, or was frozen, and how each stopped."""
     with ExitStack() as stack:
         line = stack.enter_context(RedisProxy(relay.valkey.port))
@@ -148,7 +148,7 @@ def without_redis(relay: Deployment) -> Mapping[str, End]:
 
 @pytest.mark.parametrize("name", [*NAMES, "frozen"])
 def test_a_worker_without_calls_and_redis_stops_in_time(
-    without_redis: Mapping[str, End], name: str
+    without_redis: Mapping[str, WorkerEnd], name: str
 ) -> None:
     """It waits for no reply, however long a call may last."""
     end = without_redis[name]

@@ -18,11 +18,11 @@ import pytest
 import requests
 
 from tests.scraped import samples
-from tests.stack.processes import Child, free_port, kill_child, wait_until
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.relay import Caller, start_program
-from tests.system.burst import Answers, Request, send_together
-from tests.system.deployment import READ_TOKEN, SUBMIT_TOKEN, Deployment
+from tests.system.burst import Answers, BurstRequest, send_together
+from tools.stack.deployment import READ_TOKEN, SUBMIT_TOKEN, Deployment
+from tools.stack.processes import Child, free_port, kill_child, wait_until
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.relay import RelayClient, start_program
 
 MAX_ANSWER_SECONDS = 2
 MAX_LIVE_SECONDS = 0.3
@@ -34,7 +34,7 @@ SLOW_REPLY_SECONDS = 0.6  # so long does a settle take, and so an answer lie in 
 SLOW_EVENTS = 5
 # A busy disk may take longer than the worker waits for it.
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of its own is made in it
-LIVE = Request("livez", "/livez")
+LIVE = BurstRequest("livez", "/livez")
 
 
 class Output:
@@ -68,7 +68,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Stall:
+class OutputStall:
     """What happens to a process's output, before it starts or once it works."""
 
     begin: Callable[[Output], None]
@@ -76,14 +76,14 @@ class Stall:
 
 
 STALLS = {
-    "full": Stall(Output.fill),
-    "closed": Stall(Output.refuse),
-    "full from the first": Stall(Output.fill, is_first=True),
+    "full": OutputStall(Output.fill),
+    "closed": OutputStall(Output.refuse),
+    "full from the first": OutputStall(Output.fill, is_first=True),
 }
 
 
 @dataclass(frozen=True)
-class End:
+class StalledEnd:
     """How a process ended after SIGTERM; its code is None where it had to be killed."""
 
     code: int | None
@@ -97,7 +97,7 @@ class Stalled:
     answers: Answers
     lines_lost: float
     is_blocking: bool
-    end: End
+    end: StalledEnd
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class StalledWorker(Stalled):
     left: list[Path]
 
 
-def stop(child: Child) -> End:
+def stop(child: Child) -> StalledEnd:
     """Send SIGTERM, and wait for the end."""
     began = time.monotonic()
     child.send_signal(signal.SIGTERM)
@@ -121,7 +121,7 @@ def stop(child: Child) -> End:
     except subprocess.TimeoutExpired:
         code = None
         kill_child(child)
-    return End(code, time.monotonic() - began)
+    return StalledEnd(code, time.monotonic() - began)
 
 
 def lines_lost(url: str) -> float:
@@ -133,10 +133,10 @@ def lines_lost(url: str) -> float:
     return samples(text).get("relay_log_lines_lost_total", 0)
 
 
-def post_together(caller: Caller, name: str) -> Answers:
+def post_together(caller: RelayClient, name: str) -> Answers:
     """Post some events at once."""
     posts = [
-        Request(
+        BurstRequest(
             "post",
             "/v1/events",
             "POST",
@@ -166,7 +166,7 @@ def web(request: pytest.FixtureRequest, relay: Deployment) -> Iterator[Stalled]:
     stall, output, port = STALLS[request.param], Output(), free_port()
     if stall.is_first:
         stall.begin(output)
-    caller = Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
+    caller = RelayClient(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN)
     child = start_program(
         "web",
         relay.environ,

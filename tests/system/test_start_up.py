@@ -8,10 +8,10 @@ import pytest
 
 from config.settings import HEADER_SENTENCE
 from config.version import VERSION
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import free_port, wait_until
-from tests.stack.relay import operate
-from tests.system.deployment import SUBMIT_TOKEN, Deployment
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import SUBMIT_TOKEN, Deployment
+from tools.stack.processes import free_port, wait_until
+from tools.stack.relay import operate
 
 URL = {"REDIS_URL": "redis+sentinel://:password@a:1,b:2"}
 URL_PROBLEM = (

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import wait_until
-from tests.stack.relay import Process
-from tests.system.deployment import LONG_CALLS, Deployment
-from tests.system.redis_line import RedisLine
-from tests.system.verdict import spooled_ids
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import LONG_CALLS, Deployment
+from tools.stack.processes import wait_until
+from tools.stack.redis_line import RedisLine
+from tools.stack.relay import Process
+from tools.stack.verdict import spooled_ids
 
 STOP_MARGIN_SECONDS = 2
 # A stop may last as long as a call, so these are short; yet a test must let an answer go in time.

@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.channel.raw_server import CERTIFICATE
-from tests.prove.ha import HaDeployment
-from tests.prove.ha_servers import QUICK, Server
-from tests.stack.processes import wait_until
-from tests.stack.redis_proxy import Mode, RedisProxy
-from tests.stack.relay import Caller, operate
-from tests.system.burst import Answers, Request, send_together
-from tests.system.deployment import READ_TOKEN, SUBMIT_TOKEN
+from tests.system.burst import Answers, BurstRequest, send_together
 from tests.system.redis_ways import QUOTED_PASSWORD, QUOTED_USER, TRUSTING, add_user
+from tools.prove.ha import HaDeployment
+from tools.prove.ha_servers import QUICK, RedisServer
+from tools.stack.deployment import READ_TOKEN, SUBMIT_TOKEN
+from tools.stack.processes import wait_until
+from tools.stack.redis_proxy import Mode, RedisProxy
+from tools.stack.relay import RelayClient, operate
 
 MAX_ANSWER_SECONDS = 3.5  # 2.6 of them are the promise, the rest is a busy machine's
 MAX_LIVE_SECONDS = 0.3
@@ -32,19 +32,19 @@ MAX_RETURN_SECONDS = 3
 START_SECONDS = 30
 COMMAND_TRIES = 3
 EXIT_UNAVAILABLE = 3
-LIVE = Request("livez", "/livez")
+LIVE = BurstRequest("livez", "/livez")
 CALLERS = 24
 MANY_CALLERS = 100
 
 _numbers = count()
 
 
-class Scene:
+class TimeScene:
     """A Valkey, lines to it that fail, and a web on each way to it."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
-        self.server = stack.enter_context(Server(directory / "valkey", arguments=QUICK))
-        self.replica = stack.enter_context(Server(directory / "replica", arguments=QUICK))
+        self.server = stack.enter_context(RedisServer(directory / "valkey", arguments=QUICK))
+        self.replica = stack.enter_context(RedisServer(directory / "replica", arguments=QUICK))
         add_user(self.server)
         self.line = stack.enter_context(RedisProxy(self.server.port))
         tls = stack.enter_context(RedisProxy(self.server.port, certificate=CERTIFICATE))
@@ -68,31 +68,31 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimeScene]:
     """All of it, which runs well until a fault begins."""
     with ExitStack() as stack:
-        yield Scene(tmp_path_factory.mktemp("time"), stack)
+        yield TimeScene(tmp_path_factory.mktemp("time"), stack)
 
 
-def freeze(scene: Scene) -> None:
+def freeze(scene: TimeScene) -> None:
     """SIGSTOP: connections are accepted by the system, and nothing is answered."""
     scene.server.pause()
 
 
-def thaw(scene: Scene) -> None:
+def thaw(scene: TimeScene) -> None:
     """SIGCONT."""
     scene.server.resume()
 
 
-def fail(mode: Mode, seconds: float = 0, mark: str = "") -> Callable[[Scene], None]:
+def fail(mode: Mode, seconds: float = 0, mark: str = "") -> Callable[[TimeScene], None]:
     """Fail on connections that stand, and on new ones."""
     return lambda scene: scene.line.fail(mode, seconds=seconds, mark=mark)
 
 
-def fail_anew(mode: Mode, seconds: float = 0, mark: str = "") -> Callable[[Scene], None]:
+def fail_anew(mode: Mode, seconds: float = 0, mark: str = "") -> Callable[[TimeScene], None]:
     """Fail on new connections, and close those that stand."""
 
-    def begin(scene: Scene) -> None:
+    def begin(scene: TimeScene) -> None:
         for line in (scene.line, scene.tls_line):
             line.fail(mode, seconds=seconds, mark=mark)
             line.close_lines()
@@ -100,31 +100,31 @@ def fail_anew(mode: Mode, seconds: float = 0, mark: str = "") -> Callable[[Scene
     return begin
 
 
-def mend(scene: Scene) -> None:
+def mend(scene: TimeScene) -> None:
     """Pass everything again."""
     for line in (scene.line, scene.tls_line):
         line.mend()
 
 
-def do_nothing(_scene: Scene) -> None:
+def do_nothing(_scene: TimeScene) -> None:
     """Leave it without a replica."""
 
 
-def attach_replica(scene: Scene) -> None:
+def attach_replica(scene: TimeScene) -> None:
     """Let a replica confirm writes."""
     scene.replica.follow(scene.server.port)
     scene.server.wait_for_replicas(1)
 
 
 @dataclass(frozen=True)
-class Fault:
+class RedisFault:
     """One way in which Redis fails, and the statuses that requests may be answered with.
 
     At least ``accepted`` posts are: the time suffices for them.
     """
 
-    begin: Callable[[Scene], None]
-    end: Callable[[Scene], None] = mend
+    begin: Callable[[TimeScene], None]
+    end: Callable[[TimeScene], None] = mend
     web: str = "plain"
     callers: int = CALLERS
     accepted: int = 0
@@ -135,17 +135,17 @@ class Fault:
 
 # A look-up that finds nothing is a reply of five bytes.
 FAULTS = {
-    "frozen": Fault(freeze, thaw),
-    "silent": Fault(fail(Mode.SILENT)),
-    "silent from the first": Fault(fail_anew(Mode.SILENT)),
-    "dripping": Fault(fail(Mode.DRIP, 0.3), look_ups={404, 503}),
-    "dripping from the first": Fault(fail_anew(Mode.DRIP, 0.3)),
-    "replies lost": Fault(fail(Mode.CUT_REPLIES)),
+    "frozen": RedisFault(freeze, thaw),
+    "silent": RedisFault(fail(Mode.SILENT)),
+    "silent from the first": RedisFault(fail_anew(Mode.SILENT)),
+    "dripping": RedisFault(fail(Mode.DRIP, 0.3), look_ups={404, 503}),
+    "dripping from the first": RedisFault(fail_anew(Mode.DRIP, 0.3)),
+    "replies lost": RedisFault(fail(Mode.CUT_REPLIES)),
     # To begin TLS costs the library some 35 ms of CPU: it reads the system's authorities.
-    "silent in TLS": Fault(fail_anew(Mode.SILENT), web="tls", callers=MANY_CALLERS),
-    "dripping in TLS": Fault(fail_anew(Mode.DRIP, 0.3), web="tls", callers=MANY_CALLERS),
-    "silent at AUTH": Fault(fail_anew(Mode.SILENT_AT, mark="AUTH"), web="login"),
-    "slow": Fault(
+    "silent in TLS": RedisFault(fail_anew(Mode.SILENT), web="tls", callers=MANY_CALLERS),
+    "dripping in TLS": RedisFault(fail_anew(Mode.DRIP, 0.3), web="tls", callers=MANY_CALLERS),
+    "silent at AUTH": RedisFault(fail_anew(Mode.SILENT_AT, mark="AUTH"), web="login"),
+    "slow": RedisFault(
         fail(Mode.DELAY, 0.4),
         callers=MANY_CALLERS,
         accepted=MANY_CALLERS // 4,
@@ -153,21 +153,21 @@ FAULTS = {
         look_ups={404, 503},
         ready={200, 503},
     ),
-    "no replica": Fault(do_nothing, attach_replica, web="confirmed", look_ups={404, 503}),
+    "no replica": RedisFault(do_nothing, attach_replica, web="confirmed", look_ups={404, 503}),
 }
 
 
 @dataclass(frozen=True)
-class Outage:
+class AnsweredOutage:
     """What callers were answered during a fault, and how soon after it a post was accepted."""
 
-    fault: Fault
+    fault: RedisFault
     answers: Answers
     return_seconds: float
 
 
 @pytest.fixture(scope="module", params=FAULTS)
-def outage(request: pytest.FixtureRequest, scene: Scene) -> Outage:
+def outage(request: pytest.FixtureRequest, scene: TimeScene) -> AnsweredOutage:
     """A fault from its begin to its end, and many callers in the midst of it."""
     fault = FAULTS[request.param]
     web = scene.webs[fault.web]
@@ -178,28 +178,28 @@ def outage(request: pytest.FixtureRequest, scene: Scene) -> Outage:
         )
     finally:
         fault.end(scene)
-    return Outage(fault, answers, seconds_until_accepted(web))
+    return AnsweredOutage(fault, answers, seconds_until_accepted(web))
 
 
-def requests_of(fault: Fault) -> list[Request]:
+def requests_of(fault: RedisFault) -> list[BurstRequest]:
     """A request for each caller: half of them post, the others look up, scrape and probe."""
     read = [
-        Request("look-up", "/v1/events/absent", token=READ_TOKEN),
-        Request("look-up", "/v1/chats/absent", token=READ_TOKEN),
-        Request("ready", "/readyz"),
-        Request("metrics", "/metrics"),
+        BurstRequest("look-up", "/v1/events/absent", token=READ_TOKEN),
+        BurstRequest("look-up", "/v1/chats/absent", token=READ_TOKEN),
+        BurstRequest("ready", "/readyz"),
+        BurstRequest("metrics", "/metrics"),
     ]
     posts = [post() for _ in range(fault.callers // 2)]
     return posts + [read[number % len(read)] for number in range(fault.callers // 2)]
 
 
-def post() -> Request:
+def post() -> BurstRequest:
     """Post an event of its own."""
     event = {"event_id": f"e{next(_numbers)}", "user_id": "u1"}
-    return Request("post", "/v1/events", "POST", SUBMIT_TOKEN, event=event)
+    return BurstRequest("post", "/v1/events", "POST", SUBMIT_TOKEN, event=event)
 
 
-def seconds_until_accepted(web: Caller) -> float:
+def seconds_until_accepted(web: RelayClient) -> float:
     """Post until an event is accepted, and return how long that took."""
     began = time.monotonic()
     event = {"event_id": f"e{next(_numbers)}", "user_id": "u1"}
@@ -207,7 +207,7 @@ def seconds_until_accepted(web: Caller) -> float:
     return time.monotonic() - began
 
 
-def test_posts_are_answered_in_time(outage: Outage) -> None:
+def test_posts_are_answered_in_time(outage: AnsweredOutage) -> None:
     """Not confirmed, repeat; or accepted where the time suffices."""
     answers = outage.answers.of("post")
 
@@ -220,7 +220,7 @@ def test_posts_are_answered_in_time(outage: Outage) -> None:
     }
 
 
-def test_look_ups_are_answered_in_time(outage: Outage) -> None:
+def test_look_ups_are_answered_in_time(outage: AnsweredOutage) -> None:
     """Unavailable; or found to be absent where the time suffices."""
     answers = outage.answers.of("look-up")
 
@@ -228,7 +228,7 @@ def test_look_ups_are_answered_in_time(outage: Outage) -> None:
     assert max(answer.seconds for answer in answers) < MAX_ANSWER_SECONDS
 
 
-def test_livez_is_answered_at_once(outage: Outage) -> None:
+def test_livez_is_answered_at_once(outage: AnsweredOutage) -> None:
     """However many callers wait for Redis: three of four within 300 ms, the machine being busy."""
     answers = outage.answers.meanwhile
     assert {200} == {answer.status for answer in answers}
@@ -238,7 +238,7 @@ def test_livez_is_answered_at_once(outage: Outage) -> None:
     assert seconds[len(seconds) * 3 // 4] < MAX_LIVE_SECONDS
 
 
-def test_readyz_and_metrics_are_answered_in_time(outage: Outage) -> None:
+def test_readyz_and_metrics_are_answered_in_time(outage: AnsweredOutage) -> None:
     """Not ready, and what can be counted without Redis."""
     ready, metrics = outage.answers.of("ready"), outage.answers.of("metrics")
 
@@ -247,12 +247,12 @@ def test_readyz_and_metrics_are_answered_in_time(outage: Outage) -> None:
     assert max(answer.seconds for answer in ready + metrics) < MAX_ANSWER_SECONDS
 
 
-def test_posts_are_accepted_soon_afterwards(outage: Outage) -> None:
+def test_posts_are_accepted_soon_afterwards(outage: AnsweredOutage) -> None:
     """No connection that failed holds up the next caller."""
     assert outage.return_seconds < MAX_RETURN_SECONDS
 
 
-def test_a_wait_ends_in_time_without_redis(scene: Scene) -> None:
+def test_a_wait_ends_in_time_without_redis(scene: TimeScene) -> None:
     """The event was accepted before: 202, at the end of the wait and a last look of 1 s."""
     web = scene.webs["plain"]
     began = time.monotonic()
@@ -274,7 +274,7 @@ def test_a_wait_ends_in_time_without_redis(scene: Scene) -> None:
     assert time.monotonic() - began < 2 + 1 + 1
 
 
-def test_a_post_whose_reply_was_lost_may_be_repeated(scene: Scene) -> None:
+def test_a_post_whose_reply_was_lost_may_be_repeated(scene: TimeScene) -> None:
     """It was stored, and once: nothing below the relay has sent it again."""
     web = scene.webs["plain"]
     event = {"event_id": f"e{next(_numbers)}", "user_id": "u1"}
@@ -293,7 +293,7 @@ def test_a_post_whose_reply_was_lost_may_be_repeated(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", ["frozen", "silent", "dripping"])
-def test_an_operator_is_answered_in_time(scene: Scene, name: str) -> None:
+def test_an_operator_is_answered_in_time(scene: TimeScene, name: str) -> None:
     """The command ends with 3, and one line says why; one of some tries is not held up."""
     fault = FAULTS[name]
     fault.begin(scene)
@@ -308,7 +308,7 @@ def test_an_operator_is_answered_in_time(scene: Scene, name: str) -> None:
     assert seconds < MAX_ANSWER_SECONDS
 
 
-def seconds_of_status(scene: Scene) -> float:
+def seconds_of_status(scene: TimeScene) -> float:
     """Return how much longer a command in vain takes than one that needs no Redis."""
     environ = {"REDIS_URL": scene.line.url}
     began = time.monotonic()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from app.chats.trace import Trace
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import free_port, wait_until
-from tests.stack.relay import OWN
+from app.telemetry.trace_context import Trace
 from tests.system.collector import Collector
-from tests.system.deployment import LONG_CALLS, SECRETS, Deployment
-from tests.system.verdict import find_leaks, judge
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import LONG_CALLS, SECRETS, Deployment
+from tools.stack.processes import free_port, wait_until
+from tools.stack.relay import OWN
+from tools.stack.verdict import find_leaks, judge
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 MISSING = (
@@ -113,13 +113,13 @@ def test_a_request_and_its_call_are_spans_of_the_callers_trace(
     traced: Traced, collector: Collector
 ) -> None:
     """Caller, request, call: each the parent of the next, and the last is what Channel.io saw."""
-    caller = Trace.after(None)
+    caller = Trace.from_traceparent(None)
     began = time.time_ns()
 
     open_chat(traced, "e1", traceparent=caller.traceparent)
 
     request, call = collector.wait_for("e1", 2)
-    seen = Trace.after(traced.calls_of("u-e1")[0].headers["traceparent"])
+    seen = Trace.from_traceparent(traced.calls_of("u-e1")[0].headers["traceparent"])
     assert (caller.trace_id, caller.span_id) == request.ids[:2]
     assert (caller.trace_id, request.ids[2], seen.parent_id) == call.ids
     for span in (request.sent, call.sent):
@@ -252,7 +252,7 @@ def test_nothing_of_it_is_imported_unless_it_is_asked_for(traced: Traced, relay:
 
     for process in (*traced.processes, *relay.processes[-2:]):
         text = process.log.read_text()
-        assert "app.chats.trace" in text
+        assert "app.telemetry.trace_context" in text
         expected = ours if process in traced.processes else ()
         assert [*expected] == [name for name in ours if re.search(rf"\| +{name}", text)]
 

@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from tests.scraped import OF_WEB, OF_WORKER, kinds, labels, samples
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import free_port, wait_until
-from tests.stack.relay import Caller, Process
-from tests.system.deployment import Deployment
-from tests.system.verdict import judge
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import Deployment
+from tools.stack.processes import free_port, wait_until
+from tools.stack.relay import Process, RelayClient
+from tools.stack.verdict import judge
 
 Posted = Future[requests.Response]
 
@@ -48,7 +48,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def post(caller: Caller, event_id: str, seconds: int = 30) -> requests.Response:
+def post(caller: RelayClient, event_id: str, seconds: int = 30) -> requests.Response:
     """Post an event of a user of its own, and wait."""
     return caller.post({"event_id": event_id, "user_id": event_id}, Prefer=f"wait={seconds}")
 
@@ -140,7 +140,7 @@ def test_redis_lost_during_a_wait_is_202(idle: Deployment, pool: ThreadPoolExecu
 
 
 @pytest.fixture
-def several(relay: Deployment) -> Iterator[tuple[Caller, Process]]:
+def several(relay: Deployment) -> Iterator[tuple[RelayClient, Process]]:
     """A web of three processes."""
     caller = relay.start_web(WEB_CONCURRENCY="3")
     web = relay.processes[-1]
@@ -156,7 +156,7 @@ def children(web: Process) -> list[int]:
     return [int(pid) for pid in found]
 
 
-def counts(caller: Caller) -> tuple[float, float]:
+def counts(caller: RelayClient) -> tuple[float, float]:
     """How many events were accepted, and how many posts were timed."""
     text = scrape(caller.url)
     return (
@@ -166,7 +166,7 @@ def counts(caller: Caller) -> tuple[float, float]:
 
 
 def test_counts_add_up_and_never_go_back(
-    relay: Deployment, several: tuple[Caller, Process], pool: ThreadPoolExecutor
+    relay: Deployment, several: tuple[RelayClient, Process], pool: ThreadPoolExecutor
 ) -> None:
     """Over several processes, when one is replaced, and when the settings are read again."""
     caller, web = several

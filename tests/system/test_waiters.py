@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.bench.upstream import Upstream, upstream
-from tests.system.burst import Answers, Request, send_together
-from tests.system.deployment import SUBMIT_TOKEN, Deployment
+from tests.system.burst import Answers, BurstRequest, send_together
+from tools.bench.upstream import Upstream, upstream
+from tools.stack.deployment import SUBMIT_TOKEN, Deployment
 
 CALLERS = 1000
 COME_WITHIN_SECONDS = 4.0  # while no call is over: at the end of it all of them wait
@@ -52,15 +52,15 @@ def answers(stand_in: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ans
         return send_together(
             int(urlsplit(caller.url).port or 0),
             [post(number) for number in range(CALLERS)],
-            meanwhile=Request("livez", "/livez"),
+            meanwhile=BurstRequest("livez", "/livez"),
             over_seconds=COME_WITHIN_SECONDS,
             timeout_seconds=25,
         )
 
 
-def post(number: int) -> Request:
+def post(number: int) -> BurstRequest:
     """Post an event of its own, and wait."""
-    return Request(
+    return BurstRequest(
         "post",
         "/v1/events",
         "POST",

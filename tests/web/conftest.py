@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from config.logging import configure
-from tests.stack.processes import free_port
-from tests.stack.redis_client import connect_to
-from tests.stack.valkey import Valkey
-from tests.web.service import Service, serve
+from tests.web.service import WebService, serve
+from tools.stack.processes import free_port
+from tools.stack.redis_client import connect_to
+from tools.stack.valkey import Valkey
 
 
 @pytest.fixture(scope="session")
@@ -20,19 +20,19 @@ def json_lines() -> None:
 
 
 @pytest.fixture(scope="package")
-def running_service(valkey: Valkey, json_lines: None) -> Iterator[Service]:
+def running_service(valkey: Valkey, json_lines: None) -> Iterator[WebService]:
     """One application for all tests here."""
     with connect_to(valkey.url) as client:
         yield serve(client)
 
 
 @pytest.fixture
-def service(running_service: Service, redis_url: str) -> Service:
+def service(running_service: WebService, redis_url: str) -> WebService:
     """The relay, which knows of nothing yet."""
     return running_service
 
 
 @pytest.fixture(scope="package")
-def cut_off(running_service: Service) -> Service:
+def cut_off(running_service: WebService) -> WebService:
     """The relay while nothing listens where its Redis should be."""
     return serve(connect_to(f"redis://127.0.0.1:{free_port()}/0"))

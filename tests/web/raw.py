@@ -15,8 +15,8 @@ from typing import Self
 
 import requests
 
-from tests.stack.processes import Child, free_port, start_child, stop_child, wait_until
-from tests.stack.relay import PYTHON, ROOT
+from tools.stack.processes import Child, free_port, start_child, stop_child, wait_until
+from tools.stack.relay import PYTHON, ROOT
 
 START_TIMEOUT_SECONDS = 30
 SERVED_SECONDS = 5  # what "served" means, whatever other clients do

@@ -10,18 +10,18 @@ from flask.testing import FlaskClient
 from gevent.event import Event
 from werkzeug.test import TestResponse
 
-from app.chats.trace import TakeSpan
 from app.store.audit import Auditor, Readiness
 from app.store.keys import Keys
 from app.store.notices import Notices
 from app.store.operations import Operations
 from app.store.scripts import Scripts
+from app.telemetry.trace_context import ExportSpan
 from app.web.application import create_app
 from app.web.authentication import Authenticator, Scope
-from app.web.metrics import Metrics
+from app.web.metrics import WebMetrics
 from app.web.problems import PROBLEMS
-from tests.stack.redis_client import Client
-from tests.store.bench import TTL_SECONDS, Bench
+from tools.model.store_driver import TTL_SECONDS, StoreDriver
+from tools.stack.redis_client import Client
 
 VERSION = "1.2.3"
 SUBMIT_TOKEN = "submit-7f3a-5bd1e"
@@ -54,11 +54,11 @@ class SilentNotices(Notices):
 
 
 @dataclass(frozen=True)
-class Service:
+class WebService:
     """One application, asked through Flask's test client; ``bench`` is the store behind it."""
 
     caller: FlaskClient
-    bench: Bench
+    bench: StoreDriver
     notices: Notices
 
     def post(self, body: Body = EVENT, **headers: str | None) -> TestResponse:
@@ -87,10 +87,10 @@ def serve(
     max_backlog: int = 1000,
     allow_unsafe: bool = False,
     webhook_secrets: Iterable[str] = WEBHOOK_SECRETS,
-    take_span: TakeSpan | None = None,
-) -> Service:
+    export_span: ExportSpan | None = None,
+) -> WebService:
     """Build the application over ``client`` as ``bootstrap`` does."""
-    bench = Bench(client, Keys(prefix))
+    bench = StoreDriver(client, Keys(prefix))
     events = bench.intake(max_backlog=max_backlog)
     notices = SilentNotices(client.relay, bench.keys)
 
@@ -99,13 +99,13 @@ def serve(
         Authenticator(TOKENS, webhook_secrets),
         Readiness(Auditor(client.relay, bench.keys), allow_unsafe=allow_unsafe, standing_seconds=0),
         notices,
-        Metrics(
+        WebMetrics(
             Operations(Scripts(client.relay, bench.keys), record_ttl_seconds=TTL_SECONDS), VERSION
         ),
         version=VERSION,
-        take_span=take_span,
+        export_span=export_span,
     )
-    return Service(app.test_client(), bench, notices)
+    return WebService(app.test_client(), bench, notices)
 
 
 def problem(response: TestResponse) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from app.web.problems import PROBLEMS
 from tests.chats.test_any_event import FIELDS, JSON
-from tests.web.service import BOTH_TOKEN, EVENT, SUBMIT_TOKEN, Service
+from tests.web.service import BOTH_TOKEN, EVENT, SUBMIT_TOKEN, WebService
 
 # What a server may hand on: a header is any Latin-1 text on one line.
 HEADER = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"))
@@ -41,12 +41,12 @@ hostile = settings(
 )
 
 
-def post(service: Service, body: bytes, *headers: tuple[str, str]) -> TestResponse:
+def post(service: WebService, body: bytes, *headers: tuple[str, str]) -> TestResponse:
     """Post anything."""
     return service.caller.post("/v1/events", data=body, headers=Headers(headers))
 
 
-def assert_refused_without_trace(service: Service, response: TestResponse, logged: str) -> None:
+def assert_refused_without_trace(service: WebService, response: TestResponse, logged: str) -> None:
     """Nothing is stored, and the one line holds nothing but words and numbers of our own."""
     assert not service.stored()
     (line,) = map(json.loads, logged.splitlines())
@@ -60,7 +60,7 @@ def assert_refused_without_trace(service: Service, response: TestResponse, logge
 @hostile
 @given(body=BODY, key=st.none() | HEADER)
 def test_any_body(
-    service: Service, capfd: pytest.CaptureFixture[str], body: bytes, key: str | None
+    service: WebService, capfd: pytest.CaptureFixture[str], body: bytes, key: str | None
 ) -> None:
     """It is accepted, or refused as a problem that says what is wrong."""
     headers = [("Authorization", f"Bearer {SUBMIT_TOKEN}"), ("Content-Type", "application/json")]
@@ -80,7 +80,7 @@ def test_any_body(
 @hostile
 @given(authorization=AUTHORIZATION, content_type=CONTENT_TYPE, encoding=st.just("") | HEADER)
 def test_any_header(
-    service: Service,
+    service: WebService,
     capfd: pytest.CaptureFixture[str],
     authorization: str,
     content_type: str,
@@ -111,7 +111,7 @@ def test_any_header(
     accept=HEADER,
 )
 def test_any_address(
-    service: Service, method: str, path: str, query: dict[str, Any], accept: str
+    service: WebService, method: str, path: str, query: dict[str, Any], accept: str
 ) -> None:
     """Found, or refused; never a failure, never kept by a cache, and one redirect alone."""
     response = service.caller.open(

@@ -16,13 +16,13 @@ from app.web.schema_html import render_line
 from tests.web.browser import Browser
 from tests.web.described import OPERATIONS, problems_of
 from tests.web.raw import RELAY, Web, serve
-from tests.web.service import Service
+from tests.web.service import WebService
 
 # A page with nothing on it is a picture of a few kilobytes.
 BLANK_BYTES = 50_000
 
 
-def test_it_shows_what_the_document_has(service: Service) -> None:
+def test_it_shows_what_the_document_has(service: WebService) -> None:
     """Every route, status, field and problem, and a curl line for each operation."""
     page = html.unescape(service.caller.get("/docs").text)
 
@@ -38,7 +38,7 @@ def test_it_shows_what_the_document_has(service: Service) -> None:
 
 @pytest.mark.parametrize("values", [Status, FailureCode])
 def test_it_says_what_each_status_and_code_means(
-    service: Service, values: type[Status | FailureCode]
+    service: WebService, values: type[Status | FailureCode]
 ) -> None:
     """In one table: the meaning, and what to do."""
     meanings = dict(sections(service.caller.get("/docs").text))["meanings"]
@@ -49,7 +49,7 @@ def test_it_says_what_each_status_and_code_means(
         assert f"<code>{value}</code>\n<td>{meaning} {remedy}\n" in meanings
 
 
-def test_it_names_the_problems_of_each_operation(service: Service) -> None:
+def test_it_names_the_problems_of_each_operation(service: WebService) -> None:
     """With those of any request once, at the list of all."""
     page = html.unescape(service.caller.get("/docs").text)
 
@@ -74,7 +74,7 @@ def sections(page: str) -> Iterator[tuple[str, str]]:
         yield section.split('"')[1], section
 
 
-def test_its_links_lead_somewhere(service: Service) -> None:
+def test_its_links_lead_somewhere(service: WebService) -> None:
     """Within the page, or to what the service answers."""
     page = service.caller.get("/docs").text
 
@@ -87,7 +87,7 @@ def test_its_links_lead_somewhere(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/problems/not-found"])
-def test_pages_can_load_and_run_nothing(service: Service, path: str) -> None:
+def test_pages_can_load_and_run_nothing(service: WebService, path: str) -> None:
     """No script, no file, no form; only the very style that is in the page."""
     response = service.caller.get(path, headers={"Accept": "text/html"})
 

@@ -9,9 +9,9 @@ from flask import Request
 from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 from werkzeug.test import TestResponse
 
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 from app.web.reading import MAX_BODY_BYTES, BodyMemory, read_body
-from tests.web.service import EVENT, SUBMIT_TOKEN, Service, problem, slug
+from tests.web.service import EVENT, SUBMIT_TOKEN, WebService, problem, slug
 
 TEXT = json.dumps(EVENT)
 
@@ -41,7 +41,7 @@ def padded(size_bytes: int) -> bytes:
         "application/json; Charset=\xe9",
     ],
 )
-def test_json_is_declared(service: Service, content_type: str) -> None:
+def test_json_is_declared(service: WebService, content_type: str) -> None:
     """As ``application/json``, whatever parameters follow: RFC 8259 has none, and only UTF-8."""
     assert service.post(Content_Type=content_type).status_code == 202
 
@@ -65,13 +65,13 @@ def test_json_is_declared(service: Service, content_type: str) -> None:
         "\xe9",
     ],
 )
-def test_another_media_type_is_refused(service: Service, content_type: str | None) -> None:
+def test_another_media_type_is_refused(service: WebService, content_type: str | None) -> None:
     """A form that happens to hold JSON is what a browser can be made to send."""
     assert slug(service.post(Content_Type=content_type)) == "unsupported-media-type"
     assert not service.stored()
 
 
-def test_a_charset_changes_nothing_of_the_body(service: Service) -> None:
+def test_a_charset_changes_nothing_of_the_body(service: WebService) -> None:
     """It is UTF-8, whatever it is said to be."""
     event = {**EVENT, "metadata": {"a": "é"}}
     as_declared = json.dumps(event, ensure_ascii=False).encode("latin-1")
@@ -83,7 +83,7 @@ def test_a_charset_changes_nothing_of_the_body(service: Service) -> None:
     assert (202, "é") == (utf_8.status_code, utf_8.get_json()["metadata"]["a"])
 
 
-def test_a_byte_order_mark_is_passed_over(service: Service) -> None:
+def test_a_byte_order_mark_is_passed_over(service: WebService) -> None:
     """One before the body, as some editors write it; and a repeat without it is a duplicate."""
     marked, plain = service.post(TEXT.encode("utf-8-sig")), service.post(TEXT.encode())
 
@@ -91,17 +91,17 @@ def test_a_byte_order_mark_is_passed_over(service: Service) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "\xe9"])
-def test_an_encoded_body_is_refused(service: Service, encoding: str) -> None:
+def test_an_encoded_body_is_refused(service: WebService, encoding: str) -> None:
     """No bomb is ever unpacked."""
     assert slug(service.post(Content_Encoding=encoding)) == "unsupported-media-type"
 
 
-def test_identity_is_no_encoding(service: Service) -> None:
+def test_identity_is_no_encoding(service: WebService) -> None:
     """It may be said."""
     assert service.post(Content_Encoding="identity").status_code == 202
 
 
-def test_64_kib_are_read_and_not_one_byte_more(service: Service) -> None:
+def test_64_kib_are_read_and_not_one_byte_more(service: WebService) -> None:
     """The limit is the contract's."""
     assert MAX_BODY_BYTES == 65_536
     assert slug(service.post(padded(65_537))) == "too-large"
@@ -147,7 +147,7 @@ def test_64_kib_are_read_and_not_one_byte_more(service: Service) -> None:
         (b'{"a":' * 13_000, "The body is nested too deeply."),
     ],
 )
-def test_what_is_not_json_is_refused(service: Service, body: bytes, detail: str | None) -> None:
+def test_what_is_not_json_is_refused(service: WebService, body: bytes, detail: str | None) -> None:
     """``detail`` says where reading it failed, in a sentence, and quotes nothing of it."""
     content = problem(service.post(body))
 
@@ -159,13 +159,13 @@ def test_what_is_not_json_is_refused(service: Service, body: bytes, detail: str 
 @pytest.mark.parametrize(
     "body", [b'{"a":' * 9_000 + b"1" + b"}" * 9_000, b"[" * 32_000 + b"]" * 32_000]
 )
-def test_deep_nesting_is_refused(service: Service, body: bytes) -> None:
+def test_deep_nesting_is_refused(service: WebService, body: bytes) -> None:
     """As too deep, or as no event where this Python can read it: how deep it goes differs."""
     assert slug(service.post(body)) in {"malformed-json", "invalid-event"}
     assert not service.stored()
 
 
-class Broken:
+class UnreadableBody:
     """A body that cannot be read to its end: reading it fails as gunicorn's does."""
 
     def __init__(self, error: Exception) -> None:
@@ -176,7 +176,7 @@ class Broken:
         raise self.error
 
 
-def post_stream(service: Service, stream: object, *, length: str | None) -> TestResponse:
+def post_stream(service: WebService, stream: object, *, length: str | None) -> TestResponse:
     """Post what a server would read from a connection, announced as ``length`` or in chunks."""
     return service.caller.post(
         "/v1/events",
@@ -197,16 +197,16 @@ def post_stream(service: Service, stream: object, *, length: str | None) -> Test
     ],
 )
 def test_a_body_that_does_not_come_is_given_up(
-    service: Service, error: Exception, expected: str
+    service: WebService, error: Exception, expected: str
 ) -> None:
     """408 where time ran out, and 400 where it was cut off."""
-    response = post_stream(service, Broken(error), length="100")
+    response = post_stream(service, UnreadableBody(error), length="100")
 
     assert expected == slug(response)
     assert not service.stored()
 
 
-def test_a_body_is_as_long_as_it_was_announced(service: Service) -> None:
+def test_a_body_is_as_long_as_it_was_announced(service: WebService) -> None:
     """The beginning of a body is refused, even where it is a whole event."""
     cut_off = post_stream(service, io.BytesIO(TEXT.encode()), length=str(len(TEXT) + 1))
 
@@ -215,7 +215,7 @@ def test_a_body_is_as_long_as_it_was_announced(service: Service) -> None:
     assert post_stream(service, io.BytesIO(TEXT.encode()), length=str(len(TEXT))).status_code == 202
 
 
-def test_chunks_have_the_same_limit(service: Service) -> None:
+def test_chunks_have_the_same_limit(service: WebService) -> None:
     """What is read is counted, and the first 64 KiB are never taken for the whole."""
     too_large = post_stream(service, io.BytesIO(padded(65_537)), length=None)
 
@@ -224,9 +224,9 @@ def test_chunks_have_the_same_limit(service: Service) -> None:
     assert post_stream(service, io.BytesIO(padded(65_536)), length=None).status_code == 202
 
 
-def test_a_body_that_is_announced_as_too_large_is_not_read(service: Service) -> None:
+def test_a_body_that_is_announced_as_too_large_is_not_read(service: WebService) -> None:
     """The answer does not wait for it."""
-    response = post_stream(service, Broken(AssertionError("it was read")), length="65537")
+    response = post_stream(service, UnreadableBody(AssertionError("it was read")), length="65537")
 
     assert slug(response) == "too-large"
 
@@ -236,7 +236,7 @@ def test_bodies_under_way_have_a_limit_together() -> None:
     memory = BodyMemory(limit_bytes=100)
 
     with memory.reserve(60), memory.reserve(40):
-        with pytest.raises(Refusal) as refused, memory.reserve(1):
+        with pytest.raises(ProblemError) as refused, memory.reserve(1):
             pass
         with memory.reserve(0):
             pass
@@ -255,7 +255,7 @@ def test_the_limit_of_bodies_under_way_is_the_contracts() -> None:
         for _ in range(512):
             bodies.enter_context(memory.reserve(MAX_BODY_BYTES))
 
-        with pytest.raises(Refusal), memory.reserve(1):
+        with pytest.raises(ProblemError), memory.reserve(1):
             pass
 
 
@@ -263,9 +263,9 @@ def test_the_limit_of_bodies_under_way_is_the_contracts() -> None:
 def test_a_body_reserves_its_length(length: str | None, size_bytes: int) -> None:
     """Or as much as a body may have, where its length is not known."""
     headers = {} if length is None else {"CONTENT_LENGTH": length}
-    request = Request({"wsgi.input": Broken(AssertionError("it was read")), **headers})
+    request = Request({"wsgi.input": UnreadableBody(AssertionError("it was read")), **headers})
 
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(ProblemError) as refused:
         read_body(request, BodyMemory(limit_bytes=size_bytes - 1))
     with pytest.raises(AssertionError):
         read_body(request, BodyMemory(limit_bytes=size_bytes))

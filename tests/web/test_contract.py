@@ -37,7 +37,7 @@ from app.web.authentication import CHALLENGE
 from app.web.openapi import DOCUMENT
 from app.web.parameters import DEFAULT_LIMIT, MAX_LIMIT
 from app.web.prefer import MAX_WAIT_SECONDS
-from app.web.problems import PROBLEMS, Refusal, answer
+from app.web.problems import PROBLEMS, ProblemError, answer
 from app.web.reading import KEY_HEADER, MAX_BODY_BYTES
 from app.web.signatures import HEADERS as SIGNATURE_HEADERS
 from tests.web.described import OPERATIONS, Json, assert_is, problems_of, validator
@@ -647,7 +647,7 @@ def test_problems_stand_under_their_status(name: str) -> None:
                 headers |= {PROBLEM_HEADERS[slug]} if slug in PROBLEM_HEADERS else set()
                 headers |= {"Retry-After"} if PROBLEMS[slug].retry_after_seconds else set()
                 value = example["value"]
-                refusal = Refusal(slug, errors=value.get("errors"))
+                refusal = ProblemError(slug, errors=value.get("errors"))
                 answered = answer(refusal, value["request_id"])
                 assert int(status) == answered.status_code
                 assert json.loads(answered.data) == value

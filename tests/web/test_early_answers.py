@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.web.reading import MAX_BODIES_BYTES, MAX_BODY_BYTES
-from tests.stack.processes import wait_until
-from tests.stack.valkey import Valkey
 from tests.web.raw import RELAY, SERVED_SECONDS, TOKEN, RawClient, Web, serve
 from tests.web.service import WEBHOOK_SECRET
 from tests.web.test_slow_clients import allow_files
+from tools.stack.processes import wait_until
+from tools.stack.valkey import Valkey
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask, Response, abort, got_request_exception
 
-from tests.stack.redis_client import Client
-from tests.stack.valkey import Valkey
 from tests.web.raw import Web
 from tests.web.raw import serve as run
 from tests.web.service import serve, slug
+from tools.stack.redis_client import Client
+from tools.stack.valkey import Valkey
 
 HEAD = b"POST %b HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.valkey import Valkey
-from tests.web.service import EVENT, VERSION, Service, problem, serve, slug
+from tests.web.service import EVENT, VERSION, WebService, problem, serve, slug
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.valkey import Valkey
 
 EVICTING = "redis: maxmemory-policy is allkeys-lru"
 NOT_LASTING = "redis: neither AOF nor RDB persistence is on"
@@ -30,7 +30,7 @@ def forgetful(client: Client) -> Iterator[Client]:
     client.config_set("appendonly", "yes")
 
 
-def test_live_needs_nothing(cut_off: Service) -> None:
+def test_live_needs_nothing(cut_off: WebService) -> None:
     """Restarting us does not bring Redis back."""
     response = cut_off.caller.get("/livez")
 
@@ -41,7 +41,7 @@ def test_live_needs_nothing(cut_off: Service) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_ready_with_a_safe_redis(service: Service) -> None:
+def test_ready_with_a_safe_redis(service: WebService) -> None:
     """And nothing to warn about."""
     response = service.caller.get("/readyz")
 
@@ -49,7 +49,7 @@ def test_ready_with_a_safe_redis(service: Service) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_not_ready_without_redis(cut_off: Service) -> None:
+def test_not_ready_without_redis(cut_off: WebService) -> None:
     """The failing check is named, and nothing of our network."""
     content = problem(cut_off.caller.get("/readyz"))
 

@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 
 from app.web.problems import PROBLEMS
-from tests.stack.processes import free_port, start_child, stop_child, wait_until
-from tests.stack.redis_client import Client
-from tests.stack.relay import PYTHON, ROOT
-from tests.stack.valkey import Valkey
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN
+from tools.stack.processes import free_port, start_child, stop_child, wait_until
+from tools.stack.redis_client import Client
+from tools.stack.relay import PYTHON, ROOT
+from tools.stack.valkey import Valkey
 
 COMMAND = [
     *(PYTHON, "-m", "gunicorn", "--config", "config/gunicorn.py"),
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Answer:
+class RawAnswer:
     """What came back."""
 
     status: int
@@ -51,13 +51,13 @@ class Relay:
     port: int
     log: Path
 
-    def send(self, *parts: bytes) -> Answer:
+    def send(self, *parts: bytes) -> RawAnswer:
         """Send ``parts`` and read one answer."""
         with self.connect() as connection:
             connection.sendall(b"".join(parts))
             return read_answer(connection)
 
-    def send_and_end(self, *parts: bytes) -> Answer | None:
+    def send_and_end(self, *parts: bytes) -> RawAnswer | None:
         """Send ``parts`` and no more, and read the one answer, if there is any."""
         with self.connect() as connection:
             connection.sendall(b"".join(parts))
@@ -77,11 +77,11 @@ class Relay:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def post(self, *body: bytes, headers: bytes) -> Answer:
+    def post(self, *body: bytes, headers: bytes) -> RawAnswer:
         """Post ``body`` as it is, under the headers that say how it is framed."""
         return self.send(post_head(headers), *body)
 
-    def post_and_end(self, *body: bytes, headers: bytes) -> Answer | None:
+    def post_and_end(self, *body: bytes, headers: bytes) -> RawAnswer | None:
         """Post what is less than a request, or no request at all."""
         return self.send_and_end(post_head(headers), *body)
 
@@ -116,14 +116,14 @@ def chunk(content: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(content), content)
 
 
-def read_answer(connection: socket.socket) -> Answer:
+def read_answer(connection: socket.socket) -> RawAnswer:
     """The next answer on ``connection``."""
     with closing(HTTPResponse(connection)) as response:
         response.begin()
         body = response.read()
     headers = {name.lower(): value for name, value in response.getheaders()}
     is_json = headers["content-type"].endswith("json")
-    return Answer(response.status, headers, json.loads(body) if is_json else {})
+    return RawAnswer(response.status, headers, json.loads(body) if is_json else {})
 
 
 @contextmanager
@@ -262,7 +262,7 @@ def test_a_broken_chunk_is_answered_at_once(relay: Relay, rest: bytes) -> None:
     assert relay.post(chunk(EVENT_BYTES), rest, headers=CHUNKED).slug == "malformed-json"
 
 
-def assert_refused(answer: Answer | None, slug: str) -> None:
+def assert_refused(answer: RawAnswer | None, slug: str) -> None:
     """Check that gunicorn's refusal is a problem of the list, and the connection's last answer."""
     assert answer is not None
     assert (slug, PROBLEMS[slug].status) == (answer.slug, answer.status)

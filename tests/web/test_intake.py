@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from app.chats.outcome import Outcome
-from tests.stack.redis_client import Client
-from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
-from tests.web.service import EVENT, Service, errors, problem, serve, slug
+from tests.web.service import EVENT, WebService, errors, problem, serve, slug
+from tools.model.outcomes import CREATED, REFUSED, UNKNOWN
+from tools.stack.redis_client import Client
 
 LOCATION = "/v1/events/refund-7731"
 
 
-def test_a_new_event_is_accepted(service: Service) -> None:
+def test_a_new_event_is_accepted(service: WebService) -> None:
     """202 with its record, where to find it, and when to ask again."""
     response = service.post({**EVENT, "on_unknown": "hold", "metadata": {"order": "7731"}})
 
@@ -43,7 +43,7 @@ def test_a_new_event_is_accepted(service: Service) -> None:
     }
 
 
-def test_a_duplicate_gets_the_same_record(service: Service) -> None:
+def test_a_duplicate_gets_the_same_record(service: WebService) -> None:
     """202 again while it is open, and it says that it is a replay."""
     first = service.post()
 
@@ -55,7 +55,7 @@ def test_a_duplicate_gets_the_same_record(service: Service) -> None:
     assert service.bench.queue("due").keys() == {"refund-7731"}
 
 
-def test_a_duplicate_during_the_call_is_202(service: Service) -> None:
+def test_a_duplicate_during_the_call_is_202(service: WebService) -> None:
     """Nobody can know yet whether there will be a chat."""
     service.bench.open_gate()
     service.post()
@@ -73,7 +73,7 @@ def test_a_duplicate_during_the_call_is_202(service: Service) -> None:
     [(CREATED, "opened", True), (REFUSED, "failed", False), (UNKNOWN, "unknown", None)],
 )
 def test_a_duplicate_of_a_finished_event_is_200(
-    service: Service, outcome: Outcome, status: str, *, created: bool | None
+    service: WebService, outcome: Outcome, status: str, *, created: bool | None
 ) -> None:
     """With the record as it came out, and nothing to wait for."""
     service.bench.open_gate()
@@ -89,7 +89,7 @@ def test_a_duplicate_of_a_finished_event_is_200(
     assert (status, created) == (record["status"], record["created"])
 
 
-def test_an_opened_record_has_its_ids(service: Service) -> None:
+def test_an_opened_record_has_its_ids(service: WebService) -> None:
     """Chat and sessions as Channel.io named them, and when the record goes."""
     service.bench.open_gate()
     service.post()
@@ -104,7 +104,7 @@ def test_an_opened_record_has_its_ids(service: Service) -> None:
     assert record["accepted_at"] <= record["settled_at"] < record["expires_at"]
 
 
-def test_a_failed_record_says_why(service: Service) -> None:
+def test_a_failed_record_says_why(service: WebService) -> None:
     """A code from the closed list, and what Channel.io's status was."""
     service.bench.open_gate()
     service.post()
@@ -120,7 +120,7 @@ def test_a_failed_record_says_why(service: Service) -> None:
     assert (None, None, None) == (record["chat"], record["session"], record["user_session"])
 
 
-def test_a_reused_id_is_refused_and_the_first_event_is_not_shown(service: Service) -> None:
+def test_a_reused_id_is_refused_and_the_first_event_is_not_shown(service: WebService) -> None:
     """A caller that guesses an id learns nothing of the event that has it."""
     service.post({**EVENT, "user_id": "first-user", "metadata": {"secret-name": "secret-value"}})
 
@@ -144,7 +144,7 @@ def test_a_reused_id_is_refused_and_the_first_event_is_not_shown(service: Servic
     ],
 )
 def test_a_reused_id_names_the_fields_that_differ(
-    service: Service, differing: dict[str, Any], names: list[str]
+    service: WebService, differing: dict[str, Any], names: list[str]
 ) -> None:
     """Their names alone, as pointers, and nothing of their values."""
     first = {**EVENT, "on_unknown": "recreate", "metadata": {"order": "7731"}}
@@ -158,7 +158,7 @@ def test_a_reused_id_names_the_fields_that_differ(
 
 
 @pytest.mark.parametrize("header", ["refund-7731", '"refund-7731"', ' "refund-7731" '])
-def test_the_idempotency_key_serves_as_event_id(service: Service, header: str) -> None:
+def test_the_idempotency_key_serves_as_event_id(service: WebService, header: str) -> None:
     """Bare or quoted, in the place of the field that is absent or null."""
     user_id = EVENT["user_id"]
 
@@ -170,12 +170,12 @@ def test_the_idempotency_key_serves_as_event_id(service: Service, header: str) -
 
 
 @pytest.mark.parametrize("header", ["refund-7731", '"refund-7731"', "", '""', "  "])
-def test_the_idempotency_key_may_repeat_the_event_id(service: Service, header: str) -> None:
+def test_the_idempotency_key_may_repeat_the_event_id(service: WebService, header: str) -> None:
     """An empty one is none."""
     assert service.post(EVENT, Idempotency_Key=header).status_code == 202
 
 
-def test_two_different_ids_are_refused(service: Service) -> None:
+def test_two_different_ids_are_refused(service: WebService) -> None:
     """It cannot be known which of them was meant; both places are named once."""
     response = service.post(EVENT, Idempotency_Key="refund-7732")
 
@@ -186,7 +186,7 @@ def test_two_different_ids_are_refused(service: Service) -> None:
 @pytest.mark.parametrize(
     "header", ["a b", '"', '"a', "a/b", "..", "\xe9", "a" * 129, "a,a", '"a""b"']
 )
-def test_a_bad_idempotency_key_is_named_as_a_header(service: Service, header: str) -> None:
+def test_a_bad_idempotency_key_is_named_as_a_header(service: WebService, header: str) -> None:
     """The body had no such field, so no pointer leads to it."""
     response = service.post({"user_id": "u"}, Idempotency_Key=header)
 
@@ -194,13 +194,13 @@ def test_a_bad_idempotency_key_is_named_as_a_header(service: Service, header: st
     assert not service.stored()
 
 
-def test_an_event_without_any_id_is_told_of_the_field(service: Service) -> None:
+def test_an_event_without_any_id_is_told_of_the_field(service: WebService) -> None:
     """The field is what is documented first."""
     for event in ({"user_id": "u"}, {"user_id": "u", "event_id": None}):
         assert errors(service.post(event)) == {"/event_id": "is required"}
 
 
-def test_an_event_from_before_the_window_is_refused(service: Service) -> None:
+def test_an_event_from_before_the_window_is_refused(service: WebService) -> None:
     """Its id may have been known once, and forgotten; one that is known is answered at any age."""
     old = {**EVENT, "occurred_at": "2001-01-01T00:00:00Z"}
     refused = service.post(old)
@@ -226,7 +226,7 @@ def test_a_full_backlog_refuses_new_events_only(client: Client) -> None:
     assert service.bench.queue("due").keys() == {"refund-7731"}
 
 
-def test_without_redis_nothing_is_confirmed(cut_off: Service) -> None:
+def test_without_redis_nothing_is_confirmed(cut_off: WebService) -> None:
     """503, when to repeat and how; what Redis said is the log's business."""
     response = cut_off.post()
 
@@ -236,7 +236,7 @@ def test_without_redis_nothing_is_confirmed(cut_off: Service) -> None:
     assert b"127.0.0.1" not in response.data
 
 
-def test_metadata_comes_back_as_it_was_sent(service: Service) -> None:
+def test_metadata_comes_back_as_it_was_sent(service: WebService) -> None:
     """Characters that mean something to JSON, Lua or Redis among them."""
     metadata = {"größe 😀": "\x00\x1f\x7f\\\"'", "": "", "a/b~c": "{}", "\u2028": "\uffff"}
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.stack.redis_client import Client
-from tests.store.outcomes import CREATED
-from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, Service, serve
+from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, WebService, serve
+from tools.model.outcomes import CREATED
+from tools.stack.redis_client import Client
 
 Captured = pytest.CaptureFixture[str]
 
@@ -33,7 +33,9 @@ def posted(status: int, **parts: Any) -> dict[str, Any]:
     return line(method="POST", route="/v1/events", status=status, **parts)
 
 
-def test_a_post_says_which_event_and_what_became_of_it(service: Service, capfd: Captured) -> None:
+def test_a_post_says_which_event_and_what_became_of_it(
+    service: WebService, capfd: Captured
+) -> None:
     """New, duplicate, and reused under the same name; the caller by its name."""
     service.post()
     service.post()
@@ -66,7 +68,7 @@ def test_a_refused_post_says_why(client: Client, capfd: Captured) -> None:
     ]
 
 
-def test_a_look_up_says_its_route(service: Service, capfd: Captured) -> None:
+def test_a_look_up_says_its_route(service: WebService, capfd: Captured) -> None:
     """The rule, not the address: a stranger writes the address."""
     service.get("/v1/users/u/chats?limit=3")
     service.get("/v1/chats/c")
@@ -83,7 +85,7 @@ def test_a_look_up_says_its_route(service: Service, capfd: Captured) -> None:
     ]
 
 
-def test_probes_leave_no_line(service: Service, capfd: Captured) -> None:
+def test_probes_leave_no_line(service: WebService, capfd: Captured) -> None:
     """They come every few seconds, and say nothing new."""
     service.caller.get("/livez")
     service.caller.get("/readyz")
@@ -92,7 +94,7 @@ def test_probes_leave_no_line(service: Service, capfd: Captured) -> None:
 
 
 def test_all_lines_of_a_request_have_the_id_of_its_answer(
-    cut_off: Service, capfd: Captured
+    cut_off: WebService, capfd: Captured
 ) -> None:
     """An operator who is given the id finds what happened."""
     response = cut_off.post()
@@ -101,7 +103,7 @@ def test_all_lines_of_a_request_have_the_id_of_its_answer(
     assert {response.headers["Request-Id"]} == {line["trace_id"] for line in logged}
 
 
-def test_redis_away_says_what_redis_said(cut_off: Service, capfd: Captured) -> None:
+def test_redis_away_says_what_redis_said(cut_off: WebService, capfd: Captured) -> None:
     """For the operator; the caller is told only that nothing is confirmed."""
     cut_off.post()
 
@@ -111,7 +113,7 @@ def test_redis_away_says_what_redis_said(cut_off: Service, capfd: Captured) -> N
     assert request == posted(503, problem="unavailable", caller="orders", event_id="refund-7731")
 
 
-def test_no_token_key_or_body_is_logged(service: Service, capfd: Captured) -> None:
+def test_no_token_key_or_body_is_logged(service: WebService, capfd: Captured) -> None:
     """Neither of an accepted request nor of a refused one."""
     service.bench.open_gate()
     secret = {**EVENT, "metadata": {"secret-name": "secret-value"}}
@@ -129,7 +131,7 @@ def test_no_token_key_or_body_is_logged(service: Service, capfd: Captured) -> No
     assert not [word for word in ("secret", SUBMIT_TOKEN, READ_TOKEN, "s-1") if word in logged]
 
 
-def test_a_line_is_in_the_trace_of_its_caller(service: Service, capfd: Captured) -> None:
+def test_a_line_is_in_the_trace_of_its_caller(service: WebService, capfd: Captured) -> None:
     """And in one of its own, where the caller names none that can be read."""
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     service.post(traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
@@ -142,7 +144,7 @@ def test_a_line_is_in_the_trace_of_its_caller(service: Service, capfd: Captured)
     assert 3 == len(set(trace_ids))
 
 
-def test_a_trace_is_kept_with_the_event_that_began_it(service: Service) -> None:
+def test_a_trace_is_kept_with_the_event_that_began_it(service: WebService) -> None:
     """A duplicate's is not, and none is shown in the record."""
     traces = [f"00-{digit * 32}-{digit * 16}-01" for digit in "ab"]
 

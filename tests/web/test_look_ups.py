@@ -4,10 +4,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.stack.processes import wait_until
-from tests.store.outcomes import REFUSED, UNKNOWN, created
 from tests.web.described import assert_described
-from tests.web.service import BOTH_TOKEN, EVENT, READ_TOKEN, Service, errors, slug
+from tests.web.service import BOTH_TOKEN, EVENT, READ_TOKEN, WebService, errors, slug
+from tools.model.outcomes import REFUSED, UNKNOWN, created
+from tools.stack.processes import wait_until
 
 ODD_IDS = [
     "..",
@@ -28,7 +28,7 @@ ODD_IDS = [
 ]
 
 
-def open_chat(service: Service, event_id: str, *, user_id: str = "u1") -> None:
+def open_chat(service: WebService, event_id: str, *, user_id: str = "u1") -> None:
     """Accept an event and open ``chat-<event_id>`` for it, at an instant of its own."""
     bench = service.bench
     grant = bench.granted(event_id, user_id=user_id)
@@ -37,7 +37,7 @@ def open_chat(service: Service, event_id: str, *, user_id: str = "u1") -> None:
     wait_until(lambda: bench.now_ms() > settled_ms, 30, "the next millisecond")
 
 
-def test_a_record_is_found_by_its_event(service: Service) -> None:
+def test_a_record_is_found_by_its_event(service: WebService) -> None:
     """As the post answered it."""
     posted = service.post().get_json()
 
@@ -50,7 +50,7 @@ def test_a_record_is_found_by_its_event(service: Service) -> None:
     )
 
 
-def test_the_head_of_a_record(service: Service) -> None:
+def test_the_head_of_a_record(service: WebService) -> None:
     """All that a look-up answers but the body."""
     service.post()
 
@@ -64,7 +64,7 @@ def test_the_head_of_a_record(service: Service) -> None:
     assert whole == head.headers
 
 
-def test_every_valid_event_id_is_found(service: Service) -> None:
+def test_every_valid_event_id_is_found(service: WebService) -> None:
     """Percent-encoded or not."""
     event_id = "Az09._:~-..."
     service.post({**EVENT, "event_id": event_id})
@@ -73,7 +73,7 @@ def test_every_valid_event_id_is_found(service: Service) -> None:
         assert service.get(f"/v1/events/{path}").get_json()["event_id"] == event_id
 
 
-def test_a_record_is_found_by_its_chat(service: Service) -> None:
+def test_a_record_is_found_by_its_chat(service: WebService) -> None:
     """By the published id only."""
     service.bench.open_gate()
     open_chat(service, "e1")
@@ -84,7 +84,7 @@ def test_a_record_is_found_by_its_chat(service: Service) -> None:
     assert slug(other) == "not-found"
 
 
-def test_a_users_chats_come_newest_first(service: Service) -> None:
+def test_a_users_chats_come_newest_first(service: WebService) -> None:
     """By when they were opened, whatever their ids."""
     service.bench.open_gate()
     for event_id in ("e2", "e3", "e1"):
@@ -101,7 +101,7 @@ def test_a_users_chats_come_newest_first(service: Service) -> None:
     assert newest["chats"] == answer["chats"][:2]
 
 
-def test_a_users_other_events_are_no_chats(service: Service) -> None:
+def test_a_users_other_events_are_no_chats(service: WebService) -> None:
     """Accepted, failed and held events have no chat to show."""
     service.bench.open_gate()
     for event_id, outcome in (("e1", REFUSED), ("e2", UNKNOWN)):
@@ -112,7 +112,7 @@ def test_a_users_other_events_are_no_chats(service: Service) -> None:
     assert none == service.get("/v1/users/u1/chats").get_json()
 
 
-def test_the_limit_is_20_unless_given(service: Service) -> None:
+def test_the_limit_is_20_unless_given(service: WebService) -> None:
     """Up to 100."""
     service.bench.open_gate()
     for number in range(22):
@@ -152,7 +152,7 @@ def test_the_limit_is_20_unless_given(service: Service) -> None:
         "%ff",
     ],
 )
-def test_another_limit_is_refused(service: Service, limit: str) -> None:
+def test_another_limit_is_refused(service: WebService, limit: str) -> None:
     """The parameter is named."""
     response = service.get(f"/v1/users/u1/chats?limit={limit}")
 
@@ -161,7 +161,7 @@ def test_another_limit_is_refused(service: Service, limit: str) -> None:
 
 
 @pytest.mark.parametrize("odd", ODD_IDS)
-def test_odd_ids_are_not_found(service: Service, odd: str) -> None:
+def test_odd_ids_are_not_found(service: WebService, odd: str) -> None:
     """Whatever is written in an address, it is an id that nothing has."""
     service.post()
 
@@ -170,7 +170,7 @@ def test_odd_ids_are_not_found(service: Service, odd: str) -> None:
 
 
 @pytest.mark.parametrize("odd", [*ODD_IDS, "a.b", "a~b", "a" * 65, "@member", "u1 ", "\ud7ff"])
-def test_an_id_that_is_no_users_is_refused(service: Service, odd: str) -> None:
+def test_an_id_that_is_no_users_is_refused(service: WebService, odd: str) -> None:
     """422 and not an empty list, which would read as "no chats yet"."""
     response = service.get(f"/v1/users/{quote(odd)}/chats?limit=0")
 
@@ -189,7 +189,7 @@ KNOWN_QUERY = {
 
 @pytest.mark.parametrize("path", KNOWN_QUERY)
 @pytest.mark.parametrize("name", ["other", "Limit", "limit ", "wait", "event_id", "", "a[]", "é"])
-def test_another_parameter_is_refused(service: Service, path: str, name: str) -> None:
+def test_another_parameter_is_refused(service: WebService, path: str, name: str) -> None:
     """A misspelt one would do nothing, and its caller not notice; nothing is stored."""
     response = service.caller.open(
         f"{path}?{KNOWN_QUERY[path]}&{quote(name)}=1",
@@ -204,14 +204,14 @@ def test_another_parameter_is_refused(service: Service, path: str, name: str) ->
 
 
 @pytest.mark.parametrize("query", ["limit=1&limit=1", "limit=1&limit=2", "limit=3&limit=0"])
-def test_a_repeated_parameter_is_refused(service: Service, query: str) -> None:
+def test_a_repeated_parameter_is_refused(service: WebService, query: str) -> None:
     """Which of them was meant cannot be known."""
     response = service.get(f"/v1/users/u1/chats?{query}")
 
     assert {"limit": "must not be repeated"} == errors(response)
 
 
-def test_every_fault_of_the_address_is_named(service: Service) -> None:
+def test_every_fault_of_the_address_is_named(service: WebService) -> None:
     """At once, each by its name."""
     response = service.get("/v1/users/a.b/chats?limit=0&other=1&other=2&more")
 
@@ -219,7 +219,7 @@ def test_every_fault_of_the_address_is_named(service: Service) -> None:
 
 
 @pytest.mark.parametrize("query", ["?", "?&", "?&&"])
-def test_an_empty_query_has_no_parameter(service: Service, query: str) -> None:
+def test_an_empty_query_has_no_parameter(service: WebService, query: str) -> None:
     """As libraries write it where there is nothing to write."""
     service.post()
 
@@ -229,7 +229,7 @@ def test_an_empty_query_has_no_parameter(service: Service, query: str) -> None:
 @pytest.mark.parametrize(
     "path", ["a%2Fb", "%2F", "a/b", "%2e%2e%2fevents%2frefund-7731", "", "%ff", "%ed%a0%80"]
 )
-def test_slashes_and_broken_bytes_are_not_found(service: Service, path: str) -> None:
+def test_slashes_and_broken_bytes_are_not_found(service: WebService, path: str) -> None:
     """An encoded slash is a slash; what is not UTF-8 is no id."""
     service.post()
 
@@ -238,7 +238,7 @@ def test_slashes_and_broken_bytes_are_not_found(service: Service, path: str) -> 
 
 
 @pytest.mark.parametrize("path", ["/v1/events/e", "/v1/chats/c", "/v1/users/u/chats"])
-def test_without_redis_nothing_is_said_to_be_missing(cut_off: Service, path: str) -> None:
+def test_without_redis_nothing_is_said_to_be_missing(cut_off: WebService, path: str) -> None:
     """503 and not 404: down must never read as "not there"."""
     response = cut_off.get(path)
 
@@ -246,7 +246,7 @@ def test_without_redis_nothing_is_said_to_be_missing(cut_off: Service, path: str
     assert response.headers["Retry-After"] == "1"
 
 
-def test_a_newer_releases_record_is_not_guessed_at(service: Service) -> None:
+def test_a_newer_releases_record_is_not_guessed_at(service: WebService) -> None:
     """503 until this replica is replaced as well: two releases run side by side."""
     service.post()
     service.bench.set_fields("refund-7731", v=3)
@@ -255,7 +255,7 @@ def test_a_newer_releases_record_is_not_guessed_at(service: Service) -> None:
     assert slug(service.post()) == "unavailable"
 
 
-def test_a_code_of_a_newer_release_is_returned_as_it_is(service: Service) -> None:
+def test_a_code_of_a_newer_release_is_returned_as_it_is(service: WebService) -> None:
     """A record that two releases can read may have a failure that only one of them knows."""
     service.bench.open_gate()
     service.bench.worker().settle(service.bench.granted("e1"), REFUSED)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.web.service import BOTH_TOKEN, Service, slug
+from tests.web.service import BOTH_TOKEN, WebService, slug
 
 ALLOWED = {
     "/v1/events": "POST",
@@ -33,7 +33,7 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT
 
 
 @pytest.mark.parametrize("path", ALLOWED)
-def test_other_methods_are_refused(service: Service, path: str) -> None:
+def test_other_methods_are_refused(service: WebService, path: str) -> None:
     """405 with ``Allow``, for those made up as well."""
     for method in METHODS:
         if method not in ALLOWED[path].split(", "):
@@ -45,7 +45,7 @@ def test_other_methods_are_refused(service: Service, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*(path for path in ALLOWED if "HEAD" in ALLOWED[path]), *REFUSED])
-def test_head_answers_as_get_without_a_body(service: Service, path: str) -> None:
+def test_head_answers_as_get_without_a_body(service: WebService, path: str) -> None:
     """The same status and headers, of a refusal too."""
     headers = {"traceparent": TRACE}
     if not path.endswith("/unauthorized"):
@@ -73,18 +73,18 @@ def test_head_answers_as_get_without_a_body(service: Service, path: str) -> None
         "/.env",
     ],
 )
-def test_other_addresses_are_not_found(service: Service, path: str) -> None:
+def test_other_addresses_are_not_found(service: WebService, path: str) -> None:
     """404 outside of ``/v1`` for everybody, and never a redirect."""
     assert slug(service.caller.get(path)) == "not-found"
 
 
 @pytest.mark.parametrize("path", ["/v1//events", "/v1/events/", "/v1/users//chats", "/v1/users/u/"])
-def test_addresses_are_taken_as_they_are(service: Service, path: str) -> None:
+def test_addresses_are_taken_as_they_are(service: WebService, path: str) -> None:
     """A slash too many is another address, and not silently the one that was meant."""
     assert slug(service.get(path)) == "not-found"
 
 
-def test_the_root_leads_to_the_page(service: Service) -> None:
+def test_the_root_leads_to_the_page(service: WebService) -> None:
     """A browser that opens the service's address finds out what it is."""
     response = service.caller.get("/")
 
@@ -93,7 +93,7 @@ def test_the_root_leads_to_the_page(service: Service) -> None:
 
 
 @pytest.mark.parametrize("path", [*ALLOWED, *REFUSED])
-def test_every_answer_has_the_id_of_its_request(service: Service, path: str) -> None:
+def test_every_answer_has_the_id_of_its_request(service: WebService, path: str) -> None:
     """The trace's that the caller names; else one of its own."""
     answers = [
         service.caller.get(path, headers={"traceparent": trace}) for trace in (TRACE, "", "", "x")

@@ -6,20 +6,20 @@ import pytest
 
 from app.chats.outcome import Outcome
 from tests.scraped import labels, samples
-from tests.stack.redis_client import Client
-from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
-from tests.web.service import EVENT, READ_TOKEN, VERSION, Service, serve
+from tests.web.service import EVENT, READ_TOKEN, VERSION, WebService, serve
+from tools.model.outcomes import CREATED, REFUSED, UNKNOWN
+from tools.stack.redis_client import Client
 
 RESULTS = {"accepted", "duplicate", "reused", "invalid", "unauthorized", "full", "unavailable"}
 
 
 @pytest.fixture
-def fresh(client: Client) -> Service:
+def fresh(client: Client) -> WebService:
     """A relay that has counted nothing yet; one event fills its backlog."""
     return serve(client, max_backlog=1)
 
 
-def scrape(service: Service) -> str:
+def scrape(service: WebService) -> str:
     """What ``/metrics`` answers."""
     response = service.caller.get("/metrics")
     assert 200 == response.status_code
@@ -27,26 +27,26 @@ def scrape(service: Service) -> str:
     return response.text
 
 
-def counted(service: Service) -> dict[str, float]:
+def counted(service: WebService) -> dict[str, float]:
     """The results that were counted, and how often."""
     results = labels(scrape(service), "relay_events_total")
     assert results.keys() == RESULTS
     return {result: count for result, count in results.items() if count}
 
 
-def test_every_result_is_there_before_the_first_event(fresh: Service) -> None:
+def test_every_result_is_there_before_the_first_event(fresh: WebService) -> None:
     """An alert on a rate sees the first one; a series that begins with 1 shows no increase."""
     assert {} == counted(fresh)
 
 
-def test_every_route_is_there_before_the_first_request(fresh: Service) -> None:
+def test_every_route_is_there_before_the_first_request(fresh: WebService) -> None:
     """And whatever has no route is one more."""
     routes = {rule.rule for rule in fresh.caller.application.url_map.iter_rules()}
 
     assert routes | {"none"} == labels(scrape(fresh), "relay_request_seconds_count").keys()
 
 
-def test_each_post_is_counted_by_what_became_of_it(fresh: Service) -> None:
+def test_each_post_is_counted_by_what_became_of_it(fresh: WebService) -> None:
     """Once, and under one name."""
     fresh.post()
     fresh.post()
@@ -68,7 +68,7 @@ def test_each_post_is_counted_by_what_became_of_it(fresh: Service) -> None:
     } == counted(fresh)
 
 
-def test_what_is_no_post_of_an_event_is_not_counted_as_one(fresh: Service) -> None:
+def test_what_is_no_post_of_an_event_is_not_counted_as_one(fresh: WebService) -> None:
     """Look-ups, other methods, other addresses."""
     fresh.get("/v1/events/refund-7731")
     fresh.caller.get("/v1/events")
@@ -78,7 +78,7 @@ def test_what_is_no_post_of_an_event_is_not_counted_as_one(fresh: Service) -> No
     assert {} == counted(fresh)
 
 
-def test_requests_are_timed_by_their_route(fresh: Service) -> None:
+def test_requests_are_timed_by_their_route(fresh: WebService) -> None:
     """The rule and never the address, which holds ids, or is whatever a stranger writes."""
     fresh.post({**EVENT, "event_id": "secret-event"})
     fresh.get("/v1/events/secret-event")
@@ -99,7 +99,7 @@ def test_requests_are_timed_by_their_route(fresh: Service) -> None:
     assert not re.search("secret", text)
 
 
-def test_how_the_relay_stands_is_read_at_each_scrape(service: Service) -> None:
+def test_how_the_relay_stands_is_read_at_each_scrape(service: WebService) -> None:
     """Backlog, held, failed, the breaker, and how long the first in line has waited."""
     bench = service.bench
     bench.open_gate()
@@ -129,7 +129,7 @@ def test_how_the_relay_stands_is_read_at_each_scrape(service: Service) -> None:
     assert 60 <= told["relay_oldest_waiting_seconds"] < 70
 
 
-def test_what_holds_calls_back_is_read_at_each_scrape(service: Service) -> None:
+def test_what_holds_calls_back_is_read_at_each_scrape(service: WebService) -> None:
     """Workers, a probe that fails, and an operator's pause."""
     names = ("relay_workers", "relay_probe_failing", "relay_paused")
     idle = samples(scrape(service))
@@ -145,12 +145,12 @@ def test_what_holds_calls_back_is_read_at_each_scrape(service: Service) -> None:
     assert 0 == samples(scrape(service))["relay_paused"]
 
 
-def test_the_release_is_a_label(service: Service) -> None:
+def test_the_release_is_a_label(service: WebService) -> None:
     """As Prometheus' users count releases."""
     assert {VERSION: 1} == labels(scrape(service), "relay_build_info")
 
 
-def test_an_idle_relay_is_all_zeros(service: Service) -> None:
+def test_an_idle_relay_is_all_zeros(service: WebService) -> None:
     """Present and zero is not the same as absent."""
     told = samples(scrape(service))
 
@@ -166,7 +166,7 @@ def test_an_idle_relay_is_all_zeros(service: Service) -> None:
     }
 
 
-def test_without_redis_there_is_all_that_needs_none(cut_off: Service) -> None:
+def test_without_redis_there_is_all_that_needs_none(cut_off: WebService) -> None:
     """200, without what would have been read from it: no old value passes for a new one."""
     cut_off.post()
 

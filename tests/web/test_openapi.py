@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
 from app.chats.outcome import Outcome
-from app.chats.trace import Trace
+from app.telemetry.trace_context import Trace
 from app.web.openapi import DOCUMENT
 from app.web.signatures import HEADERS as SIGNATURE_HEADERS
 from tests.chats.test_any_event import FIELDS, JSON
-from tests.stack.redis_client import Client
-from tests.store.outcomes import CREATED, REFUSED, UNKNOWN
 from tests.web.beyond_schemas import BEYOND
 from tests.web.described import OPERATIONS, Json, assert_described, problems_of, validator
 from tests.web.service import (
@@ -25,10 +23,12 @@ from tests.web.service import (
     READ_TOKEN,
     SUBMIT_TOKEN,
     VERSION,
-    Service,
+    WebService,
     serve,
 )
 from tests.web.test_signatures import signed
+from tools.model.outcomes import CREATED, REFUSED, UNKNOWN
+from tools.stack.redis_client import Client
 
 EVENT_SCHEMA = validator({"$ref": "#/components/schemas/OpenChatEvent"})
 POST = OPERATIONS["POST", "/v1/events"]
@@ -46,7 +46,7 @@ ALMOST = {name: st.just(EVENT_EXAMPLE[name]) | FIELDS[name] for name in FIELDS}
 every_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
 
 
-def test_it_is_served_to_all(service: Service) -> None:
+def test_it_is_served_to_all(service: WebService) -> None:
     """As it is, but for the release's version, and not to be kept."""
     response = service.caller.get("/openapi.json")
 
@@ -59,7 +59,7 @@ def test_it_is_served_to_all(service: Service) -> None:
     assert written == served
 
 
-def test_every_route_is_described(service: Service) -> None:
+def test_every_route_is_described(service: WebService) -> None:
     """With its method, and none that is not there. HEAD goes with GET, and is said once."""
     routes = {
         (method, rule.rule.replace("<", "{").replace(">", "}"))
@@ -72,7 +72,7 @@ def test_every_route_is_described(service: Service) -> None:
 
 
 @every_operation
-def test_its_security_is_who_may_use_it(service: Service, method: str, path: str) -> None:
+def test_its_security_is_who_may_use_it(service: WebService, method: str, path: str) -> None:
     """Each token, and a signature, opens what it is listed for, and nothing else."""
     tokens = {"submitToken": SUBMIT_TOKEN, "readToken": READ_TOKEN}
     schemes = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
@@ -86,7 +86,7 @@ def test_its_security_is_who_may_use_it(service: Service, method: str, path: str
     assert ([] if admits({}) else opens) == OPERATIONS[method, path]["security"]
 
 
-def test_the_example_of_metrics_is_one(service: Service) -> None:
+def test_the_example_of_metrics_is_one(service: WebService) -> None:
     """Its metric is there, and of that type."""
     assert METRICS["example"].splitlines()[0] in service.get("/metrics").text.splitlines()
 
@@ -95,7 +95,7 @@ def test_the_example_of_metrics_is_one(service: Service) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.fixed_dictionaries({}, optional={**ALMOST, "other": JSON}))
-def test_the_schema_of_events_agrees_with_the_service(service: Service, content: Any) -> None:
+def test_the_schema_of_events_agrees_with_the_service(service: WebService, content: Any) -> None:
     """What it refuses is refused; what it lets through is accepted, but for what it cannot say."""
     try:
         body = json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
@@ -139,7 +139,7 @@ EDGES: dict[str, list[Any]] = {
     ("field", "value"), [(field, value) for field, values in EDGES.items() for value in values]
 )
 def test_the_schema_of_events_has_the_limits_of_the_service(
-    service: Service, field: str, value: Any
+    service: WebService, field: str, value: Any
 ) -> None:
     """At each limit, and one step beyond it."""
     content = {**EVENT, field: value}
@@ -153,7 +153,7 @@ def test_the_schema_of_events_has_the_limits_of_the_service(
 @pytest.mark.parametrize(
     "key", ["a", '"a"', "", '""', "a" * 128, "a b", '"', '"a', "a/b", "a" * 129, "a,a", '"a""b"']
 )
-def test_the_schema_of_the_key_agrees_with_the_service(service: Service, key: str) -> None:
+def test_the_schema_of_the_key_agrees_with_the_service(service: WebService, key: str) -> None:
     """An empty one is none."""
     event = EVENT if not key.strip('"') and len(key) != 1 else {"user_id": "u"}
 
@@ -163,7 +163,7 @@ def test_the_schema_of_the_key_agrees_with_the_service(service: Service, key: st
 
 
 @pytest.mark.parametrize("example", OPERATIONS.values(), ids=lambda one: one["operationId"])
-def test_curl_lines_work(service: Service, example: Json) -> None:
+def test_curl_lines_work(service: WebService, example: Json) -> None:
     """They are answered with what was asked for, as soon as there is something to find."""
     variables = {"RELAY": "", "SUBMIT_TOKEN": SUBMIT_TOKEN, "READ_TOKEN": READ_TOKEN}
     (sample,) = example["x-codeSamples"]
@@ -182,7 +182,7 @@ def test_curl_lines_work(service: Service, example: Json) -> None:
     assert_described(response)
 
 
-def test_every_kind_of_record_is_as_described(service: Service) -> None:
+def test_every_kind_of_record_is_as_described(service: WebService) -> None:
     """Posted and looked up: under way, opened, failed, held; and so are the examples."""
     bench = service.bench
     bench.open_gate()
@@ -212,7 +212,7 @@ def outline(record: Json) -> list[Any]:
     return same + [value is None or value == [] for value in settled]
 
 
-def test_examples_of_headers_are_followed(service: Service) -> None:
+def test_examples_of_headers_are_followed(service: WebService) -> None:
     """All at once, of an event that is settled already."""
     headers = {part["name"]: part["example"] for part in POST["parameters"]}
     service.bench.open_gate()
@@ -223,10 +223,10 @@ def test_examples_of_headers_are_followed(service: Service) -> None:
 
     assert 200 == response.status_code
     assert headers["Prefer"] == response.headers["Preference-Applied"]
-    assert Trace.after(headers["traceparent"]).trace_id in headers["traceparent"]
+    assert Trace.from_traceparent(headers["traceparent"]).trace_id in headers["traceparent"]
 
 
-def test_answers_while_it_waits_are_as_described(service: Service) -> None:
+def test_answers_while_it_waits_are_as_described(service: WebService) -> None:
     """With the preference as applied."""
     assert_described(service.post(Prefer="wait=1"))
     look_up = {**BEARER, "Prefer": "wait=1"}
@@ -272,7 +272,7 @@ def test_refused_posts_are_as_described(client: Client, status: int, parts: dict
         *((302 if path == "/" else 200, path) for path in OPEN),
     ],
 )
-def test_other_answers_are_as_described(service: Service, status: int, path: str) -> None:
+def test_other_answers_are_as_described(service: WebService, status: int, path: str) -> None:
     """Of look-ups that find nothing, and of what is open to all."""
     response = service.get(path)
 
@@ -280,7 +280,7 @@ def test_other_answers_are_as_described(service: Service, status: int, path: str
     assert_described(response)
 
 
-def test_a_post_with_a_parameter_is_as_described(service: Service) -> None:
+def test_a_post_with_a_parameter_is_as_described(service: WebService) -> None:
     """Nothing of the event is wrong but its address."""
     response = service.caller.post("/v1/events?other=1", json=EVENT, headers=BEARER)
 
@@ -288,7 +288,7 @@ def test_a_post_with_a_parameter_is_as_described(service: Service) -> None:
     assert_described(response)
 
 
-def test_null_is_no_event_id(service: Service) -> None:
+def test_null_is_no_event_id(service: WebService) -> None:
     """Where the header has one."""
     content = {**EVENT, "event_id": None}
 
@@ -296,7 +296,7 @@ def test_null_is_no_event_id(service: Service) -> None:
     assert EVENT_SCHEMA.is_valid(content)
 
 
-def test_examples_of_faults_are_answered(service: Service, cut_off: Service) -> None:
+def test_examples_of_faults_are_answered(service: WebService, cut_off: WebService) -> None:
     """Word by word: of an event, of a parameter, of a check."""
     answered = {
         ("POST", "/v1/events", "invalid-event"): service.post(
@@ -314,13 +314,13 @@ def test_examples_of_faults_are_answered(service: Service, cut_off: Service) -> 
 
 
 @pytest.mark.parametrize("path", [*LOOK_UPS, *OPEN])
-def test_other_methods_are_as_described(service: Service, path: str) -> None:
+def test_other_methods_are_as_described(service: WebService, path: str) -> None:
     """With the methods that there are."""
     assert_described(service.caller.open(path, method="PUT", headers=BEARER))
 
 
 @pytest.mark.parametrize("path", [*LOOK_UPS, "/readyz"])
-def test_answers_without_redis_are_as_described(cut_off: Service, path: str) -> None:
+def test_answers_without_redis_are_as_described(cut_off: WebService, path: str) -> None:
     """With the time after which to ask again."""
     for response in (cut_off.get(path), cut_off.post()):
         assert response.status_code == 503

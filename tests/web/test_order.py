@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.stack.redis_client import Client
 from tests.web.service import EVENT, READ_TOKEN, SUBMIT_TOKEN, serve, slug
+from tools.stack.redis_client import Client
 
 SUBMITS = f"Bearer {SUBMIT_TOKEN}"
 READS = f"Bearer {READ_TOKEN}"

@@ -15,15 +15,15 @@ from typing import Any, NoReturn
 import pytest
 import requests
 
-from app.chats.trace import Span
+from app.telemetry.trace_context import Span
 from tests.scraped import labels
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import Client
-from tests.stack.relay import ROOT
-from tests.stack.valkey import Valkey
 from tests.web.raw import SERVED_SECONDS, TOKEN, Web
 from tests.web.raw import serve as run
 from tests.web.service import serve
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client
+from tools.stack.relay import ROOT
+from tools.stack.valkey import Valkey
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -240,10 +240,10 @@ def test_a_span_that_cannot_be_kept_costs_no_answer(
 ) -> None:
     """The request's line is there all the same, and one for the fault."""
 
-    def take_span(span: Span) -> NoReturn:
+    def export_span(span: Span) -> NoReturn:
         raise RuntimeError(span.name)
 
-    response = serve(client, take_span=take_span).post()
+    response = serve(client, export_span=export_span).post()
 
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert 202 == response.status_code

@@ -6,15 +6,15 @@ import pytest
 
 from app.web.problems import OF_ERROR, OF_STATUS, PROBLEMS, Problem
 from app.web.schema_html import render_line
-from tests.stack.redis_client import Client
-from tests.web.service import Service, serve, slug
+from tests.web.service import WebService, serve, slug
+from tools.stack.redis_client import Client
 
 ALL = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 @ALL
-def test_its_page_explains_it_to_programs(service: Service, problem: Problem) -> None:
+def test_its_page_explains_it_to_programs(service: WebService, problem: Problem) -> None:
     """As JSON, unless HTML is preferred."""
     for accept in (
         None,
@@ -39,7 +39,7 @@ def test_its_page_explains_it_to_programs(service: Service, problem: Problem) ->
 
 
 @ALL
-def test_its_page_explains_it_to_people(service: Service, problem: Problem) -> None:
+def test_its_page_explains_it_to_people(service: WebService, problem: Problem) -> None:
     """As HTML, to a browser."""
     response = service.caller.get(f"/problems/{problem.slug}", headers={"Accept": HTML})
 
@@ -73,7 +73,7 @@ def test_the_tables_name_problems_that_exist() -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "Unauthorized", "%00", "..", "%ff", "x" * 3000])
-def test_other_pages_do_not_exist(service: Service, name: str) -> None:
+def test_other_pages_do_not_exist(service: WebService, name: str) -> None:
     """404, as a problem."""
     assert slug(service.caller.get(f"/problems/{name}")) == "not-found"
 

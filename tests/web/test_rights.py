@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from app.web.application import add_routes, answer_refusal
 from app.web.authentication import Authenticator, Scope
-from app.web.problems import Refusal
+from app.web.problems import ProblemError
 from app.web.request_context import RelayRequest
 from tests.web.service import (
     BOTH_TOKEN,
@@ -18,7 +18,7 @@ from tests.web.service import (
     READ_TOKEN,
     SUBMIT_TOKEN,
     TOKENS,
-    Service,
+    WebService,
     slug,
 )
 
@@ -46,7 +46,7 @@ def is_challenged(response: TestResponse) -> bool:
     return slug(response) == "unauthorized" and response.headers["WWW-Authenticate"] == CHALLENGE
 
 
-def test_each_route_has_a_scope_or_is_open(service: Service) -> None:
+def test_each_route_has_a_scope_or_is_open(service: WebService) -> None:
     """A route that is added has its scope here, or is said here to be open."""
     assert SCOPES.keys() == {rule.rule for rule in rules_of(service.caller.application)}
 
@@ -57,7 +57,7 @@ def rules_of(app: Flask) -> list[Rule]:
 
 
 @pytest.mark.parametrize("rule", SCOPES)
-def test_the_scope_of_each_route_is_enforced(service: Service, rule: str) -> None:
+def test_the_scope_of_each_route_is_enforced(service: WebService, rule: str) -> None:
     """For each of its methods: 401 without a token, 403 with one that has only another scope."""
     assert_enforced(service.caller.application, rule, SCOPES[rule])
 
@@ -92,7 +92,7 @@ def test_the_scope_of_a_route_anywhere_is_enforced(rule: str, scope: Scope | Non
 
     app = Flask("small")
     app.request_class = RelayRequest
-    app.register_error_handler(Refusal, answer_refusal)
+    app.register_error_handler(ProblemError, answer_refusal)
     add_routes(app, [("GET", rule, scope, view)], Authenticator(TOKENS))
 
     assert_enforced(app, rule, scope)
@@ -102,7 +102,7 @@ def test_the_scope_of_a_route_anywhere_is_enforced(rule: str, scope: Scope | Non
     "path", ["/v1/", "/v1/nowhere", "/v1/events/", "/v1/users/u", "/v1//events"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "TRACE", "PROPFIND"])
-def test_below_v1_strangers_learn_nothing(service: Service, path: str, method: str) -> None:
+def test_below_v1_strangers_learn_nothing(service: WebService, path: str, method: str) -> None:
     """Not even which addresses exist, or which methods they have."""
     response = service.caller.open(path, method=method)
 
@@ -110,13 +110,13 @@ def test_below_v1_strangers_learn_nothing(service: Service, path: str, method: s
     assert "Allow" not in response.headers
 
 
-def test_a_submit_token_submits_and_does_not_read(service: Service) -> None:
+def test_a_submit_token_submits_and_does_not_read(service: WebService) -> None:
     """A submitter sees the record of the event that it posts, and no other."""
     assert service.post().status_code == 202
     assert {"forbidden"} == {slug(service.get(path, SUBMIT_TOKEN)) for path in LOOK_UPS}
 
 
-def test_a_read_token_reads_and_does_not_submit(service: Service) -> None:
+def test_a_read_token_reads_and_does_not_submit(service: WebService) -> None:
     """And nothing is stored."""
     refused = service.post(Authorization=f"Bearer {READ_TOKEN}")
 
@@ -125,14 +125,14 @@ def test_a_read_token_reads_and_does_not_submit(service: Service) -> None:
     assert service.get("/v1/users/u/chats").status_code == 200
 
 
-def test_a_token_in_both_lists_does_both(service: Service) -> None:
+def test_a_token_in_both_lists_does_both(service: WebService) -> None:
     """Rights add up."""
     assert service.post(Authorization=f"Bearer {BOTH_TOKEN}").status_code == 202
     assert service.get("/v1/events/refund-7731", BOTH_TOKEN).status_code == 200
 
 
 @pytest.mark.parametrize("form", ["Bearer {}", "bearer {}", "BEARER {}", "Bearer  {} "])
-def test_the_scheme_is_read_in_any_case(service: Service, form: str) -> None:
+def test_the_scheme_is_read_in_any_case(service: WebService, form: str) -> None:
     """RFC 9110 has it so; spaces around the token are not part of it."""
     assert service.post(Authorization=form.format(SUBMIT_TOKEN)).status_code == 202
 
@@ -165,13 +165,13 @@ def test_the_scheme_is_read_in_any_case(service: Service, form: str) -> None:
         f"Bearer {'A' * 10_000}",
     ],
 )
-def test_anything_else_is_no_token(service: Service, header: str | None) -> None:
+def test_anything_else_is_no_token(service: WebService, header: str | None) -> None:
     """401 with a challenge; bytes beyond ASCII are no reason to fail."""
     assert is_challenged(service.post(EVENT, Authorization=header))
     assert not service.stored()
 
 
-def test_a_token_in_the_address_counts_for_nothing(service: Service) -> None:
+def test_a_token_in_the_address_counts_for_nothing(service: WebService) -> None:
     """It would be in every log on the way."""
     path = f"/v1/users/u/chats?token={READ_TOKEN}&access_token={READ_TOKEN}"
 
@@ -179,7 +179,7 @@ def test_a_token_in_the_address_counts_for_nothing(service: Service) -> None:
 
 
 def test_every_token_is_compared_whatever_is_presented(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: WebService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither how many tokens there are nor which one matched shows in the time it takes."""
     compared: list[bytes] = []

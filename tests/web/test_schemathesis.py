@@ -17,12 +17,12 @@ import pytest
 
 from app.chats.grant import Grant
 from app.store.keys import Keys
-from tests.stack.processes import free_port, stop_child
-from tests.stack.redis_client import connect_to
-from tests.stack.relay import ROOT, Caller, start_process
-from tests.store.bench import Bench
-from tests.store.outcomes import REFUSED, UNKNOWN, created
 from tests.web.service import READ_TOKEN, SUBMIT_TOKEN, WEBHOOK_SECRET
+from tools.model.outcomes import REFUSED, UNKNOWN, created
+from tools.model.store_driver import StoreDriver
+from tools.stack.processes import free_port, stop_child
+from tools.stack.redis_client import connect_to
+from tools.stack.relay import ROOT, RelayClient, start_process
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 PHASES = ["examples", "coverage", "fuzzing", "stateful"]
@@ -57,7 +57,7 @@ def running_web(redis_url: str, log: Path) -> Iterator[str]:
     }
     web = start_process("web", environ, log, "--bind", f"127.0.0.1:{port}")
     try:
-        Caller(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN).wait_until_ready()
+        RelayClient(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN).wait_until_ready()
         yield f"http://127.0.0.1:{port}"
     finally:
         stop_child(web.child)
@@ -68,7 +68,7 @@ def settling(redis_url: str) -> Iterator[None]:
     """Meanwhile each event is settled or held soon after it is accepted."""
     stopping = Event()
     with connect_to(redis_url) as client:
-        thread = Thread(target=_settle_all, args=(Bench(client, Keys("relay")), stopping))
+        thread = Thread(target=_settle_all, args=(StoreDriver(client, Keys("relay")), stopping))
         thread.start()
         try:
             yield
@@ -77,7 +77,7 @@ def settling(redis_url: str) -> Iterator[None]:
             thread.join()
 
 
-def _settle_all(bench: Bench, stopping: Event) -> None:
+def _settle_all(bench: StoreDriver, stopping: Event) -> None:
     bench.open_gate()
     worker, settled = bench.worker(), 0
     while not stopping.wait(0.02):

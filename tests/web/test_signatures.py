@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, webhooks
 from werkzeug.test import TestResponse
 
-from tests.stack.redis_client import Client
 from tests.web.service import (
     EVENT,
     OTHER_WEBHOOK_SECRET,
     READ_TOKEN,
     SUBMIT_TOKEN,
     WEBHOOK_SECRET,
-    Service,
+    WebService,
     errors,
     problem,
     serve,
     slug,
 )
+from tools.stack.redis_client import Client
 
 TOLERANCE_SECONDS = 300
 HUGE = b" " * 65_537
@@ -64,7 +64,10 @@ def signed(
 
 
 def post(
-    service: Service, body: Body = EVENT, headers: dict[str, str] | None = None, **more: str | None
+    service: WebService,
+    body: Body = EVENT,
+    headers: dict[str, str] | None = None,
+    **more: str | None,
 ) -> TestResponse:
     """Post with a signature of the body, or with other headers; without a token."""
     told = signed(body) if headers is None else headers
@@ -96,7 +99,7 @@ def vector(**changes: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("then")
-def test_the_specifications_example_is_proved(service: Service) -> None:
+def test_the_specifications_example_is_proved(service: WebService) -> None:
     """It is no event of ours, which is told only to who signed it."""
     assert VECTOR_SECRET == WEBHOOK_SECRET
 
@@ -110,7 +113,7 @@ def test_the_specifications_example_is_proved(service: Service) -> None:
         assert "unauthorized" == slug(post(service, VECTOR_BODY, vector(**{name: other})))
 
 
-def test_a_signature_submits_and_does_not_read(service: Service) -> None:
+def test_a_signature_submits_and_does_not_read(service: WebService) -> None:
     """As a token with that right would, and under the name of its kind."""
     assert 202 == post(service).status_code
     for path in ("/v1/events/refund-7731", "/v1/users/u/chats", "/v1/chats/c"):
@@ -129,7 +132,7 @@ def test_any_secret_will_do(client: Client) -> None:
     assert "unauthorized" == slug(post(service, headers=stranger))
 
 
-def test_one_of_several_signatures_is_enough(service: Service) -> None:
+def test_one_of_several_signatures_is_enough(service: WebService) -> None:
     """A sender that changes its secret signs with both; kinds that are not known count nothing."""
     headers = signed()
     old = signed(secret="whsec_" + "A" * 32)["webhook-signature"]
@@ -148,13 +151,13 @@ def test_one_of_several_signatures_is_enough(service: Service) -> None:
     ],
 )
 def test_a_signature_is_good_for_five_minutes(
-    service: Service, age_seconds: float, status: int
+    service: WebService, age_seconds: float, status: int
 ) -> None:
     """So far back, and so far ahead where clocks differ."""
     assert status == post(service, headers=signed(age_seconds=age_seconds)).status_code
 
 
-def test_a_bearer_token_decides(service: Service) -> None:
+def test_a_bearer_token_decides(service: WebService) -> None:
     """Wrong, or without the right, it is not made good by a signature; nor is it spoilt by one."""
     unsigned = dict.fromkeys(signed(), "nonsense")
 
@@ -165,13 +168,13 @@ def test_a_bearer_token_decides(service: Service) -> None:
     assert 202 == with_token.status_code
 
 
-def test_another_scheme_is_no_bearer_token(service: Service) -> None:
+def test_another_scheme_is_no_bearer_token(service: WebService) -> None:
     """A sender may have been given a user and a password for something in between."""
     assert 202 == post(service, Authorization="Basic dTpw").status_code
 
 
 @pytest.mark.parametrize("missing", ["webhook-id", "webhook-timestamp", "webhook-signature"])
-def test_all_three_headers_are_needed(service: Service, missing: str) -> None:
+def test_all_three_headers_are_needed(service: WebService, missing: str) -> None:
     """Absent or empty."""
     headers = signed()
     del headers[missing]
@@ -203,7 +206,7 @@ def test_all_three_headers_are_needed(service: Service, missing: str) -> None:
     ],
 )
 def test_a_bad_signature_says_what_is_bad(
-    service: Service, changes: dict[str, str | int], fault: str
+    service: WebService, changes: dict[str, str | int], fault: str
 ) -> None:
     """A sender whose clock is behind looks elsewhere than one with another secret."""
     changed = {
@@ -217,7 +220,7 @@ def test_a_bad_signature_says_what_is_bad(
     assert response.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
-def test_each_missing_header_is_named(service: Service) -> None:
+def test_each_missing_header_is_named(service: WebService) -> None:
     """All of them at once."""
     response = post(service, headers={"webhook-id": "msg-1"})
 
@@ -225,7 +228,7 @@ def test_each_missing_header_is_named(service: Service) -> None:
     assert "absent or empty: webhook-timestamp, webhook-signature." in detail
 
 
-def test_a_body_is_signed_with_its_byte_order_mark(service: Service) -> None:
+def test_a_body_is_signed_with_its_byte_order_mark(service: WebService) -> None:
     """The signature is over the body as it was sent, and what is passed over counts there."""
     marked = json.dumps(EVENT).encode("utf-8-sig")
 
@@ -241,7 +244,7 @@ def test_without_secrets_nobody_signs(client: Client) -> None:
     assert "unauthorized" == slug(post(service, Content_Type="text/plain"))
 
 
-def test_the_webhook_id_names_an_event_that_has_no_name(service: Service) -> None:
+def test_the_webhook_id_names_an_event_that_has_no_name(service: WebService) -> None:
     """A repeated delivery is a duplicate."""
     first, again = post(service, NAMELESS), post(service, NAMELESS)
 
@@ -249,12 +252,12 @@ def test_the_webhook_id_names_an_event_that_has_no_name(service: Service) -> Non
     assert "true" == again.headers["Idempotent-Replayed"]
 
 
-def test_the_bodys_event_id_wins(service: Service) -> None:
+def test_the_bodys_event_id_wins(service: WebService) -> None:
     """The webhook's id is then of the delivery only."""
     assert EVENT["event_id"] == post(service).get_json()["event_id"]
 
 
-def test_an_unsigned_header_does_not_name_the_event(service: Service) -> None:
+def test_an_unsigned_header_does_not_name_the_event(service: WebService) -> None:
     """Or a delivery, caught and sent again with another key, would be another event."""
     post(service, NAMELESS)
 
@@ -267,7 +270,7 @@ def test_an_unsigned_header_does_not_name_the_event(service: Service) -> None:
     assert "true" == same.headers["Idempotent-Replayed"]
 
 
-def test_a_webhook_id_that_cannot_be_an_event_id_is_named(service: Service) -> None:
+def test_a_webhook_id_that_cannot_be_an_event_id_is_named(service: WebService) -> None:
     """With its header, since it is not in the body; an event_id in the body makes it harmless."""
     headers = signed(NAMELESS, webhook_id="msg 1")
     named = signed(webhook_id="msg 1")
@@ -276,14 +279,14 @@ def test_a_webhook_id_that_cannot_be_an_event_id_is_named(service: Service) -> N
     assert 202 == post(service, headers=named).status_code
 
 
-def test_with_a_token_the_webhook_id_names_nothing(service: Service) -> None:
+def test_with_a_token_the_webhook_id_names_nothing(service: WebService) -> None:
     """Nobody has proved it."""
     response = service.post(NAMELESS, webhook_id="msg-1")
 
     assert {"/event_id": "is required"} == errors(response)
 
 
-def test_the_order_of_errors(service: Service) -> None:
+def test_the_order_of_errors(service: WebService) -> None:
     """What is wrong with the request comes before the signature, what is in its body after it."""
     broken, unsigned = b"{broken", {**signed(), "webhook-signature": "v1,AAAA"}
 
@@ -305,7 +308,7 @@ def test_the_order_of_errors(service: Service) -> None:
 
 
 def test_a_log_line_says_who_was_proved(
-    service: Service, capfd: pytest.CaptureFixture[str]
+    service: WebService, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And that a claim was only a claim."""
     post(service)
@@ -336,7 +339,7 @@ SOME_HEADERS = st.fixed_dictionaries(
 @hostile
 @given(headers=SOME_HEADERS, body=st.binary() | st.just(json.dumps(EVENT).encode()))
 def test_nothing_in_the_headers_makes_it_fail(
-    service: Service, headers: dict[str, str], body: bytes
+    service: WebService, headers: dict[str, str], body: bytes
 ) -> None:
     """401, and nothing is stored: whatever a stranger writes."""
     assert "unauthorized" == slug(post(service, body, headers))
@@ -345,7 +348,7 @@ def test_nothing_in_the_headers_makes_it_fail(
 
 @hostile
 @given(body=st.binary())
-def test_a_body_that_is_signed_is_judged_as_any_other(service: Service, body: bytes) -> None:
+def test_a_body_that_is_signed_is_judged_as_any_other(service: WebService, body: bytes) -> None:
     """It is refused for what is in it; one that is not text cannot be proved with this library."""
     text = body.decode(errors="replace").encode()
 

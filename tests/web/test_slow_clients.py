@@ -20,8 +20,6 @@ import requests
 
 from app.web.reading import MAX_BODY_BYTES
 from app.web.server import OTHER_FILES, RelayWorker
-from tests.stack.processes import kill_child, stop_child, wait_until
-from tests.stack.valkey import Valkey
 from tests.web.raw import (
     RELAY,
     SERVED_SECONDS,
@@ -32,6 +30,8 @@ from tests.web.raw import (
     connections_to,
     serve,
 )
+from tools.stack.processes import kill_child, stop_child, wait_until
+from tools.stack.valkey import Valkey
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from app.chats.trace import Span
-from tests.stack.redis_client import Client
-from tests.web.service import Service, serve
+from app.telemetry.trace_context import Span
+from tests.web.service import WebService, serve
+from tools.stack.redis_client import Client
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def spans() -> list[Span]:
 
 
 @pytest.fixture
-def service(client: Client, json_lines: None, spans: list[Span]) -> Service:
+def service(client: Client, json_lines: None, spans: list[Span]) -> WebService:
     """The relay, whose spans are kept."""
-    return serve(client, take_span=spans.append)
+    return serve(client, export_span=spans.append)
 
 
 def test_a_span_comes_after_the_line(
@@ -26,7 +26,7 @@ def test_a_span_comes_after_the_line(
 ) -> None:
     """The log is the record; what becomes of a span is nobody's promise."""
     logged: list[str] = []
-    service = serve(client, take_span=lambda _: logged.append(capfd.readouterr().out))
+    service = serve(client, export_span=lambda _: logged.append(capfd.readouterr().out))
 
     service.post()
 
@@ -34,7 +34,9 @@ def test_a_span_comes_after_the_line(
     assert "request" == json.loads(line)["event"]
 
 
-def test_a_span_names_no_address_and_no_made_up_method(service: Service, spans: list[Span]) -> None:
+def test_a_span_names_no_address_and_no_made_up_method(
+    service: WebService, spans: list[Span]
+) -> None:
     """Both are a stranger's words, and addresses name users."""
     service.get("/v1/users/u-1/chats")
     service.get("/v1/nowhere")
@@ -56,7 +58,7 @@ def test_a_span_names_no_address_and_no_made_up_method(service: Service, spans: 
     assert "SECRET" not in str(spans)
 
 
-def test_probes_are_no_spans(service: Service, spans: list[Span]) -> None:
+def test_probes_are_no_spans(service: WebService, spans: list[Span]) -> None:
     """They come every few seconds, and belong to nobody."""
     for path in ("/livez", "/readyz", "/metrics"):
         service.caller.get(path)
@@ -65,10 +67,10 @@ def test_probes_are_no_spans(service: Service, spans: list[Span]) -> None:
 
 
 def test_a_fault_of_ours_is_a_failure_and_a_fault_of_theirs_is_not(
-    client: Client, json_lines: None, spans: list[Span], cut_off: Service
+    client: Client, json_lines: None, spans: list[Span], cut_off: WebService
 ) -> None:
     """As https://opentelemetry.io/docs/specs/semconv/http/http-spans/ has it for servers."""
-    away = serve(cut_off.bench.client, take_span=spans.append)
+    away = serve(cut_off.bench.client, export_span=spans.append)
 
     away.post()
     away.post(b"{broken")

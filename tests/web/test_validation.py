@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.web.service import EVENT, Service, errors
+from tests.web.service import EVENT, WebService, errors
 
 LONE = "must be Unicode without lone surrogates"
 ID_RULE = "must be 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"
@@ -14,7 +14,7 @@ USER_RULE = "must be 1 to 64 characters of A-Z a-z 0-9 _ -"
 TIME_RULE = "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z"
 
 
-def test_every_wrong_field_is_named_at_once(service: Service) -> None:
+def test_every_wrong_field_is_named_at_once(service: WebService) -> None:
     """One round of corrections is enough."""
     wrong = {
         "event_id": "a/b",
@@ -73,7 +73,7 @@ def test_every_wrong_field_is_named_at_once(service: Service) -> None:
     ],
 )
 def test_the_pointer_leads_to_the_field(
-    service: Service, change: dict[str, Any], pointer: str, detail: str
+    service: WebService, change: dict[str, Any], pointer: str, detail: str
 ) -> None:
     """RFC 6901, with its escapes; the sentence says what would be right."""
     assert errors(service.post({**EVENT, **change})) == {pointer: detail}
@@ -81,12 +81,12 @@ def test_the_pointer_leads_to_the_field(
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"text"', b"true", b"[{}]", b"1" * 10_000])
-def test_the_body_is_an_object(service: Service, body: bytes) -> None:
+def test_the_body_is_an_object(service: WebService, body: bytes) -> None:
     """The empty pointer is the whole body."""
     assert errors(service.post(body)) == {"": "must be an object"}
 
 
-def test_an_empty_object_misses_both_ids(service: Service) -> None:
+def test_an_empty_object_misses_both_ids(service: WebService) -> None:
     """What is optional is not mentioned."""
     assert errors(service.post({})) == {"/event_id": "is required", "/user_id": "is required"}
 
@@ -100,7 +100,7 @@ def test_an_empty_object_misses_both_ids(service: Service) -> None:
         (b'{"event_id":"a","user_id":"u","metadata":{"k":"1","k":"2"}}', "/metadata/k"),
     ],
 )
-def test_a_repeated_key_is_refused(service: Service, body: bytes, pointer: str) -> None:
+def test_a_repeated_key_is_refused(service: WebService, body: bytes, pointer: str) -> None:
     """Readers differ in which of the two counts, even where they are equal."""
     response = service.post(body, Idempotency_Key=None)
 
@@ -121,7 +121,7 @@ def test_a_repeated_key_is_refused(service: Service, body: bytes, pointer: str) 
         b'{"a":' * 300 + b"1" + b"}" * 300,
     ],
 )
-def test_thousands_of_faults_are_told_fast(service: Service, body: bytes) -> None:
+def test_thousands_of_faults_are_told_fast(service: WebService, body: bytes) -> None:
     """Within the size limit nothing costs more than a moment."""
     began = time.thread_time()  # not the time that a busy machine gives to others
 
@@ -132,7 +132,7 @@ def test_thousands_of_faults_are_told_fast(service: Service, body: bytes) -> Non
     assert not service.stored()
 
 
-def test_numbers_of_any_size_are_no_strings(service: Service) -> None:
+def test_numbers_of_any_size_are_no_strings(service: WebService) -> None:
     """10,000 digits are read and refused like any other number."""
     body = b'{"event_id":%s,"user_id":-%s,"metadata":{"k":1e%s}}' % ((b"9" * 10_000,) * 3)
 

@@ -21,14 +21,14 @@ from app.chats.grant import Grant
 from app.chats.outcome import Outcome
 from app.store.keys import Keys
 from app.web.prefer import preferred_wait
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import Client, connect_to
-from tests.stack.valkey import Valkey
-from tests.store.bench import Bench
-from tests.store.outcomes import CREATED, REFUSED, UNKNOWN, created
 from tests.web.raw import RELAY, SERVED_SECONDS, TOKEN, Web, serve
 from tests.web.service import EVENT
 from tests.web.test_slow_clients import allow_files
+from tools.model.outcomes import CREATED, REFUSED, UNKNOWN, created
+from tools.model.store_driver import StoreDriver
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.valkey import Valkey
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -47,9 +47,9 @@ def web(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[We
 
 
 @pytest.fixture
-def bench(client: Client) -> Bench:
+def bench(client: Client) -> StoreDriver:
     """What the web process works with; its gate is open."""
-    bench = Bench(client, Keys(PREFIX))
+    bench = StoreDriver(client, Keys(PREFIX))
     bench.open_gate()
     return bench
 
@@ -72,7 +72,7 @@ def post(web: Web, prefer: str = "wait=30", **body: Any) -> requests.Response:
 
 
 def begin_post(
-    pool: ThreadPoolExecutor, web: Web, bench: Bench, prefer: str = "wait=30", **body: Any
+    pool: ThreadPoolExecutor, web: Web, bench: StoreDriver, prefer: str = "wait=30", **body: Any
 ) -> Posted:
     """Post as another caller; return once the event, new or known, is accepted."""
     before = accepted(bench)
@@ -90,7 +90,9 @@ def look(web: Web, prefer: str | None = "wait=30", event_id: str = "refund-7731"
     )
 
 
-def begin_look(pool: ThreadPoolExecutor, web: Web, bench: Bench, prefer: str = "wait=30") -> Posted:
+def begin_look(
+    pool: ThreadPoolExecutor, web: Web, bench: StoreDriver, prefer: str = "wait=30"
+) -> Posted:
     """Look the event up as another caller; return once its record has been read."""
     before = accepted(bench) + count(bench, "mget")
     looked = pool.submit(look, web, prefer)
@@ -100,18 +102,18 @@ def begin_look(pool: ThreadPoolExecutor, web: Web, bench: Bench, prefer: str = "
     return looked
 
 
-def accepted(bench: Bench) -> int:
+def accepted(bench: StoreDriver) -> int:
     """How many scripts have run: between two looks of a test, those that accept an event."""
     return sum(count(bench, command) for command in ("eval", "evalsha"))
 
 
-def count(bench: Bench, command: str) -> int:
+def count(bench: StoreDriver, command: str) -> int:
     """How often Redis has run ``command`` without an error."""
     found = bench.client.info("commandstats").get(f"cmdstat_{command}", {})
     return int(found.get("calls", 0)) - int(found.get("failed_calls", 0))
 
 
-def settle(bench: Bench, outcome: Outcome = CREATED) -> None:
+def settle(bench: StoreDriver, outcome: Outcome = CREATED) -> None:
     """Make the next call, as a worker elsewhere."""
     worker = bench.worker()
     worker.settle(bench.grant(worker), outcome)
@@ -126,7 +128,7 @@ def outcome_of(response: requests.Response) -> tuple[int, str, str | None]:
     )
 
 
-def subscribers(bench: Bench) -> int:
+def subscribers(bench: StoreDriver) -> int:
     """How many connections listen for what is settled."""
     ((_, number),) = bench.client.pubsub_numsub(bench.keys.settled)
     return int(number)
@@ -136,7 +138,7 @@ def subscribers(bench: Bench) -> int:
     ("outcome", "status"), [(CREATED, "opened"), (REFUSED, "failed"), (UNKNOWN, "unknown")]
 )
 def test_a_wait_ends_when_the_event_is_settled_or_held(
-    web: Web, bench: Bench, pool: ThreadPoolExecutor, outcome: Outcome, status: str
+    web: Web, bench: StoreDriver, pool: ThreadPoolExecutor, outcome: Outcome, status: str
 ) -> None:
     """The answer to the post is the final record; held is as final as a wait can see."""
     posted = begin_post(pool, web, bench)
@@ -149,7 +151,7 @@ def test_a_wait_ends_when_the_event_is_settled_or_held(
     assert "/v1/events/refund-7731" == response.headers["Location"]
 
 
-def test_duplicates_join_the_wait(web: Web, bench: Bench, pool: ThreadPoolExecutor) -> None:
+def test_duplicates_join_the_wait(web: Web, bench: StoreDriver, pool: ThreadPoolExecutor) -> None:
     """Each gets the same record; only the first was new."""
     first, second = begin_post(pool, web, bench), begin_post(pool, web, bench)
 
@@ -161,7 +163,7 @@ def test_duplicates_join_the_wait(web: Web, bench: Bench, pool: ThreadPoolExecut
     assert [None, "true"] == [answer.headers.get("Idempotent-Replayed") for answer in answers]
 
 
-def test_a_settled_event_is_not_waited_for(web: Web, bench: Bench) -> None:
+def test_a_settled_event_is_not_waited_for(web: Web, bench: StoreDriver) -> None:
     """The preference is met as it stands, and says with how many seconds it was understood."""
     post(web, "wait=0")
     settle(bench)
@@ -169,7 +171,7 @@ def test_a_settled_event_is_not_waited_for(web: Web, bench: Bench) -> None:
     assert (200, "opened", "wait=30") == outcome_of(post(web, "wait=600"))
 
 
-def test_a_wait_that_runs_out_is_202(web: Web, bench: Bench) -> None:
+def test_a_wait_that_runs_out_is_202(web: Web, bench: StoreDriver) -> None:
     """As without the preference, and it says that it was applied."""
     began = time.monotonic()
 
@@ -184,7 +186,7 @@ def test_a_wait_that_runs_out_is_202(web: Web, bench: Bench) -> None:
     ("outcome", "status"), [(CREATED, "opened"), (REFUSED, "failed"), (UNKNOWN, "unknown")]
 )
 def test_a_look_up_waits_as_a_post_does(
-    web: Web, bench: Bench, pool: ThreadPoolExecutor, outcome: Outcome, status: str
+    web: Web, bench: StoreDriver, pool: ThreadPoolExecutor, outcome: Outcome, status: str
 ) -> None:
     """Several at once; the answer is the final record."""
     post(web, "wait=0")
@@ -197,7 +199,7 @@ def test_a_look_up_waits_as_a_post_does(
     assert not any("Retry-After" in response.headers for response in responses)
 
 
-def test_a_look_up_that_waits_in_vain(web: Web, bench: Bench) -> None:
+def test_a_look_up_that_waits_in_vain(web: Web, bench: StoreDriver) -> None:
     """200 with the record as it is, the preference as applied, and when to look again."""
     post(web, "wait=0")
     began = time.monotonic()
@@ -209,7 +211,7 @@ def test_a_look_up_that_waits_in_vain(web: Web, bench: Bench) -> None:
     assert 1 <= time.monotonic() - began < 1 + AT_ONCE_SECONDS
 
 
-def test_a_look_up_without_a_wait(web: Web, bench: Bench) -> None:
+def test_a_look_up_without_a_wait(web: Web, bench: StoreDriver) -> None:
     """It says when to look again while the event is under way, and not after that."""
     post(web, "wait=0")
     bench_worker = bench.worker()
@@ -229,7 +231,7 @@ def test_a_look_up_without_a_wait(web: Web, bench: Bench) -> None:
     assert not any("Preference-Applied" in one.headers for one in (waiting, calling, opened))
 
 
-def test_what_is_not_there_is_not_waited_for(web: Web, bench: Bench) -> None:
+def test_what_is_not_there_is_not_waited_for(web: Web, bench: StoreDriver) -> None:
     """404 at once, as without the preference."""
     began = time.monotonic()
 
@@ -241,12 +243,12 @@ def test_what_is_not_there_is_not_waited_for(web: Web, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=soon", "wait", "respond-async"])
-def test_what_is_no_wait_is_answered_at_once(web: Web, bench: Bench, prefer: str) -> None:
+def test_what_is_no_wait_is_answered_at_once(web: Web, bench: StoreDriver, prefer: str) -> None:
     """202, and no word of a preference."""
     assert (202, "accepted", None) == outcome_of(post(web, prefer))
 
 
-def test_a_refused_event_is_not_waited_for(web: Web, bench: Bench) -> None:
+def test_a_refused_event_is_not_waited_for(web: Web, bench: StoreDriver) -> None:
     """Its caller is told at once."""
     post(web, "wait=0")
     began = time.monotonic()
@@ -259,7 +261,7 @@ def test_a_refused_event_is_not_waited_for(web: Web, bench: Bench) -> None:
 
 
 @linux
-def test_as_many_wait_as_there_are_connections(web: Web, bench: Bench) -> None:
+def test_as_many_wait_as_there_are_connections(web: Web, bench: StoreDriver) -> None:
     """Each gets its own ids in the same request; others are served meanwhile."""
     allow_files(1_000)
     with ExitStack() as clients:
@@ -295,7 +297,7 @@ def raw_post(event_id: str, prefer: str = "wait=30") -> bytes:
 
 
 @linux
-def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: Bench) -> None:
+def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: StoreDriver) -> None:
     """One look at the end, and one when the subscription began: hundreds would be a load else."""
     before = count(bench, "mget")
     with ExitStack() as clients:
@@ -310,7 +312,7 @@ def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: Bench) -> 
 
 
 def test_one_subscription_serves_wait_after_wait(
-    web: Web, bench: Bench, pool: ThreadPoolExecutor
+    web: Web, bench: StoreDriver, pool: ThreadPoolExecutor
 ) -> None:
     """Not one for each request, or each event."""
     for turn in range(3):
@@ -324,7 +326,7 @@ def test_one_subscription_serves_wait_after_wait(
 
 
 def test_a_killed_subscription_costs_a_look_and_comes_back(
-    web: Web, bench: Bench, pool: ThreadPoolExecutor
+    web: Web, bench: StoreDriver, pool: ThreadPoolExecutor
 ) -> None:
     """Meanwhile requests that wait read the record, and their callers notice nothing."""
     posted = begin_post(pool, web, bench)
@@ -338,7 +340,7 @@ def test_a_killed_subscription_costs_a_look_and_comes_back(
 
 
 def test_a_lost_notice_costs_the_wait_and_no_more(
-    web: Web, bench: Bench, pool: ThreadPoolExecutor
+    web: Web, bench: StoreDriver, pool: ThreadPoolExecutor
 ) -> None:
     """The record is read once more at its end."""
     posted = begin_post(pool, web, bench, "wait=2")
@@ -355,7 +357,7 @@ def test_redis_lost_during_a_wait_leaves_the_last_confirmed_record(
 ) -> None:
     """The event is accepted all the same, and its caller can look it up later."""
     with Valkey(tmp_path) as redis, connect_to(redis.url) as client:
-        bench = Bench(client, Keys(PREFIX))
+        bench = StoreDriver(client, Keys(PREFIX))
         with serve(RELAY, redis.url, tmp_path, complains=True, KEY_PREFIX=PREFIX) as web:
             posted = begin_post(pool, web, bench, "wait=4")
             looked = begin_look(pool, web, bench, "wait=4")
@@ -368,7 +370,7 @@ def test_redis_lost_during_a_wait_leaves_the_last_confirmed_record(
 
 
 def test_a_stop_sees_waits_through(
-    valkey: Valkey, bench: Bench, tmp_path: Path, pool: ThreadPoolExecutor
+    valkey: Valkey, bench: StoreDriver, tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
     """Their callers get what has come by their ends, and the process ends after them."""
     with serve(RELAY, valkey.url, tmp_path, KEY_PREFIX=PREFIX) as web:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from app.worker.spool import Spool
-from tests.stack.channel_io import ChannelIo
-from tests.stack.redis_client import Client
 from tests.worker.workbench import Workbench
+from tools.stack.channel_io import ChannelIo
+from tools.stack.redis_client import Client
 
 OpenSpool = Callable[[Path], Spool]
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Fault(StrEnum):
+class StoreFault(StrEnum):
     """What goes wrong around one call of the store."""
 
     NONE = "none"
@@ -35,8 +35,8 @@ class Plan:
     """
 
     stalls: str
-    before: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
-    after: Mapping[str, Sequence[Fault]] = field(default_factory=dict)
+    before: Mapping[str, Sequence[StoreFault]] = field(default_factory=dict)
+    after: Mapping[str, Sequence[StoreFault]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Write it down."""

@@ -24,10 +24,10 @@ from app.bootstrap.worker import (  # noqa: E402
     prepare_process,
 )
 from app.chats.errors import StoreUnavailable  # noqa: E402
-from app.chats.grant import Grant, Probe, Settled, TakeResult  # noqa: E402
+from app.chats.grant import Grant, Probe, SettleResult, TakeResult  # noqa: E402
 from app.chats.outcome import Outcome  # noqa: E402
 from app.store.grants import GrantStore  # noqa: E402
-from app.worker.metrics import Metrics  # noqa: E402
+from app.worker.metrics import WorkerMetrics  # noqa: E402
 from app.worker.process import STOP_SIGNALS  # noqa: E402
 from app.worker.reporter import CallReporter  # noqa: E402
 from app.worker.spool import Spool  # noqa: E402
@@ -37,8 +37,8 @@ from config.logging import (  # noqa: E402
     write_event,
 )
 from config.settings import WorkerSettings, load_or_exit  # noqa: E402
-from tests.stack import hanging_look_ups  # noqa: E402
-from tests.worker.faults import Fault, Plan, Stall  # noqa: E402
+from tests.worker.faults import Plan, Stall, StoreFault  # noqa: E402
+from tools.stack import hanging_look_ups  # noqa: E402
 
 DELAY_SECONDS = 0.6
 HANG_SECONDS = 600
@@ -70,7 +70,7 @@ class FaultyGrants(GrantStore):
             name = type(taken.decision).__name__.lower()
         return self._end(name, taken, may_grant=may_grant)
 
-    def settle(self, grant: Grant, outcome: Outcome) -> Settled:
+    def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
         """Settle."""
         self._begin("settle")
         return self._end("settle", super().settle(grant, outcome), event_id=grant.event_id)
@@ -98,21 +98,21 @@ class FaultyGrants(GrantStore):
         return result
 
 
-def act(faults: deque[Fault] | None) -> None:
+def act(faults: deque[StoreFault] | None) -> None:
     """Let the next fault happen, if there is one."""
-    match faults.popleft() if faults else Fault.NONE:
-        case Fault.LOSE:
+    match faults.popleft() if faults else StoreFault.NONE:
+        case StoreFault.LOSE:
             raise StoreUnavailable("the reply was lost")
-        case Fault.BREAK:
+        case StoreFault.BREAK:
             raise RuntimeError("a fault of our own")
-        case Fault.END_GREENLET:
+        case StoreFault.END_GREENLET:
             raise gevent.GreenletExit
-        case Fault.STOP:
+        case StoreFault.STOP:
             os.kill(os.getpid(), signal.SIGTERM)
             gevent.sleep(DELAY_SECONDS)
-        case Fault.DELAY:
+        case StoreFault.DELAY:
             gevent.sleep(DELAY_SECONDS)
-        case Fault.HANG:
+        case StoreFault.HANG:
             gevent.sleep(HANG_SECONDS)
 
 
@@ -138,7 +138,7 @@ def run(settings: WorkerSettings, plan: Plan) -> int:
         FaultyGrants(grant_store(settings), plan),
         channel_client(settings),
         Spool(settings.spool_dir),
-        CallReporter(Metrics(), write_line),
+        CallReporter(WorkerMetrics(), write_line),
         background=[],
     ).run()
 

@@ -5,7 +5,7 @@ from typing import Any
 from app.chats.grant import Grant
 from app.chats.outcome import Created, Outcome
 from app.chats.record import Chat
-from app.chats.trace import Trace
+from app.telemetry.trace_context import Trace
 from app.worker.spool import CallResult
 
 TRACE = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")

@@ -8,12 +8,12 @@ import pytest
 
 from app.worker.spool import WRITE_SECONDS
 from config.logging import PATIENCE_SECONDS as LINE_SECONDS
-from tests.stack.channel_io import Behaviour
-from tests.stack.oracle import leaks_in
-from tests.stack.processes import wait_until
-from tests.stack.redis_client import Client
-from tests.worker.faults import Fault, Stall
+from tests.worker.faults import Stall, StoreFault
 from tests.worker.workbench import PATIENCE_SECONDS, Workbench
+from tools.stack.channel_io import Behaviour
+from tools.stack.oracle import leaks_in
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client
 
 ALL_STALLS = tuple(Stall)
 # Line and spool together, beside the settle; the rest is a busy machine's.
@@ -44,7 +44,7 @@ def test_a_grant_that_came_too_late_is_given_back(bench: Workbench) -> None:
     """More than half of the deadline was gone: nothing is sent, and nobody is to blame."""
     bench.store.accept("e1", user_id="late")
 
-    bench.start(after={"grant": [Fault.DELAY]}, CALL_DEADLINE_SECONDS="1")
+    bench.start(after={"grant": [StoreFault.DELAY]}, CALL_DEADLINE_SECONDS="1")
 
     record = bench.wait_for("e1", "opened")
     assert "release" in bench.calls_from("grant")[1:3]
@@ -91,7 +91,7 @@ def test_nothing_of_a_person_is_logged_or_stored(bench: Workbench) -> None:
         bench.store.accept(behaviour, user_id=behaviour)
 
     bench.start(
-        before={"settle": [Fault.HANG] * 3}, WORKER_CONCURRENCY="3", CALL_DEADLINE_SECONDS="2"
+        before={"settle": [StoreFault.HANG] * 3}, WORKER_CONCURRENCY="3", CALL_DEADLINE_SECONDS="2"
     )
     wait_until(
         lambda: all(bench.worker.lines("call", event_id=name) for name in behaviours),
@@ -113,7 +113,7 @@ def test_when_the_reply_to_a_settle_was_lost(bench: Workbench) -> None:
     bench.store.accept("e1", user_id="settled")
     bench.store.accept("e2", user_id="next")
 
-    bench.start(after={"settle": [Fault.LOSE]})
+    bench.start(after={"settle": [StoreFault.LOSE]})
 
     records = [bench.wait_for(event_id, "opened") for event_id in ("e1", "e2")]
     assert ["settle", "settle", "grant"] == bench.calls_from("settle")[:3]
@@ -127,7 +127,7 @@ def test_a_fault_of_our_own_loses_no_result(bench: Workbench) -> None:
     bench.store.accept("e1", user_id="broken")
     bench.store.accept("e2", user_id="other")
 
-    bench.start(before={"settle": [Fault.BREAK]})
+    bench.start(before={"settle": [StoreFault.BREAK]})
 
     records = [bench.wait_for(event_id, "opened") for event_id in ("e1", "e2")]
     assert [1, 1] == [record.attempts for record in records]
@@ -141,7 +141,7 @@ def test_a_result_without_a_line_is_in_the_spool_before_it_is_settled(bench: Wor
     """I4: a process that is killed now leaves it to the next one."""
     bench.stall(Stall.LOG)
     bench.store.accept("e1", user_id="unlogged")
-    bench.start(before={"settle": [Fault.HANG]})
+    bench.start(before={"settle": [StoreFault.HANG]})
     chat_id = wait_for_create(bench, "unlogged")
 
     wait_until(lambda: chat_id in bench.spooled(), PATIENCE_SECONDS, "the result in the spool")
@@ -195,7 +195,7 @@ def test_lines_that_the_log_does_not_take_hold_up_no_other_event(bench: Workbenc
 def test_a_log_level_without_calls_loses_no_result(bench: Workbench) -> None:
     """I4: what no line has is in the spool before it is settled, and goes after."""
     bench.store.accept("e1", user_id="unwritten")
-    bench.start(before={"settle": [Fault.HANG]}, LOG_LEVEL="WARNING")
+    bench.start(before={"settle": [StoreFault.HANG]}, LOG_LEVEL="WARNING")
     chat_id = wait_for_create(bench, "unwritten")
     wait_until(lambda: chat_id in bench.spooled(), PATIENCE_SECONDS, "the result in the spool")
     bench.kill()

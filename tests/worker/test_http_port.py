@@ -12,9 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from tests.scraped import OF_WORKER, kinds, samples
-from tests.stack.processes import free_port, wait_until
-from tests.stack.relay import Process
-from tests.system.deployment import Deployment
+from tools.stack.deployment import Deployment
+from tools.stack.processes import free_port, wait_until
+from tools.stack.relay import Process
 
 TIMEOUT_SECONDS = 10
 PATIENCE_SECONDS = 20
@@ -25,7 +25,7 @@ MUCH_BYTES = 64 << 20
 PATHS = ("/metrics", "/livez", "/readyz")
 
 
-class Answer(NamedTuple):
+class PortAnswer(NamedTuple):
     """An answer as it came."""
 
     status: int
@@ -57,14 +57,14 @@ def worker(relay: Deployment, port: int) -> Iterator[Process]:
     assert [] == [word for word in ("greenlet_failed", "livez", "half-sent") if word in text]
 
 
-def ask(port: int, path: str, method: str = "GET", host: str = "127.0.0.1") -> Answer:
+def ask(port: int, path: str, method: str = "GET", host: str = "127.0.0.1") -> PortAnswer:
     """Send one request."""
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request(method, path)
         response = connection.getresponse()
         headers = {name.lower(): text for name, text in response.getheaders()}
-        return Answer(response.status, headers, response.read().decode())
+        return PortAnswer(response.status, headers, response.read().decode())
     finally:
         connection.close()
 
@@ -147,7 +147,7 @@ def test_readiness_fails_while_redis_is_away(relay: Deployment, port: int) -> No
     wait_for_status(port, 200)
 
 
-def wait_for_status(port: int, status: int) -> Answer:
+def wait_for_status(port: int, status: int) -> PortAnswer:
     """The first answer of ``/readyz`` with that status: one answer may stand for a while."""
     wait_until(lambda: ask(port, "/readyz").status == status, PATIENCE_SECONDS, f"{status}")
     return ask(port, "/readyz")

@@ -16,28 +16,28 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from app.chats.errors import StoreUnavailable
-from app.chats.grant import Settled, TakeResult
+from app.chats.grant import SettleResult, TakeResult
 from app.store.grants import GrantStore
 from app.worker.call import CallRunner
-from app.worker.metrics import Metrics
+from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
 from app.worker.taker import Taker
 from tests.channel.calls import client_of
 from tests.scraped import samples
-from tests.stack.processes import free_port
-from tests.store.bench import Bench
-from tests.store.outcomes import CREATED, created
 from tests.worker.conftest import OpenSpool, close
-from tests.worker.faults import Fault
+from tests.worker.faults import StoreFault
 from tests.worker.results import TRACE, result_of
 from tests.worker.test_spans import take_line
 from tests.worker.workbench import PATIENCE_SECONDS, Workbench
+from tools.model.outcomes import CREATED, created
+from tools.model.store_driver import StoreDriver
+from tools.stack.processes import free_port
 
 CONSENTING = {"on_unknown": "recreate"}
 
 
-def overdue_result(store: Bench, event_id: str = "e1") -> CallResult:
+def overdue_result(store: StoreDriver, event_id: str = "e1") -> CallResult:
     """The result of a call whose worker counts as lost by now."""
     grant = store.granted(event_id, **CONSENTING)
     store.lose_worker(event_id)
@@ -113,10 +113,10 @@ class StoreInOutage(GrantStore):
         """Release."""
         return "ignored"
 
-    def settle(self, *_: Any) -> Settled:
+    def settle(self, *_: Any) -> SettleResult:
         """Settle."""
         self.done.append("settle")
-        return Settled("opened", None)
+        return SettleResult("opened", None)
 
 
 def test_what_was_left_during_an_outage_is_settled_before_the_next_take(
@@ -125,7 +125,7 @@ def test_what_was_left_during_an_outage_is_settled_before_the_next_take(
     """Another process ended meanwhile, and its calls are overdue."""
     stopping = Event()
     store, spool = StoreInOutage(tmp_path, open_spool, stopping), open_spool(tmp_path)
-    reporter = CallReporter(Metrics(), take_line)
+    reporter = CallReporter(WorkerMetrics(), take_line)
     calls = CallRunner(store, client_of("http://unused"), spool, reporter, deadline_seconds=5)
     taker = Taker(store, calls, spool, reporter, Pool(1), deadline_seconds=5, stopping=stopping)
 
@@ -141,7 +141,7 @@ def test_nothing_is_taken_while_redis_does_not_confirm_what_is_kept(
     bench.store.open_gate()
     leave(bench.spool, open_spool, overdue_result(bench.store))
 
-    bench.start(before={"settle": [Fault.LOSE]})
+    bench.start(before={"settle": [StoreFault.LOSE]})
 
     assert_settled_once(bench)
 

@@ -4,32 +4,32 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from app.chats.grant import Grant, NoWork, Settled, TakeResult
+from app.chats.grant import Grant, NoWork, SettleResult, TakeResult
 from app.chats.outcome import Outcome
-from app.worker.metrics import Metrics
+from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
 from tests.scraped import labels, samples
-from tests.store.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 from tests.worker.results import TRACE, result_of
 from tests.worker.test_spans import take_line
+from tools.model.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 
-OPENED = Settled("opened", None, age_seconds=3)
+OPENED = SettleResult("opened", None, age_seconds=3)
 
 
 @pytest.fixture
-def metrics() -> Metrics:
+def metrics() -> WorkerMetrics:
     """A worker's metrics before its first call."""
-    return Metrics()
+    return WorkerMetrics()
 
 
 @pytest.fixture
-def reporter(metrics: Metrics) -> CallReporter:
+def reporter(metrics: WorkerMetrics) -> CallReporter:
     """What counts a worker's work in these metrics."""
     return CallReporter(metrics, take_line)
 
 
-def text(metrics: Metrics) -> str:
+def text(metrics: WorkerMetrics) -> str:
     """What is shown."""
     return generate_latest(metrics.registry).decode()
 
@@ -40,14 +40,16 @@ def by_consent(outcome: Outcome) -> CallResult:
     return CallResult(grant, outcome, TRACE, 0.1)
 
 
-def test_every_outcome_is_there_before_the_first_call(metrics: Metrics) -> None:
+def test_every_outcome_is_there_before_the_first_call(metrics: WorkerMetrics) -> None:
     """So that an alert on a rate sees the first one."""
     calls = labels(text(metrics), "relay_calls_total")
 
     assert dict.fromkeys(OUTCOMES, 0) == calls
 
 
-def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, reporter: CallReporter) -> None:
+def test_calls_are_counted_by_outcome_and_timed(
+    metrics: WorkerMetrics, reporter: CallReporter
+) -> None:
     """A denied call is none that was refused: the key is wrong, not the event."""
     for outcome in OUTCOMES.values():
         reporter.report_call(result_of("e1", outcome, seconds=0.2))
@@ -61,10 +63,10 @@ def test_calls_are_counted_by_outcome_and_timed(metrics: Metrics, reporter: Call
 
 @pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown", "stale"])
 def test_the_time_to_settle_is_that_of_settled_events(
-    metrics: Metrics, reporter: CallReporter, result: str
+    metrics: WorkerMetrics, reporter: CallReporter, result: str
 ) -> None:
     """From accepting it; one that is held, or was settled before, is none."""
-    reporter.report_settlement(result_of("e1"), Settled(result, None, age_seconds=3))
+    reporter.report_settlement(result_of("e1"), SettleResult(result, None, age_seconds=3))
 
     told = samples(text(metrics))
     assert (result in {"opened", "failed"}) == told["relay_time_to_settle_seconds_count"]
@@ -77,7 +79,7 @@ def test_a_stale_answer_is_logged_with_its_life_and_ids(reporter: CallReporter) 
     result = result_of("e1", accepted_ms=1_700_000_000_000)
 
     with capture_logs() as lines:
-        reporter.report_settlement(result, Settled("stale", None))
+        reporter.report_settlement(result, SettleResult("stale", None))
 
     (line,) = lines
     assert ("stale_answer", "warning") == (line["event"], line["log_level"])
@@ -86,7 +88,7 @@ def test_a_stale_answer_is_logged_with_its_life_and_ids(reporter: CallReporter) 
     )
 
 
-def test_the_line_of_a_call_has_its_life_and_token(metrics: Metrics) -> None:
+def test_the_line_of_a_call_has_its_life_and_token(metrics: WorkerMetrics) -> None:
     """By them it is told from a call of another life of the same id, and from a forged one."""
     lines: list[dict[str, object]] = []
 
@@ -104,7 +106,7 @@ def test_the_line_of_a_call_has_its_life_and_token(metrics: Metrics) -> None:
     [(CREATED, 1), (UNKNOWN, 1), (REFUSED, 0), (THROTTLED, 0), (NOT_SENT, 0)],
 )
 def test_an_orphan_is_possible_where_a_second_call_may_have_created(
-    metrics: Metrics, reporter: CallReporter, outcome: Outcome, count: int
+    metrics: WorkerMetrics, reporter: CallReporter, outcome: Outcome, count: int
 ) -> None:
     """And not where it surely did nothing: the next try would count it again."""
     reporter.report_call(result_of("e1", outcome))
@@ -113,14 +115,14 @@ def test_an_orphan_is_possible_where_a_second_call_may_have_created(
     assert count == samples(text(metrics))["relay_possible_orphans_total"]
 
 
-def test_lost_workers_are_counted(metrics: Metrics, reporter: CallReporter) -> None:
+def test_lost_workers_are_counted(metrics: WorkerMetrics, reporter: CallReporter) -> None:
     """By their calls, whoever finds them."""
     reporter.report_take(TakeResult(NoWork(0, is_idle=True), ["e1", "e2"], ["e3"]))
 
     assert 2 == samples(text(metrics))["relay_workers_lost_total"]
 
 
-def test_no_id_is_shown(metrics: Metrics, reporter: CallReporter) -> None:
+def test_no_id_is_shown(metrics: WorkerMetrics, reporter: CallReporter) -> None:
     """Each would be a series of its own, for ever."""
     reporter.report_call(result_of("secret-event"))
     reporter.report_settlement(result_of("secret-event"), OPENED)

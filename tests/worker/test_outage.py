@@ -8,7 +8,7 @@ from app.worker.outage import QUIET_SECONDS, REPEAT_SECONDS, Outage
 AWAY = ConnectionError("Connection refused")
 
 
-class Clock:
+class ManualClock:
     """A monotonic clock that a test moves on."""
 
     def __init__(self) -> None:
@@ -21,18 +21,18 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock() -> ManualClock:
     """The outage's clock."""
-    return Clock()
+    return ManualClock()
 
 
 @pytest.fixture
-def outage(clock: Clock) -> Outage:
+def outage(clock: ManualClock) -> Outage:
     """No failure yet."""
     return Outage("redis_unavailable", "redis_available", clock=clock)
 
 
-def test_an_outage_is_logged_at_once_and_each_minute(outage: Outage, clock: Clock) -> None:
+def test_an_outage_is_logged_at_once_and_each_minute(outage: Outage, clock: ManualClock) -> None:
     """With its reason, its begin and how often Redis was tried, for as long as it lasts."""
     with capture_logs() as lines:
         for _ in range(601):
@@ -48,7 +48,9 @@ def test_an_outage_is_logged_at_once_and_each_minute(outage: Outage, clock: Cloc
     }
 
 
-def test_the_end_is_logged_once_and_the_next_outage_anew(outage: Outage, clock: Clock) -> None:
+def test_the_end_is_logged_once_and_the_next_outage_anew(
+    outage: Outage, clock: ManualClock
+) -> None:
     """A success without a failure before it is no word worth."""
     with capture_logs() as lines:
         outage.report_success()
@@ -63,7 +65,7 @@ def test_the_end_is_logged_once_and_the_next_outage_anew(outage: Outage, clock: 
     ]
 
 
-def test_successes_among_failures_end_no_outage(outage: Outage, clock: Clock) -> None:
+def test_successes_among_failures_end_no_outage(outage: Outage, clock: ManualClock) -> None:
     """Redis takes one command and refuses the other, for hours: two lines a second help nobody."""
     with capture_logs() as lines:
         for _ in range(100):

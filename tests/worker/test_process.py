@@ -9,11 +9,11 @@ from pathlib import Path
 
 from app.store.grants import GrantStore
 from tests.channel.test_deadline import fill_backlog
-from tests.stack.channel_io import Behaviour
-from tests.stack.hanging_look_ups import HANGING_HOST
-from tests.stack.processes import free_port, wait_until
-from tests.worker.faults import Fault, Stall
+from tests.worker.faults import Stall, StoreFault
 from tests.worker.workbench import PATIENCE_SECONDS, Workbench
+from tools.stack.channel_io import Behaviour
+from tools.stack.hanging_look_ups import HANGING_HOST
+from tools.stack.processes import free_port, wait_until
 
 MANY = 200
 MAX_CONNECTIONS = 100
@@ -45,7 +45,7 @@ def blocks_sigterm(pid: int) -> bool:
 def test_a_result_whose_settle_hangs_is_spooled_at_the_end(bench: Workbench) -> None:
     """The process does not wait for it, and does not forget it either."""
     bench.store.accept("e1", user_id="hanging")
-    bench.start(after={"settle": [Fault.HANG]}, CALL_DEADLINE_SECONDS="1")
+    bench.start(after={"settle": [StoreFault.HANG]}, CALL_DEADLINE_SECONDS="1")
     bench.wait_for("e1", "opened")
 
     end = bench.stop()
@@ -59,7 +59,9 @@ def test_what_is_kept_is_settled_once_more_at_the_end(bench: Workbench) -> None:
     bench.store.accept("e1", user_id="last")
 
     bench.start(
-        before={"settle": [Fault.STOP]}, after={"settle": [Fault.LOSE]}, WORKER_CONCURRENCY="2"
+        before={"settle": [StoreFault.STOP]},
+        after={"settle": [StoreFault.LOSE]},
+        WORKER_CONCURRENCY="2",
     )
 
     assert 0 == bench.wait_for_end().code
@@ -73,7 +75,7 @@ def test_a_stop_lasts_as_long_as_a_call_and_two_seconds(bench: Workbench) -> Non
     find_good(bench.grants())
     bench.store.accept("e1", user_id="silent")
     bench.start(
-        before={"take": [Fault.NONE, Fault.HANG], "settle": [Fault.HANG]},
+        before={"take": [StoreFault.NONE, StoreFault.HANG], "settle": [StoreFault.HANG]},
         CALL_DEADLINE_SECONDS="3",
         WORKER_CONCURRENCY="2",
     )
@@ -139,7 +141,7 @@ def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(bench: Workbenc
 def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench) -> None:
     """A drain that fails is followed by another."""
     bench.store.accept("e1", user_id="drained")
-    bench.start(after={"settle": [Fault.LOSE] * 2})
+    bench.start(after={"settle": [StoreFault.LOSE] * 2})
 
     bench.wait_for_call("settle", times=3)
 

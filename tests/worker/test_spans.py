@@ -3,11 +3,11 @@
 import pytest
 
 from app.chats.outcome import Outcome
-from app.chats.trace import Span
-from app.worker.metrics import Metrics
+from app.telemetry.trace_context import Span
+from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
-from tests.store.outcomes import OUTCOMES
 from tests.worker.results import TRACE, result_of
+from tools.model.outcomes import OUTCOMES
 
 
 def take_line(_event: str, **_fields: object) -> bool:
@@ -19,7 +19,7 @@ def span_of(outcome: Outcome) -> Span:
     """What is handed on of a call that took two seconds."""
     spans: list[Span] = []
     reporter = CallReporter(
-        Metrics(), take_line, take_span=spans.append, server_address="api.channel.io"
+        WorkerMetrics(), take_line, export_span=spans.append, server_address="api.channel.io"
     )
     reporter.report_call(result_of("e1", outcome, seconds=2))
     (span,) = spans
@@ -50,7 +50,9 @@ def test_a_span_comes_after_the_line() -> None:
         done.append(event)
         return True
 
-    reporter = CallReporter(Metrics(), write_line, take_span=lambda span: done.append(span.name))
+    reporter = CallReporter(
+        WorkerMetrics(), write_line, export_span=lambda span: done.append(span.name)
+    )
     reporter.report_call(result_of("e1"))
 
     assert ["call", "open chat"] == done

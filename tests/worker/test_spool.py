@@ -11,10 +11,10 @@ import pytest
 from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.outcome import Outcome
 from app.worker.spool import CallResult, Spool
-from tests.store.outcomes import OUTCOMES
 from tests.worker.conftest import OpenSpool, close
 from tests.worker.disks import PATIENCE_SECONDS, HangingDisk
 from tests.worker.results import result_of
+from tools.model.outcomes import OUTCOMES
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 
 from app.chats.errors import StoreUnavailable
 from app.worker.spool import CallResult, Spool
-from tests.stack.processes import Child, kill_child, start_child, wait_until
-from tests.stack.relay import ROOT
 from tests.worker.conftest import OpenSpool, close
 from tests.worker.results import result_of
+from tools.stack.processes import Child, kill_child, start_child, wait_until
+from tools.stack.relay import ROOT
 
 JSON = TypeAdapter(CallResult)
 

@@ -16,19 +16,19 @@ import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from app.bootstrap.operate import desk
+from app.bootstrap.operate import build_cli_context
 from app.chats.record import as_json
 from app.operate.commands import cli
 from app.store.keys import Keys
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import start_child
-from tests.stack.relay import PYTHON, ROOT, Process
-from tests.store.bench import Bench
-from tests.system.deployment import Deployment
 from tests.worker.conftest import OpenSpool
 from tests.worker.disks import HangingDisk, full_after
 from tests.worker.results import result_of
 from tests.worker.test_spool_disk import MAX_KEEP_SECONDS, drained
+from tools.model.store_driver import StoreDriver
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import Deployment
+from tools.stack.processes import start_child
+from tools.stack.relay import PYTHON, ROOT, Process
 
 # The program's log goes through a pipe: on this disk nothing can be written, and that is its own.
 FULL = 'ulimit -S -f 0; "$@" | (ulimit -S -f unlimited; cat >> "$LOG")'
@@ -83,7 +83,7 @@ def lose_answer(relay: Deployment, worker: Process) -> str:
     """Let a chat be made whose answer is neither in Redis nor in a file; its id."""
     relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
     with relay.connect() as client:
-        Bench(client, Keys("relay")).accept("e1", user_id="u1")
+        StoreDriver(client, Keys("relay")).accept("e1", user_id="u1")
     relay.channel_io.wait_for_arrivals(timeout_seconds=30)
     relay.valkey.kill()
     relay.channel_io.release()
@@ -99,7 +99,7 @@ def recover(relay: Deployment, log: Path) -> tuple[int, list[dict[str, str]]]:
     done = CliRunner().invoke(
         cli,
         ["recover", "--from-log", str(log), "--json"],
-        obj=desk({"REDIS_URL": relay.valkey.url}),
+        obj=build_cli_context({"REDIS_URL": relay.valkey.url}),
         catch_exceptions=False,
     )
     return done.exit_code, json.loads(done.stdout)
@@ -108,7 +108,7 @@ def recover(relay: Deployment, log: Path) -> tuple[int, list[dict[str, str]]]:
 def look_up(relay: Deployment, chat_id: str) -> dict[str, Any] | None:
     """What a look-up by the chat answers."""
     with relay.connect() as client:
-        record = Bench(client, Keys("relay")).intake().event_of_chat(chat_id)
+        record = StoreDriver(client, Keys("relay")).intake().event_of_chat(chat_id)
         return as_json(record) if record else None
 
 

@@ -8,10 +8,10 @@ import pytest
 from app.chats.grant import new_token
 from app.worker.call import RETRY_SECONDS
 from app.worker.taker import FULL_TAKE_SECONDS
-from tests.stack.channel_io import Behaviour
-from tests.stack.processes import wait_until
-from tests.worker.faults import Fault
+from tests.worker.faults import StoreFault
 from tests.worker.workbench import PATIENCE_SECONDS, Workbench
+from tools.stack.channel_io import Behaviour
+from tools.stack.processes import wait_until
 
 # Between two takes of a worker without a free slot; the rest is a busy machine's.
 MAX_FULL_TAKE_SECONDS = FULL_TAKE_SECONDS + 1
@@ -159,7 +159,7 @@ def test_a_grant_whose_reply_was_lost_is_given_back(bench: Workbench, lost: int)
     """The taker does not know what it was granted; it gives it back until Redis confirms it."""
     bench.store.accept("e1", user_id=f"lost-{lost}")
 
-    bench.start(after={"grant": [Fault.LOSE], "release": [Fault.LOSE] * (lost - 1)})
+    bench.start(after={"grant": [StoreFault.LOSE], "release": [StoreFault.LOSE] * (lost - 1)})
 
     record = bench.wait_for("e1", "opened")
     assert ["release"] * lost == bench.calls_from("grant")[1 : 1 + lost]
@@ -169,7 +169,9 @@ def test_a_grant_whose_reply_was_lost_is_given_back(bench: Workbench, lost: int)
 @pytest.mark.parametrize("name", ["grant", "probe", "wait", "wait_for_event", "release"])
 def test_the_taker_survives_what_is_expected_nowhere(bench: Workbench, name: str) -> None:
     """It is logged; what was granted is given back, and the next event is worked on."""
-    faults = {name: [Fault.BREAK]} | ({"grant": [Fault.LOSE]} if name == "release" else {})
+    faults = {name: [StoreFault.BREAK]} | (
+        {"grant": [StoreFault.LOSE]} if name == "release" else {}
+    )
     bench.store.accept("e1", user_id="first")
     bench.start(after=faults)
     bench.wait_for_call(name)
@@ -199,7 +201,9 @@ def seconds_between(first: str, last: str) -> float:
 
 def test_a_taker_that_ends_ends_the_process(bench: Workbench) -> None:
     """The call under way is finished before, and the exit code says that this was no stop."""
-    bench.start(after={"wait": [Fault.NONE, Fault.END_GREENLET]}, CALL_DEADLINE_SECONDS="60")
+    bench.start(
+        after={"wait": [StoreFault.NONE, StoreFault.END_GREENLET]}, CALL_DEADLINE_SECONDS="60"
+    )
     hold_call(bench, "e1")
 
     bench.worker.wait_for_line("taker_ended")
@@ -216,7 +220,7 @@ def test_what_is_granted_after_a_stop_is_given_back(bench: Workbench) -> None:
     """The process may end any moment, and another worker can call at once."""
     bench.store.accept("e1", user_id="last")
 
-    bench.start(after={"grant": [Fault.STOP]})
+    bench.start(after={"grant": [StoreFault.STOP]})
 
     assert 0 == bench.wait_for_end().code
     assert ["grant", "release"] == bench.calls_from("grant")
@@ -227,7 +231,7 @@ def test_what_is_granted_after_a_stop_is_given_back(bench: Workbench) -> None:
 def test_a_stop_comes_between_grants_that_are_all_lost(bench: Workbench) -> None:
     """However bad Redis is, a worker that is to stop takes nothing more."""
     bench.store.accept("e1")
-    bench.start(after={"grant": [Fault.LOSE] * 1000})
+    bench.start(after={"grant": [StoreFault.LOSE] * 1000})
     bench.wait_for_call("release", times=2)
 
     assert 0 == bench.stop().code

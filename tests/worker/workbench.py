@@ -14,12 +14,12 @@ from app.channel.client import way_of
 from app.chats.record import Record
 from app.store.grants import GrantStore
 from app.store.keys import Keys
-from tests.stack.channel_io import ChannelIo
-from tests.stack.processes import kill_child, start_child, wait_until
-from tests.stack.redis_client import Client
-from tests.stack.relay import ROOT, RUN_TIME, Process, start_process
-from tests.store.bench import Bench
-from tests.worker.faults import Fault, Plan, Stall
+from tests.worker.faults import Plan, Stall, StoreFault
+from tools.model.store_driver import StoreDriver
+from tools.stack.channel_io import ChannelIo
+from tools.stack.processes import kill_child, start_child, wait_until
+from tools.stack.redis_client import Client
+from tools.stack.relay import ROOT, RUN_TIME, Process, start_process
 
 PATIENCE_SECONDS = 30
 SETTINGS = {
@@ -32,12 +32,12 @@ SETTINGS = {
     "WORKER_CONCURRENCY": "1",
 }
 
-Faults = Mapping[str, Sequence[Fault]]
+Faults = Mapping[str, Sequence[StoreFault]]
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class End:
+class ProcessEnd:
     """The end of a process: its exit code, -9 where it had to be killed, and how long it took."""
 
     code: int
@@ -53,7 +53,7 @@ class Workbench:
         """Start nothing yet."""
         self.client = client
         self.channel_io = channel_io
-        self.store = Bench(client, Keys("relay"))
+        self.store = StoreDriver(client, Keys("relay"))
         self.directory = directory
         self.spool = directory / "spool"
         self.log = directory / "worker.log"
@@ -93,19 +93,19 @@ class Workbench:
         environ = {**self._environ, **settings}
         self._processes.append(start_process("worker", environ, self.log, programs=RUN_TIME))
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> End:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> ProcessEnd:
         """Send a signal, and wait for the end."""
         self.worker.child.send_signal(number)
         return self.wait_for_end()
 
-    def wait_for_end(self) -> End:
+    def wait_for_end(self) -> ProcessEnd:
         """Wait until the process ends by itself."""
         began = time.monotonic()
         try:
             code = self.worker.child.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             code = kill_child(self.worker.child)
-        return End(code, time.monotonic() - began)
+        return ProcessEnd(code, time.monotonic() - began)
 
     def kill(self) -> None:
         """End all workers, as a crash would."""

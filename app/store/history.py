@@ -1,0 +1,52 @@
+"""The history of one event."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.chats.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """An entry of an event's history; ``times`` in a row, if the same happened again.
+
+    ``by`` is the operator who gave the command ``action``, ``chat_id`` the chat that it named.
+    ``token`` is the begin of the grant's, of an attempt that ended unknown.
+    """
+
+    at: datetime
+    what: str
+    attempt: int
+    times: int = 1
+    by: str | None = None
+    action: str | None = None
+    chat_id: str | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denials:
+    """Denials of an event's calls, since its last success; ``own`` are those of the event alone."""
+
+    times: int
+    own: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventHistory:
+    """A record and its history entries, oldest first.
+
+    ``next_due_at`` is when the event may be called or, while it is called, when its lease ends;
+    ``queue_position`` is the number of events in line before it; ``token`` is the begin of its
+    current grant's token. ``None`` where they do not apply. ``life`` is the record's
+    ``accepted_ms``, by which log lines name the life.
+    """
+
+    record: Record
+    entries: tuple[HistoryEntry, ...]
+    life: int
+    next_due_at: datetime | None = None
+    queue_position: int | None = None
+    token: str | None = None
+    denials: Denials | None = None

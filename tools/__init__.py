@@ -1,0 +1,1 @@
+"""Development tools: local stack, fault proofs, specification, benchmarks, checks."""

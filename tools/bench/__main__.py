@@ -1,0 +1,95 @@
+"""``make bench``: measures the relay beside the same job done otherwise, and prints one table.
+
+Contenders take turns, so that what else the machine does meets all of them; what counts is the
+median of the turns' ratios. Exit code 1 where something that must be reached is not.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.bench import drain, growth, intake, memory, wait, waiters
+from tools.bench.document import write
+from tools.bench.load import Invalid, require_wrk
+from tools.bench.scene import BenchRun, Measure
+from tools.bench.table import BenchRow, BrokenMeasure, render
+
+MODULES = (intake, wait, waiters, drain, growth, memory)
+LEAST_ROUNDS = 3
+PEERS = Path(f"{sys.prefix}-bench") / "bin"
+
+
+def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
+    """Make those of ``measures`` that were asked for; the exit code."""
+    told = _parser().parse_args(arguments)
+    if told.write and told.only:
+        _say("--write is for the whole table, and --only for a part")
+        return 2
+    chosen = [one for one in measures if told.only.lower() in one.name.lower()]
+    if not chosen:
+        _say(f"nothing that is measured has {told.only!r} in its name")
+        return 1
+    rows: list[BenchRow] = []
+    broken: list[BrokenMeasure] = []
+    for measure in chosen:
+        match _make(measure, told):
+            case BrokenMeasure() as failure:
+                broken.append(failure)
+            case made:
+                rows.extend(made)
+    _say(f"\n{render(rows, broken)}")
+    if told.write:
+        write(rows, broken, PEERS, rounds=told.rounds, is_quick=told.quick)
+    return int(bool(broken) or any(row.verdict == "NO" for row in rows))
+
+
+def all_measures() -> list[Measure]:
+    """Everything there is, in the order of the table."""
+    return [measure for module in MODULES for measure in module.measures()]
+
+
+def _make(measure: Measure, told: argparse.Namespace) -> list[BenchRow] | BrokenMeasure:
+    _say(f"{measure.name} …", end="")
+    began = time.monotonic()
+    directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
+    scene = BenchRun(directory, PEERS, told.rounds, is_quick=told.quick)
+    try:
+        require_wrk()
+        rows = measure.run(scene)
+    except (Invalid, TimeoutError) as error:
+        _say(f" could not be measured; logs are in {directory}")
+        return BrokenMeasure(measure.name, str(error))
+    shutil.rmtree(directory, ignore_errors=True)
+    _say(f" {time.monotonic() - began:.0f} s")
+    return rows
+
+
+def _say(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def _rounds(text: str) -> int:
+    rounds = int(text)
+    if rounds < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return rounds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools.bench", description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD", help="those with it in their name")
+    parser.add_argument("--rounds", type=_rounds, default=LEAST_ROUNDS, help="default: 3")
+    parser.add_argument("--quick", action="store_true", help="short and small: to try it out")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md and its plot"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(all_measures(), sys.argv[1:]))

@@ -1,0 +1,74 @@
+"""Writes the table, the plot and the machine into ``docs/benchmarks.md``."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from tools.bench.table import BenchRow, BrokenMeasure, markdown
+from tools.stack.relay import ROOT
+from tools.stack.valkey import find_binary
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+PLOT = ROOT / "docs" / "benchmarks.svg"
+BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
+PACKAGES = ("gunicorn", "gevent", "flask", "redis", "requests")
+_PLOTTER = Path(__file__).with_name("plot.py")
+
+
+def write(
+    rows: Sequence[BenchRow],
+    broken: Sequence[BrokenMeasure],
+    programs: Path,
+    *,
+    rounds: int,
+    is_quick: bool,
+) -> None:
+    """Put what was measured, and what could not be, between the marks, and draw the plot."""
+    how = " of --quick: short, small, and no more than a hint" if is_quick else ""
+    plot = f"![How many times as good as it must be]({PLOT.name})"
+    missing = "".join(f"\n\nNot measured: {one.what}: {one.why}" for one in broken)
+    measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}{missing}\n\n{plot}\n"
+    DOCUMENT.write_text(replaced(DOCUMENT.read_text(), measured))
+    bars = [
+        {"name": row.what, "against": row.against, "worth": row.worth, "aim": row.worth_of(row.aim)}
+        for row in rows
+        if row.worth is not None
+    ]
+    command = [str(programs / "python"), str(_PLOTTER), str(PLOT)]
+    subprocess.run(command, input=json.dumps(bars), text=True, check=True)
+
+
+def replaced(document: str, measured: str) -> str:
+    """The document with this between its marks."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{measured}\n{END}{after}"
+
+
+def _machine() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{os.cpu_count()} cores of {_processor()}, {platform.system()}, "
+        f"Python {platform.python_version()}, {_valkey()}, {packages}."
+    )
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.machine()
+
+
+def _valkey() -> str:
+    said = subprocess.run(
+        [str(find_binary()), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"v=([\d.]+)", said)
+    return f"Valkey {found[1]}" if found else "Valkey"

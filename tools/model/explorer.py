@@ -1,0 +1,72 @@
+"""Explores every interleaving, breadth first, and finds the shortest way to a broken promise."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tools.model.promises import broken_by, broken_in
+from tools.model.specification import Specification
+from tools.model.states import ModelStep, State
+
+Visit = tuple[State, list[tuple[ModelStep, State]]]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPromise:
+    """A promise that does not hold, and the steps after which it does not."""
+
+    promise: str
+    trace: str
+
+
+class Explorer:
+    """The graph of a specification's states, as far as it was walked."""
+
+    def __init__(self, specification: Specification) -> None:
+        self.transitions = 0
+        self._specification = specification
+        self._came: dict[State, tuple[State, ModelStep] | None] = {specification.start: None}
+
+    @property
+    def states(self) -> int:
+        """How many states were found."""
+        return len(self._came)
+
+    @property
+    def depth(self) -> int:
+        """How many steps it takes to the farthest state: the last that was found."""
+        return len(self._way(next(reversed(self._came))))
+
+    def visits(self) -> Iterator[Visit]:
+        """Each state once, the nearest first, and the steps that lead on."""
+        queue = deque(self._came)
+        while queue:
+            before = queue.popleft()
+            steps = list(self._specification.steps(before))
+            for step, after in steps:
+                if after not in self._came:
+                    self._came[after] = before, step
+                    queue.append(after)
+            self.transitions += len(steps)
+            yield before, steps
+
+    def first_broken(self) -> BrokenPromise | None:
+        """Check the promises in every state and at every step, up to the first broken one."""
+        for state, steps in self.visits():
+            if promise := broken_in(self._specification, state):
+                return BrokenPromise(promise, self.trace(state))
+            for step, after in steps:
+                if promise := broken_by(state, step, after):
+                    return BrokenPromise(promise, self.trace(state, step))
+        return None
+
+    def trace(self, state: State, *last: ModelStep) -> str:
+        """The shortest way to the state, and what came last."""
+        return ", ".join(map(str, [*self._way(state), *last]))
+
+    def _way(self, state: State) -> list[ModelStep]:
+        steps = []
+        while came := self._came[state]:
+            state, step = came
+            steps.append(step)
+        return steps[::-1]

@@ -1,0 +1,134 @@
+"""The states of the model: one id as Redis keeps it, and the workers' turns at it."""
+
+from typing import Any, NamedTuple
+
+PLACE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
+SETTLED = {"opened", "failed"}
+
+
+class ModelRecord(NamedTuple):
+    """What Redis keeps of the event; tokens and chats carry the numbers of their turns.
+
+    ``life`` numbers the lives of the id. ``denials``: how many were the event's own, and -1 before
+    the first denial. ``command`` numbers the last operator's command that changed it; ``doubted``
+    are the tokens of attempts that ended unknown.
+    """
+
+    status: str = "accepted"
+    attempt: int = 0
+    attempts: int = 0
+    token: int | None = None
+    unknowns: int = 0
+    consented: bool = False
+    orphan: bool = False
+    chat: int | None = None
+    duplicates: frozenset[int] = frozenset()
+    life: int = 0
+    denials: int = -1
+    command: int = 0
+    doubted: frozenset[int] = frozenset()
+
+    @property
+    def created(self) -> bool | None:
+        """Whether there is a chat; ``None`` while nobody can know."""
+        if self.status == "opened":
+            return True
+        return None if self.status in {"calling", "unknown"} or self.unknowns else False
+
+    @property
+    def places(self) -> frozenset[str]:
+        """The one sorted set in which the event belongs, if it belongs in one."""
+        return frozenset({PLACE_OF[self.status]} if self.status in PLACE_OF else ())
+
+    @property
+    def chats(self) -> set[int]:
+        """The published chat, and those that were made besides."""
+        return {*self.duplicates} if self.chat is None else {self.chat, *self.duplicates}
+
+
+class Turn(NamedTuple):
+    """One pass of a worker's loop, under a token of its own.
+
+    ``phase`` is idle, then unsure (of its take's reply), granted, late (the lease is over, and with
+    it the deadline), answered, and at last settled, released or dead. ``taken`` is what Redis keeps
+    under the token: nothing, the grant, or the tombstone. ``outcome`` nothing is proof. ``life`` is
+    the one that was granted.
+    """
+
+    phase: str = "idle"
+    taken: str = ""
+    grant: ModelRecord = ModelRecord()
+    outcome: str = ""
+    life: int = 0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether its call may have made a chat."""
+        return self.outcome in {"created", "unknown"}
+
+
+class OldPrimary(NamedTuple):
+    """What a primary that was cut off still has: the record, its place, and the turns' tokens."""
+
+    record: ModelRecord | None
+    places: frozenset[str]
+    taken: tuple[str, ...]
+
+
+class State(NamedTuple):
+    """The id, the turns, and how often operators acted, Redis lost writes, and lives ended.
+
+    ``command`` is the last operator's command. ``old`` is the primary that was cut off, if one was;
+    ``shown`` is the chat that a look-up has returned of this life.
+    """
+
+    turns: tuple[Turn, ...]
+    record: ModelRecord | None = None
+    places: frozenset[str] = frozenset()
+    operations: int = 0
+    recreates: int = 0
+    command: "ModelStep | None" = None
+    losses: int = 0
+    lost_grants: int = 0
+    lives: int = 0
+    old: OldPrimary | None = None
+    shown: int | None = None
+
+    def turned(self, number: int, **changes: Any) -> "State":
+        """The same, with a turn changed."""
+        turn = self.turns[number]._replace(**changes)
+        return self._replace(turns=(*self.turns[:number], turn, *self.turns[number + 1 :]))
+
+    def over(self, number: int, phase: str) -> "State":
+        """The same, with a turn at its end, and only remembered for what it may have created."""
+        turn = self.turns[number]
+        outcome, life = (turn.outcome, turn.life) if turn.is_doubtful else ("", 0)
+        return self.turned(number, phase=phase, grant=ModelRecord(), outcome=outcome, life=life)
+
+    @property
+    def server(self) -> OldPrimary:
+        """What the primary has."""
+        return OldPrimary(self.record, self.places, tuple(turn.taken for turn in self.turns))
+
+    def served_by(self, server: OldPrimary) -> "State":
+        """The same, with another server's contents as the primary's."""
+        pairs = zip(self.turns, server.taken, strict=True)
+        turns = tuple(turn._replace(taken=taken) for turn, taken in pairs)
+        return self._replace(turns=turns, record=server.record, places=server.places)
+
+
+class ModelStep(NamedTuple):
+    """What happened: to which turn, if to one, and what its call came to.
+
+    ``is_old``: at the primary that was cut off.
+    """
+
+    name: str
+    turn: int | None = None
+    outcome: str = ""
+    is_old: bool = False
+
+    def __str__(self) -> str:
+        numbers = [] if self.turn is None else [str(self.turn + 1)]
+        where = ["at the old primary"] if self.is_old else []
+        return " ".join([self.name, *numbers, *filter(None, [self.outcome]), *where])

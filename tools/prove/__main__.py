@@ -1,0 +1,96 @@
+"""``make prove``: breaks everything on purpose, and prints one table of what came of it.
+
+Exit code 1 where any promise was broken. ``--seed`` repeats a run's choices; timing stays the
+machine's own.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random, SystemRandom
+
+from tools.prove import (
+    clocks,
+    crashes,
+    edges,
+    ha,
+    model,
+    old_primary,
+    outages,
+    rate,
+    redis_faults,
+    virtual,
+)
+from tools.prove.table import Proof, ProofRow, render
+
+MODULES = (outages, rate, redis_faults, ha, old_primary, edges, clocks, crashes, model, virtual)
+
+
+def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:
+    """Run those of ``proofs`` that were asked for; the exit code."""
+    told = _parser().parse_args(arguments)
+    chosen = [proof for proof in proofs if _is_chosen(proof, told)]
+    if not chosen:
+        _say(f"no proof has {told.only!r} in its name")
+        return 1
+    rows = [_run(proof, told.seed) for proof in chosen]
+    _say(f"\n{render(rows)}\n\nseed {told.seed}")
+    return int(any(row.faults for row in rows))
+
+
+def all_proofs() -> list[Proof]:
+    """Every proof there is, in the order of the table."""
+    return [proof for module in MODULES for proof in module.proofs()]
+
+
+def _is_chosen(proof: Proof, told: argparse.Namespace) -> bool:
+    return (proof.is_short or not told.short) and told.only.lower() in proof.name.lower()
+
+
+def _run(proof: Proof, seed: int) -> ProofRow:
+    """The proof's row; where the proof itself breaks, that is a fault as any other."""
+    _say(f"{proof.name} …", end="")
+    began = time.monotonic()
+    # Each has its own choices, the same whichever others run.
+    random = Random(f"{seed} {proof.name}")  # noqa: S311 - no secret
+    directory = Path(tempfile.mkdtemp(prefix="relay-proof-"))
+    try:
+        row = proof.run(directory, random)
+    except Exception as error:  # noqa: BLE001 - the others are to be run all the same
+        row = _broken(proof, error)
+    if not row.faults:
+        shutil.rmtree(directory, ignore_errors=True)
+    _say(f" {_verdict(row, directory)} ({time.monotonic() - began:.0f} s)")
+    return row
+
+
+def _verdict(row: ProofRow, directory: Path) -> str:
+    if row.faults:
+        return f"FAULT, see {directory}"
+    return "good" if row.times else row.note
+
+
+def _broken(proof: Proof, error: Exception) -> ProofRow:
+    fault = f"the proof could not be completed: {type(error).__name__}: {error}"
+    return ProofRow(name=proof.name, times=0, faults=(fault,))
+
+
+def _say(text: str, end: str = "\n") -> None:
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools.prove", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="only what fits in 100 seconds")
+    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
+    parser.add_argument("--only", default="", metavar="WORD", help="those with it in their name")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(all_proofs(), sys.argv[1:]))

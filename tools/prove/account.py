@@ -1,0 +1,130 @@
+"""What came of a relay to which something was done: one row of the table."""
+
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from tools.prove.table import ProofRow
+from tools.stack.deployment import Deployment
+from tools.stack.oracle import Json, Run, faults_of, lost_answers, lost_events, unasked
+from tools.stack.processes import wait_until
+from tools.stack.verdict import find_breaks, find_leaks, run_of
+
+SETTLE_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doing:
+    """What was done to a relay: which name it has, how often, and when it was over (monotonic).
+
+    ``forgotten`` are events of which Redis was made to forget all it knew: their records are gone,
+    and still there is no second chat for any of them. Unless ``may_recreate``, no event consented
+    to a second call.
+    """
+
+    name: str
+    times: int = 1
+    over_at: float | None = None
+    forgotten: Collection[str] = ()
+    may_recreate: bool = False
+    note: str = ""
+
+
+def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) -> ProofRow:
+    """Wait until everything is settled or held, and hold all of it to the oracle.
+
+    ``faults`` are what was seen to be wrong on the way.
+    """
+    wait_until_settled(deployment)
+    settled_at = time.monotonic()
+    run = _run_of(deployment, doing.forgotten)
+    statuses = Counter(record["status"] for record in run.found)
+    return ProofRow(
+        name=doing.name,
+        times=doing.times,
+        accepted=len(deployment.accepted),
+        opened=statuses["opened"],
+        failed=statuses["failed"],
+        unknown=statuses["unknown"],
+        created_twice=len(list(unasked(run))),
+        lost=len([*lost_events(run), *lost_answers(run)]),
+        recovery_seconds=None if doing.over_at is None else settled_at - doing.over_at,
+        faults=(
+            *faults,
+            *faults_of(run),
+            *_doubts(deployment, run, doing),
+            *find_process_faults(deployment),
+        ),
+        note=doing.note,
+    )
+
+
+def wait_until_settled(deployment: Deployment) -> None:
+    """Return once nothing is due, called or spooled; or in a minute, whatever is then left."""
+    with suppress(TimeoutError):
+        wait_until(
+            lambda: not open_events(deployment) and not [*deployment.spool.glob("*.jsonl")],
+            SETTLE_TIMEOUT_SECONDS,
+            "everything to be settled or held",
+        )
+
+
+def open_events(deployment: Deployment) -> int:
+    """How many events are accepted or calling."""
+    return count(deployment, "due") + count(deployment, "calling")
+
+
+def count(deployment: Deployment, queue: str) -> int:
+    """How many events are in one of the relay's sorted sets."""
+    with deployment.connect() as client:
+        return int(client.relay.execute("ZCARD", f"{{relay}}:{queue}"))
+
+
+def records_of(deployment: Deployment) -> dict[str, Json | None]:
+    """The record of every accepted event, as it is now."""
+    accepted = deployment.accepted
+    return {event_id: deployment.caller.find(event_id) for event_id in sorted(accepted)}
+
+
+def _run_of(deployment: Deployment, forgotten: Collection[str]) -> Run:
+    records = {
+        event_id: record
+        for event_id, record in records_of(deployment).items()
+        if event_id not in forgotten
+    }
+    run = run_of(deployment, records)
+    users = _users_of(deployment, forgotten)
+    lost = {create.chat_id for create in run.creates if create.user_id in users}
+    return replace(
+        run,
+        creates=[create for create in run.creates if create.user_id not in users],
+        seen=[record for record in run.seen if record["event_id"] not in forgotten],
+        received={*run.received} - lost,
+    )
+
+
+def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
+    seen = (record for caller in deployment.callers for record in caller.seen)
+    return {record["user_id"] for record in seen if record["event_id"] in event_ids}
+
+
+def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
+    """What the oracle cannot know: who consented, and what happened to the forgotten."""
+    for record in run.found:
+        if record["possible_orphan"] and not doing.may_recreate:
+            yield f"{record['event_id']} was called again without consent"
+    creates = Counter(create.user_id for create in deployment.creates)
+    for user_id in _users_of(deployment, doing.forgotten):
+        if creates[user_id] > 1:
+            yield f"{creates[user_id]} chats of {user_id} were created"
+
+
+def find_process_faults(deployment: Deployment) -> Iterator[str]:
+    """Yield a sentence for each process that broke or ended by itself, and for each leak."""
+    for process in deployment.processes:
+        yield from (f"{process.log.name} has {event}" for event in find_breaks(process))
+        if process.child.poll() not in {None, 0, -9}:
+            yield f"{process.log.name} ended by itself"
+    yield from (f"leaked: {leak}" for leak in find_leaks(deployment))

@@ -1,0 +1,81 @@
+"""Crash points: at every durable step, for every kind of answer, the process or its Redis goes.
+
+Each cell of the table (``crash_table``) is an event whose call stands at that step when it happens.
+Then a worker is there, and the event ends as the cell says, with every promise kept. Last, the logs
+of the dead are read back: what was logged is then in its record, whatever else was lost.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, count
+from pathlib import Path
+from random import Random
+
+from tools.prove.crash_points import DurableStep
+from tools.prove.crash_scene import CrashScene, Finding
+from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, Way, crashes_at
+from tools.prove.table import Proof, ProofRow
+from tools.stack.deployment import Deployment
+from tools.stack.oracle import Run, lost_answers, lost_events, unasked
+
+LANES = 3
+# With `everysec`, what Redis confirms during a sync is in no file yet, and ends with it.
+WRITTEN_FIRST = ("--appendfsync", "always")
+NAMES: dict[tuple[Way, ...], str] = {
+    PROCESS_ENDS: "kill -9 or SIGTERM",
+    REDIS_GONE: "Redis killed or frozen",
+}
+SHORT = {(DurableStep.SETTLED, PROCESS_ENDS), (DurableStep.SENT, REDIS_GONE)}
+NO_HURRY = {
+    # Calls of several events stand at a step together, however slow the machine is.
+    "CALL_DEADLINE_SECONDS": "10",
+    # Nothing here is about the breaker.
+    "BREAKER_THRESHOLD": "1000",
+}
+
+
+def proofs() -> Sequence[Proof]:
+    """Two for each step: it is the process that ends there, or its Redis that goes."""
+    return [
+        Proof(_name(step, ways), partial(_prove, step, ways), is_short=(step, ways) in SHORT)
+        for step in DurableStep
+        for ways in NAMES
+    ]
+
+
+def _name(step: DurableStep, ways: Sequence[Way]) -> str:
+    return f"{NAMES[tuple(ways)]} before and after `{step}`"
+
+
+def _prove(step: DurableStep, ways: Sequence[Way], directory: Path, random: Random) -> ProofRow:
+    """All crashes of one step, some at a time, and in any order."""
+    crashes = list(crashes_at(step, ways))
+    random.shuffle(crashes)
+    places = (directory / str(number) for number in count())
+    with ThreadPoolExecutor(LANES) as lanes:
+        findings = list(lanes.map(_play, crashes, places))
+    runs = [finding.run for finding in findings]
+    statuses = Counter(record["status"] for run in runs for record in run.found)
+    return ProofRow(
+        name=_name(step, ways),
+        times=sum(len(crash.kinds) for crash in crashes),
+        accepted=sum(len(run.records) for run in runs),
+        opened=statuses["opened"],
+        failed=statuses["failed"],
+        unknown=statuses["unknown"],
+        created_twice=sum(len(list(unasked(run))) for run in runs),
+        lost=sum(len([*lost_events(run), *lost_answers(run)]) for run in runs),
+        recovery_seconds=max(finding.recovery_seconds for finding in findings),
+        faults=tuple(chain.from_iterable(finding.faults for finding in findings)),
+    )
+
+
+def _play(crash: Crash, directory: Path) -> Finding:
+    deployment = Deployment(directory, valkey_arguments=WRITTEN_FIRST, **NO_HURRY)
+    with deployment as relay, relay.connect() as client:
+        try:
+            return CrashScene(crash, relay, client).play()
+        except (TimeoutError, AssertionError) as error:
+            return Finding(Run(creates=[], records={}), [f"{crash}: {error}"], 0)

@@ -1,0 +1,325 @@
+"""Redis that fails over: sentinels, a cluster, and an address that leads to another server.
+
+As many acknowledgements are asked for as replicas can be promoted, so that whoever is promoted has
+all that was confirmed. The servers are the wheel's own, and Debian's Redis 7 where that is there.
+"""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Self
+
+from tools.prove.account import Doing, account, wait_until_settled
+from tools.prove.ha_servers import (
+    QUICK,
+    Address,
+    Cluster,
+    RedisServer,
+    Sentinels,
+    clustered,
+    watched,
+)
+from tools.prove.scene import at_work, post
+from tools.prove.table import Proof, ProofRow
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import Deployment
+from tools.stack.load import EventPoster
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client, connect_to
+
+ANSWER_SECONDS = 3.0
+OUTAGE_TIMEOUT_SECONDS = 60
+CALL_SECONDS = 0.3
+KILLS = 2
+STALL_SECONDS = 3.0
+REDIS = "redis-server"
+
+
+def proofs() -> Sequence[Proof]:
+    """What a Redis that is several servers may do."""
+    return [
+        *_on_each("the primary behind sentinels is killed", _primary_killed),
+        *_on_each("the cluster's owner of our slot is killed", _owner_killed),
+        _proof("our slot of the cluster is moved", _slot_moved),
+        _proof("sentinels and servers fall silent", _silent),
+        _proof("the replica that must confirm is stalled", _replica_stalled, is_short=True),
+        _proof("a fail-over loses the last writes", _last_writes_lost),
+        _proof("a fail-over loses the last writes, unconfirmed ones", _unconfirmed_writes_lost),
+    ]
+
+
+def _proof(
+    name: str, prove: Callable[[str, Path, Random], ProofRow], *, is_short: bool = False
+) -> Proof:
+    return Proof(name, partial(prove, name), is_short)
+
+
+def _on_each(name: str, prove: Callable[[str, Path, Random, Path | None], ProofRow]) -> list[Proof]:
+    """The proof on the wheel's Valkey, and on Debian's Redis 7."""
+    found, on_redis = shutil.which(REDIS), f"{name}, Redis 7"
+
+    def run(directory: Path, random: Random) -> ProofRow:
+        return prove(name, directory, random, None)
+
+    def run_on_redis(directory: Path, random: Random) -> ProofRow:
+        return prove(on_redis, directory, random, Path(found)) if found else _not_proved(on_redis)
+
+    return [Proof(name, run, is_short=False), Proof(on_redis, run_on_redis, is_short=False)]
+
+
+def _not_proved(name: str) -> ProofRow:
+    """No pass: nothing was done."""
+    why = f"NOT PROVED: {REDIS} is not here; apt-get install --no-install-recommends {REDIS}"
+    return ProofRow(name=name, times=0, note=why)
+
+
+class HaDeployment(Deployment):
+    """A relay on servers that run already."""
+
+    def __init__(self, directory: Path, redis_url: str, **settings: str) -> None:
+        """Start nothing yet."""
+        super().__init__(directory, REDIS_URL=redis_url, **settings)
+        self._redis_url = redis_url
+
+    def __enter__(self) -> Self:
+        """Start the stand-in; no web and no worker yet."""
+        self.channel_io.start()
+        return self
+
+    def connect(self) -> Client:
+        """A client, of which ``relay`` finds its server as the relay does."""
+        return connect_to(self._redis_url)
+
+
+class Callers:
+    """Load on every web of a deployment, and how long callers were refused."""
+
+    def __init__(self, deployment: Deployment, *, are_served: bool = True) -> None:
+        """Begin."""
+        self._are_served = are_served
+        self._loads = [EventPoster(caller) for caller in deployment.callers]
+
+    def __enter__(self) -> Self:
+        """Return once all are served, unless they cannot be."""
+        if self._are_served:
+            self.wait_for_more()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Post nothing more."""
+        for load in self._loads:
+            load.stop()
+
+    def wait_for_more(self) -> None:
+        """Return once every web has accepted some more events. Raises TimeoutError."""
+        wanted = [load.accepted + 5 for load in self._loads]
+
+        def are_served() -> bool:
+            return all(load.accepted >= n for load, n in zip(self._loads, wanted, strict=True))
+
+        wait_until(are_served, OUTAGE_TIMEOUT_SECONDS, "events to be accepted")
+
+    def end(self) -> None:
+        """Let every event be accepted that was ever posted."""
+        for load in self._loads:
+            load.end()
+
+    @property
+    def accepted(self) -> int:
+        """How many events were accepted."""
+        return sum(load.accepted for load in self._loads)
+
+    @property
+    def refused(self) -> int:
+        """How often callers were told to repeat."""
+        return sum(len(load.refusals) for load in self._loads)
+
+    def faults(self) -> Iterator[str]:
+        """What a caller got that is neither good, nor a 503 in time that says when to repeat."""
+        for load in self._loads:
+            if load.told - {(503, "1")}:
+                yield f"callers were told {sorted(load.told, key=str)}"
+            if load.slowest_seconds > ANSWER_SECONDS:
+                yield f"a caller was answered after {load.slowest_seconds:.1f} s"
+
+
+@contextmanager
+def _at_work(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaDeployment]:
+    """Two webs and two workers, who want each write confirmed so often.
+
+    A call takes a while, so that some are under way whatever happens when.
+    """
+    deployment = HaDeployment(directory, redis_url, MIN_REPLICAS_ACKED=str(acks))
+    deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=CALL_SECONDS)
+    with at_work(deployment):
+        deployment.start_web().wait_until_ready()
+        yield deployment
+
+
+def _primary_killed(name: str, directory: Path, random: Random, binary: Path | None) -> ProofRow:
+    with watched(directory / "redis", binary) as redis:
+        return _kill_one_by_one(name, directory, random, redis)
+
+
+def _owner_killed(name: str, directory: Path, random: Random, binary: Path | None) -> ProofRow:
+    with clustered(directory / "redis", binary) as redis:
+        return _kill_one_by_one(name, directory, random, redis)
+
+
+def _kill_one_by_one(
+    name: str, directory: Path, random: Random, redis: Sentinels | Cluster
+) -> ProofRow:
+    """Each is killed under load, and comes back once another has its place."""
+    outages = []
+    with _at_work(directory, redis.url, acks=2) as deployment, Callers(deployment) as callers:
+        for _ in range(KILLS):
+            time.sleep(random.uniform(0, 1))
+            over_at, outage_seconds = _kill(redis, callers)
+            outages.append(f"{outage_seconds:.1f} s")
+            redis.wait_until_whole()
+        callers.end()
+        note = f"refused for {' and '.join(outages)}"
+        doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
+        return account(deployment, doing, callers.faults())
+
+
+def _kill(redis: Sentinels | Cluster, callers: Callers) -> tuple[float, float]:
+    """When the killed one was back, and how long nothing was accepted."""
+    killed = redis.primary
+    killed.kill()
+    began = time.monotonic()
+    wait_until(lambda: redis.primary is not killed, OUTAGE_TIMEOUT_SECONDS, "a fail-over")
+    killed.start()
+    back_at = time.monotonic()
+    callers.wait_for_more()
+    return back_at, time.monotonic() - began
+
+
+def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
+    with (
+        clustered(directory / "redis") as redis,
+        _at_work(directory, redis.url, acks=0) as deployment,
+        Callers(deployment) as callers,
+    ):
+        others = [node for node in redis.nodes[:3] if node is not redis.primary]
+        for node in random.sample(others, len(others)):
+            redis.move_slot(node)
+            over_at = time.monotonic()
+            callers.wait_for_more()
+        callers.end()
+        note = f"{callers.refused} times told to repeat"
+        doing = Doing(name=name, times=len(others), over_at=over_at, note=note)
+        return account(deployment, doing, callers.faults())
+
+
+def _silent(name: str, directory: Path, random: Random) -> ProofRow:
+    """SIGSTOP: connections are accepted, and nothing is ever said on them."""
+    with (
+        watched(directory / "redis") as redis,
+        _at_work(directory, redis.url, acks=2) as deployment,
+        Callers(deployment) as callers,
+    ):
+        everybody = redis.all
+        for server in everybody:
+            server.pause()
+        time.sleep(STALL_SECONDS + random.uniform(0, 2))
+        for server in everybody:
+            server.resume()
+        over_at = time.monotonic()
+        callers.wait_for_more()
+        callers.end()
+        note = f"{callers.refused} times told to repeat"
+        return account(deployment, Doing(name=name, over_at=over_at, note=note), callers.faults())
+
+
+def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
+    """Its connection stays, and packets are dropped: writes are stored, and not confirmed."""
+    with _one_replica(directory) as (primary, replica, line):
+        replica.follow(line.port)
+        primary.wait_for_replicas(1)
+        with _at_work(directory, primary.url, acks=1) as deployment:
+            post(deployment, range(10), name="before")
+            wait_until_settled(deployment)
+            called_before = len(deployment.channel_io.requests)
+            line.cut()
+            with Callers(deployment, are_served=False) as callers:
+                time.sleep(STALL_SECONDS)
+                called = len(deployment.channel_io.requests) - called_before
+                accepted = callers.accepted
+                line.mend()
+                over_at = time.monotonic()
+                callers.wait_for_more()
+                callers.end()
+            faults = [
+                *callers.faults(),
+                *(["an event was accepted without its confirmation"] if accepted else []),
+                *([f"{called} calls without a confirmed intent"] if called else []),
+            ]
+            note = f"{callers.refused} times told to repeat"
+            return account(deployment, Doing(name=name, over_at=over_at, note=note), faults)
+
+
+def _last_writes_lost(name: str, directory: Path, random: Random) -> ProofRow:
+    return _lose_last_writes(name, directory, random, acks=1)
+
+
+def _unconfirmed_writes_lost(name: str, directory: Path, random: Random) -> ProofRow:
+    return _lose_last_writes(name, directory, random, acks=0)
+
+
+def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) -> ProofRow:
+    with _one_replica(directory) as (primary, replica, line), Address(primary.port) as address:
+        replica.follow(line.port)
+        primary.wait_for_replicas(1)
+        with (
+            _at_work(directory, address.url, acks=acks) as deployment,
+            Callers(deployment) as callers,
+        ):
+            for old, new in ((primary, replica), (replica, primary)):
+                line.cut()
+                time.sleep(random.uniform(1, STALL_SECONDS))
+                _replace(old, new, line, address)
+                over_at = time.monotonic()
+                callers.wait_for_more()
+            callers.end()
+            note = f"{callers.refused} times told to repeat"
+            doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
+            row = account(deployment, doing, callers.faults())
+            return row if acks else _fine_print(row, deployment)
+
+
+def _fine_print(row: ProofRow, deployment: Deployment) -> ProofRow:
+    """No fault of the relay's: what nobody confirmed may be lost, and then is called again."""
+    creates = Counter(create.user_id for create in deployment.creates)
+    twice = sum(number > 1 for number in creates.values())
+    note = "FINE PRINT: this is what a fail-over costs without MIN_REPLICAS_ACKED"
+    lost = row.accepted - row.opened - row.failed - row.unknown
+    return replace(row, created_twice=twice, lost=lost, faults=(), note=note)
+
+
+def _replace(old: RedisServer, new: RedisServer, line: Address, address: Address) -> None:
+    """Promote a replica that is behind; what only the old one had, it forgets."""
+    new.lead()
+    address.lead_to(new.port)
+    old.kill()
+    old.start()
+    line.lead_to(new.port)
+    old.follow(line.port)
+    new.wait_for_replicas(1)
+
+
+@contextmanager
+def _one_replica(directory: Path) -> Iterator[tuple[RedisServer, RedisServer, Address]]:
+    """A primary, what is to be its replica, and the replication's way."""
+    with ExitStack() as stack:
+        primary, replica = (
+            stack.enter_context(RedisServer(directory / "redis" / part, arguments=QUICK))
+            for part in ("a", "b")
+        )
+        yield primary, replica, stack.enter_context(Address(primary.port))

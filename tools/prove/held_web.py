@@ -1,0 +1,35 @@
+"""A web application whose posts are held at crash points, for gunicorn.
+
+gunicorn's configuration, which it reads first, patches.
+"""
+
+import os
+import time
+
+from app.bootstrap.web import web
+from app.chats.event import OpenChatEvent
+from app.chats.record import Record
+from app.store.events import EventStore
+from config.settings import WebSettings, load_or_exit
+from tools.prove.crash_points import DurableStep, Edge, Holder
+
+_holder = Holder.of_environment()
+
+
+class HeldEvents(EventStore):
+    """The events, with holds around accepting one."""
+
+    def accept(
+        self, event: OpenChatEvent, *, until: float | None = None, traceparent: str | None = None
+    ) -> tuple[Record, bool]:
+        """Claim and schedule an event."""
+        arrived_at = time.monotonic()
+        _holder.stand(Edge.BEFORE, DurableStep.ACCEPTED)
+        if until is not None:
+            until += time.monotonic() - arrived_at  # a hold takes none of the request's time
+        accepted = super().accept(event, until=until, traceparent=traceparent)
+        _holder.stand(Edge.AFTER, DurableStep.ACCEPTED)
+        return accepted
+
+
+application = web(load_or_exit(WebSettings, os.environ), store=HeldEvents)

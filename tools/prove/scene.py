@@ -1,0 +1,65 @@
+"""What every proof starts from: a relay that works, and a stream of events."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tools.stack.deployment import Deployment
+from tools.stack.processes import wait_until
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.relay import Process
+from tools.stack.valkey import Valkey
+
+START_TIMEOUT_SECONDS = 60
+
+
+@contextmanager
+def fresh_redis(directory: Path) -> Iterator[Client]:
+    """Run a Redis of the proof's own, for scripts without processes."""
+    with Valkey(directory) as server, connect_to(server.url) as client:
+        yield client
+
+
+@contextmanager
+def at_work(deployment: Deployment, *, workers: int = 2, **settings: str) -> Iterator[Deployment]:
+    """Run the services, one web and so many workers, which have found Channel.io well.
+
+    ``settings`` are for all of these processes.
+    """
+    with deployment:
+        started = [deployment.start_worker(**settings) for _ in range(workers)]
+        deployment.start_web(**settings).wait_until_ready()
+        wait_until_working(started)
+        yield deployment
+
+
+def wait_until_working(workers: Sequence[Process]) -> None:
+    """Return once all of them run, and one has found Channel.io well for all."""
+    for worker in workers:
+        worker.wait_for_line("worker_started")
+    if workers:
+        wait_until(
+            lambda: any(worker.lines("probe_succeeded") for worker in workers),
+            START_TIMEOUT_SECONDS,
+            "a good probe",
+        )
+
+
+@contextmanager
+def standing_still(workers: Sequence[Process]) -> Iterator[None]:
+    """Let these workers take nothing meanwhile, and then find whatever waits all at once."""
+    for worker in workers:
+        worker.child.send_signal(signal.SIGSTOP)
+    yield
+    for worker in workers:
+        worker.child.send_signal(signal.SIGCONT)
+
+
+def post(deployment: Deployment, numbers: range, *, name: str = "e") -> list[str]:
+    """Have events of a user each accepted, one after the other; their ids, in that order."""
+    event_ids = [f"{name}{number}" for number in numbers]
+    for event_id in event_ids:
+        event = {"event_id": event_id, "user_id": f"u-{event_id}"}
+        deployment.caller.post(event).raise_for_status()
+    return event_ids

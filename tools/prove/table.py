@@ -1,0 +1,84 @@
+"""What a proof is, what it found out, and the table that shows all of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofRow:
+    """What one proof found: every event is accounted for, and `faults` says what broke a promise.
+
+    `faults` are sentences of the oracle, and none is good. `recovery_seconds` is from the end of
+    the trouble until everything was settled, and None where that is not meant. `times` is 0 where
+    nothing could be broken, for want of what `note` says: that is no proof.
+    """
+
+    name: str
+    times: int
+    accepted: int = 0
+    opened: int = 0
+    failed: int = 0
+    unknown: int = 0
+    created_twice: int = 0
+    lost: int = 0
+    recovery_seconds: float | None = None
+    faults: tuple[str, ...] = ()
+    note: str = ""
+
+    def blamed_for(self, faults: Iterable[str]) -> "ProofRow":
+        """The same, with further faults."""
+        return replace(self, faults=(*self.faults, *faults))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One thing that is broken, in plain words, and what breaks it and looks at what came of it.
+
+    `run` gets a directory of its own and a seeded random. A short proof runs in `.ci/run` too.
+    """
+
+    name: str
+    run: Callable[[Path, Random], ProofRow]
+    is_short: bool
+
+
+HEADINGS = (
+    "what was broken",
+    "times",
+    "accepted",
+    "opened",
+    "failed",
+    "unknown",
+    "created twice",
+    "lost",
+    "recovered in",
+)
+
+
+def render(rows: Sequence[ProofRow]) -> str:
+    """The table, and below it the sentences of every fault."""
+    lines = [HEADINGS, *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
+    table.insert(1, "  ".join("-" * width for width in widths))
+    faults = [f"FAULT in {row.name!r}: {fault}" for row in rows for fault in row.faults]
+    return "\n".join([*table, *([""] if faults else []), *faults])
+
+
+def _cells(row: ProofRow) -> tuple[str, ...]:
+    recovery = "" if row.recovery_seconds is None else f"{row.recovery_seconds:.1f} s"
+    counts = (row.times, row.accepted, row.opened, row.failed, row.unknown)
+    numbers = (*counts, row.created_twice, row.lost)
+    name = f"{row.name} ({row.note})" if row.note else row.name
+    return (name, *map(str, numbers), recovery)
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The name to the left, numbers to the right."""
+    name, *numbers = line
+    return [
+        name.ljust(widths[0]),
+        *(number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)),
+    ]

@@ -1,0 +1,266 @@
+"""The local stack, ``make run``: the relay's two commands under a small supervisor.
+
+An embedded Valkey stands in where ``REDIS_URL`` is unset, and a stand-in of Channel.io where no
+``CHANNEL_ACCESS_KEY`` is set. Data and logs are in ``.data``, or where ``--data`` says; ``--fresh``
+empties that first.
+"""
+
+import argparse
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import requests
+
+from tools.stack.channel_io import ChannelIo
+from tools.stack.data import DATA, DataError, make_directory, remove_data
+from tools.stack.greeting import (
+    GUIDE,
+    SAMPLE_USER,
+    describe_leftovers,
+    describe_sample,
+    format_cards,
+    fresh_command,
+    operate_command,
+    short,
+)
+from tools.stack.processes import free_port, stop_child, wait_until
+from tools.stack.relay import Process, RelayClient, start_process
+from tools.stack.valkey import Valkey, ValkeyEndedError, ValkeyError, lock_directory
+
+LOOPBACK = "127.0.0.1"
+READY_TIMEOUT_SECONDS = 30
+WORKER_TIMEOUT_SECONDS = 10
+SAMPLE_SECONDS = 5
+STOP_TIMEOUT_SECONDS = 40
+METRICS_PORT = 9100
+MAX_PORT = 65_535
+WATCH_SECONDS = 0.2
+TAIL_LINES = 15
+
+# Plain to read and the same each time, so that the README's examples work as they stand; web
+# listens on loopback only.
+TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
+
+ANOTHER = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
+REPEATED = {requests.codes.accepted, requests.codes.unavailable}
+
+
+_told: list[int] = []  # the signals that told us to stop
+
+
+class StackError(RuntimeError):
+    """The stack cannot run; the message says why, and what to do."""
+
+
+class StopRequested(Exception):
+    """We were told to stop."""
+
+
+def main(data: Path, *, is_fresh: bool) -> None:
+    """Run the stack until Ctrl-C or SIGTERM, or until one of its processes ends by itself."""
+    _heed_signals()
+    make_directory(data)
+    environ = _environ(data)
+    port = _web_port(environ)
+    with ExitStack() as stack:
+        is_stand_in = _provide_services(environ, data, stack, is_fresh=is_fresh)
+        processes = [
+            start_process("web", environ, data / "web.log", "--bind", f"{LOOPBACK}:{port}"),
+            start_process("worker", environ, data / "worker.log"),
+        ]
+        stack.enter_context(_drained(processes))
+        _greet(f"http://{LOOPBACK}:{port}", environ, data, processes, is_stand_in=is_stand_in)
+        _watch(processes)
+
+
+def _heed_signals() -> None:
+    """Take note of them. A handler that raised would do so anywhere.
+
+    That may be inside of what swallows it, or before a lock is given back.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT as well: a shell that starts us in the background has that ignored.
+        signal.signal(number, lambda number, _: _told.append(number))
+
+
+def _environ(data: Path) -> dict[str, str]:
+    """Ours, with what it lacks; empty is unset."""
+    is_taken = os.environ.get("PORT") == str(METRICS_PORT) or _is_taken(METRICS_PORT)
+    missing = {
+        **TOKENS,
+        "PORT": "8000",
+        "METRICS_PORT": str(free_port() if is_taken else METRICS_PORT),
+        "BIND": LOOPBACK,
+        "SPOOL_DIR": str(data / "spool"),
+    }
+    return {**os.environ, **{k: v for k, v in missing.items() if not os.environ.get(k, "").strip()}}
+
+
+def _web_port(environ: Mapping[str, str]) -> int:
+    port = environ["PORT"]
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
+        raise StackError("PORT: must be a whole number from 1 to 65535")
+    if _is_taken(int(port)):
+        raise StackError(f"port {port} is in use; {ANOTHER}")
+    return int(port)
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _provide_services(
+    environ: dict[str, str], data: Path, stack: ExitStack, *, is_fresh: bool
+) -> bool:
+    """Start what ``environ`` does not name; whether Channel.io is the stand-in."""
+    if environ.get("REDIS_URL"):
+        if is_fresh:
+            raise StackError("--fresh empties the data of `make run`, not the Redis of REDIS_URL")
+        stack.enter_context(lock_directory(data))
+    else:
+        if is_fresh:
+            remove_data(data)
+        environ["REDIS_URL"] = stack.enter_context(_valkey(data)).url
+    if environ.get("CHANNEL_ACCESS_KEY"):
+        return False
+    stand_in = stack.enter_context(ChannelIo())
+    environ["CHANNEL_API_URL"] = stand_in.url
+    # The machine's proxy does not lead to its loopback.
+    others = environ.get("no_proxy") or environ.get("NO_PROXY", "")
+    environ["no_proxy"] = f"{others},{LOOPBACK}" if others else LOOPBACK
+    environ["CHANNEL_ACCESS_KEY"], environ["CHANNEL_ACCESS_SECRET"] = "key", "secret"
+    return True
+
+
+@contextmanager
+def _valkey(data: Path) -> Iterator[Valkey]:
+    """A server with the data of earlier runs."""
+    valkey = Valkey(data)
+    try:
+        valkey.start()
+    except ValkeyEndedError as error:
+        raise StackError(f"{error}\nTo begin without this data: {fresh_command(data)}") from error
+    try:
+        yield valkey
+    finally:
+        valkey.stop()
+
+
+@contextmanager
+def _drained(processes: list[Process]) -> Iterator[None]:
+    """Stop the relay's processes, and wait until they have finished what they were doing."""
+    try:
+        yield
+    finally:
+        _say("\nStopping: the calls under way are finished first.")
+        for process in processes:
+            process.child.terminate()
+        for process in processes:
+            stop_child(process.child, STOP_TIMEOUT_SECONDS)
+
+
+def _greet(
+    url: str,
+    environ: Mapping[str, str],
+    data: Path,
+    processes: list[Process],
+    *,
+    is_stand_in: bool,
+) -> None:
+    """Wait until web and worker serve, open a sample chat at the stand-in, and say how to go on."""
+    submit, read = (environ[name].split(",")[0].partition(":")[2] for name in TOKENS)
+    caller = RelayClient(url, submit_token=submit, read_token=read)
+    worker = RelayClient(
+        f"http://{LOOPBACK}:{environ['METRICS_PORT']}", submit_token="", read_token=""
+    )
+    wait_until(
+        lambda: _go_on(processes) and caller.answers("/livez"), READY_TIMEOUT_SECONDS, "the relay"
+    )
+    # Another METRICS_PORT or BIND than ours is the caller's business, and the worker's.
+    with suppress(TimeoutError, requests.RequestException):
+        wait_until(
+            lambda: _go_on(processes) and worker.answers("/livez"),
+            WORKER_TIMEOUT_SECONDS,
+            "the worker",
+        )
+    ids = {"event_id": "EVENT_ID", "user_id": "USER_ID", "chat_id": "CHAT_ID"}
+    if is_stand_in:
+        response = _post_sample(caller, processes)
+        _say(describe_sample(environ, response))
+        if response.ok:
+            sample = response.json()
+            ids |= {"event_id": sample["event_id"], "user_id": sample["user_id"]}
+            ids |= {"chat_id": sample["chat"]["id"]} if sample["chat"] else {}
+    if leftovers := describe_leftovers(environ, data):
+        _say(leftovers)
+    if any(environ[name] != tokens for name, tokens in TOKENS.items()):
+        submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
+    operate = operate_command(environ)
+    _say(
+        GUIDE.format(
+            url=url, worker_url=worker.url, submit=submit, read=read, operate=operate, **ids
+        )
+    )
+    if is_stand_in:
+        _say(format_cards())
+    _say(f"Logs: tail -f {' '.join(short(process.log) for process in processes)}")
+    _say("Ctrl-C stops everything.")
+
+
+def _post_sample(caller: RelayClient, processes: list[Process]) -> requests.Response:
+    """Post an event as any internal system would, until it is over or refused, or time is up."""
+    event = {"event_id": f"sample-{secrets.token_hex(4)}", "user_id": SAMPLE_USER}
+    until = time.monotonic() + SAMPLE_SECONDS
+    response = caller.post(event, Prefer="wait=1")
+    while response.status_code in REPEATED and time.monotonic() < until:
+        time.sleep(WATCH_SECONDS)
+        _go_on(processes)
+        response = caller.post(event, Prefer="wait=1")
+    return response
+
+
+def _watch(processes: list[Process]) -> None:
+    while _go_on(processes):
+        time.sleep(WATCH_SECONDS)
+
+
+def _go_on(processes: list[Process]) -> bool:
+    """Always true; raises Stopped where we are to stop, StackError where a process has ended."""
+    if _told:
+        raise StopRequested
+    for process in processes:
+        if process.child.poll() is not None:
+            lines = process.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+            ended = f"{process.log.stem} ended with code {process.child.returncode}"
+            raise StackError("\n".join([f"{ended}; its last lines:", *lines]))
+    return True
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools.stack", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="default: .data")
+    parser.add_argument("--fresh", action="store_true", help="begin without what earlier runs left")
+    return parser
+
+
+if __name__ == "__main__":
+    given = _arguments().parse_args()
+    try:
+        main(given.data.absolute(), is_fresh=given.fresh)
+    except StopRequested:
+        _say("Stopped.")
+    except (StackError, DataError, ValkeyError, OSError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,39 @@
+"""Runs the stand-in by itself, for the local stack."""
+
+import argparse
+import signal
+import sys
+
+from tools.stack.channel_io.stand_in import ChannelIo
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    told = _arguments().parse_args()
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # in the threads to come as well
+    with ChannelIo(
+        told.key,
+        told.secret,
+        told.port,
+        limit_per_second=told.limit_per_second,
+        burst=told.burst,
+    ) as stand_in:
+        sys.stdout.write(f"the stand-in of Channel.io serves {stand_in.url}\n")
+        sys.stdout.flush()
+        signal.sigwait(STOP_SIGNALS)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools.stack.channel_io", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--key", default="key", help="the x-access-key that is right")
+    parser.add_argument("--secret", default="secret", help="the x-access-secret that is right")
+    parser.add_argument("--limit-per-second", type=float, help="default: no rate limit")
+    parser.add_argument("--burst", type=int, default=1000)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

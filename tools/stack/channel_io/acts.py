@@ -1,0 +1,179 @@
+"""What the stand-in does in each of its behaviours; ``behaviours`` names them."""
+
+import gzip
+from collections.abc import Callable
+
+from tools.stack.channel_io.answers import (
+    JSON_TYPE,
+    Content,
+    Json,
+    chunked,
+    encode,
+    gzipped_spaces,
+    html_answer,
+    http_bytes,
+)
+from tools.stack.channel_io.exchange import Exchange
+
+Act = Callable[[Exchange], None]
+
+MEBIBYTE = 1 << 20
+SLOW_SECONDS = 2.0
+DRIP_SECONDS = 0.05
+
+
+def create(exchange: Exchange) -> None:
+    """Make a chat and say so."""
+    exchange.answer(200, exchange.perform())
+
+
+def refuse(status: int, content: Json | bytes) -> Act:
+    """Answer with an error, having done nothing."""
+    return lambda exchange: exchange.answer(status, content)
+
+
+def redirect(status: int) -> Act:
+    """Send the client to the same address again."""
+    return lambda exchange: exchange.answer(status, b"", [("Location", exchange.path)])
+
+
+def create_and_say(change: Callable[[Json], Content]) -> Act:
+    """Answer 200 with a ``change`` of the right answer."""
+    return lambda exchange: exchange.answer(200, change(exchange.perform()))
+
+
+def with_chat(**fields: object) -> Act:
+    """Answer 200 with a ``userChat`` some of whose fields are others."""
+    return create_and_say(lambda said: said | {"userChat": said.get("userChat", {}) | fields})
+
+
+def without(*names: str) -> Act:
+    """Answer 200 with some top-level fields missing."""
+    return create_and_say(lambda said: {name: said[name] for name in said if name not in names})
+
+
+def close(exchange: Exchange) -> None:
+    """Close without having done anything."""
+    exchange.hang_up()
+
+
+def silence(exchange: Exchange) -> None:
+    """Do nothing, say nothing."""
+    exchange.wait_for_hang_up()
+
+
+def create_then_close(exchange: Exchange) -> None:
+    """Make a chat; close without a byte of an answer."""
+    exchange.perform()
+    exchange.hang_up()
+
+
+def create_then_reset(exchange: Exchange) -> None:
+    """Make a chat; reset the connection."""
+    exchange.perform()
+    exchange.reset()
+
+
+def create_then_truncate(exchange: Exchange) -> None:
+    """Make a chat; close before the promised length is reached."""
+    raw = exchange.compose(200, exchange.perform())
+    exchange.send(raw[:-100])
+    exchange.hang_up()
+
+
+def create_then_silence(exchange: Exchange) -> None:
+    """Make a chat; say nothing."""
+    exchange.perform()
+    exchange.wait_for_hang_up()
+
+
+def create_then_gateway_timeout(exchange: Exchange) -> None:
+    """Make a chat, behind an edge that has given up waiting."""
+    exchange.perform()
+    exchange.answer(504, html_answer(504))
+
+
+def create_slow(exchange: Exchange) -> None:
+    """Make a chat; answer after ``seconds``."""
+    content = exchange.perform()
+    exchange.pause(SLOW_SECONDS if exchange.seconds is None else exchange.seconds)
+    exchange.answer(200, content)
+
+
+def create_drip(exchange: Exchange) -> None:
+    """Make a chat; answer with a byte each ``seconds``, status line and headers too."""
+    raw = exchange.compose(200, exchange.perform())
+    exchange.send_dripping(raw, exchange.seconds or DRIP_SECONDS)
+
+
+def wait_then_create(exchange: Exchange) -> None:
+    """Make the chat once the test lets go."""
+    exchange.barrier.wait()
+    create(exchange)
+
+
+def create_then_wait(exchange: Exchange) -> None:
+    """Make a chat; answer once the test lets go."""
+    content = exchange.perform()
+    exchange.barrier.wait()
+    exchange.answer(200, content)
+
+
+def create_201(exchange: Exchange) -> None:
+    """Make a chat; say so with another 2xx."""
+    exchange.answer(201, exchange.perform())
+
+
+def create_chunked(exchange: Exchange) -> None:
+    """Make a chat; say so in chunks, without a length."""
+    _send_chunked(exchange, chunked(encode(exchange.perform())))
+
+
+def create_then_truncate_chunked(exchange: Exchange) -> None:
+    """Make a chat; send all of the JSON, but not the end of the body."""
+    _send_chunked(exchange, chunked(encode(exchange.perform())).removesuffix(b"0\r\n\r\n"))
+    exchange.hang_up()
+
+
+def create_gzip(exchange: Exchange) -> None:
+    """Make a chat; say so in gzip, whether asked for or not."""
+    _send_gzipped(exchange, gzip.compress(encode(exchange.perform())))
+
+
+def gzip_bomb(exchange: Exchange) -> None:
+    """Make a chat; answer with little that unpacks to much."""
+    exchange.perform()
+    _send_gzipped(exchange, gzipped_spaces(64 * MEBIBYTE))
+
+
+def no_content(exchange: Exchange) -> None:
+    """Make a chat; say that it went well, and no more."""
+    exchange.perform()
+    exchange.send(http_bytes(204, exchange.usual_headers(), b""))
+
+
+def huge_headers(exchange: Exchange) -> None:
+    """Make a chat; say so after more headers than clients accept."""
+    headers = [(f"x-padding-{number}", "x" * 100) for number in range(500)]
+    exchange.answer(200, exchange.perform(), headers)
+
+
+def garbage(exchange: Exchange) -> None:
+    """Make a chat; answer with what is not HTTP."""
+    exchange.perform()
+    exchange.send(b"\x00\xff this is not HTTP\r\n\r\n")
+    exchange.hang_up()
+
+
+def _send_chunked(exchange: Exchange, body: bytes) -> None:
+    coding = [("Content-Type", JSON_TYPE), ("Transfer-Encoding", "chunked")]
+    exchange.send(http_bytes(200, [*exchange.usual_headers(), *coding], body))
+
+
+def _send_gzipped(exchange: Exchange, body: bytes) -> None:
+    headers = [
+        ("Content-Type", JSON_TYPE),
+        ("Content-Encoding", "gzip"),
+        ("Content-Length", str(len(body))),
+    ]
+    exchange.send(http_bytes(200, [*exchange.usual_headers(), *headers], body))

@@ -1,0 +1,65 @@
+"""Test cards: users for whom the stand-in answers in the ways that are worth a try.
+
+``make run`` prints them, and docs/integrating.md has them as a table.
+"""
+
+from dataclasses import dataclass
+
+from tools.stack.channel_io.behaviours import Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A user, what Channel.io does for it, and what the record then says."""
+
+    behaviour: Behaviour
+    channel_io: str
+    record: str
+
+    @property
+    def user_id(self) -> str:
+        """The ``user_id`` to post."""
+        return self.behaviour.user_id
+
+
+CARDS = (
+    Card(Behaviour.CREATE, "makes a chat, as for every user not named here", "`opened`"),
+    Card(
+        Behaviour.CREATE_SLOW,
+        "makes a chat, and answers after two seconds",
+        "`calling`, then `opened`",
+    ),
+    Card(
+        Behaviour.NO_SESSION,
+        "makes a chat, and names no session",
+        "`opened`, with `session` null",
+    ),
+    Card(Behaviour.USER_NOT_FOUND, "answers 404", "`failed`, `user_not_found`"),
+    Card(Behaviour.REJECTED_422, "answers 422", "`failed`, `rejected`"),
+    Card(
+        Behaviour.THROTTLED,
+        "answers 429 with `Retry-After: 1`, every time",
+        "`accepted`; all calls pause for a second each time",
+    ),
+    Card(
+        Behaviour.FORBIDDEN,
+        "answers 403, as for a wrong key",
+        "`accepted`; calls may stop until a probe succeeds",
+    ),
+    Card(Behaviour.SERVER_ERROR, "answers 500, and may have made a chat", "`unknown`, `no_answer`"),
+    Card(
+        Behaviour.CREATE_THEN_CLOSE,
+        "makes a chat, and closes the connection without an answer",
+        "`unknown`, `no_answer`",
+    ),
+    Card(
+        Behaviour.CREATE_THEN_SILENCE,
+        "makes a chat, and does not answer",
+        "`calling` until `CALL_DEADLINE_SECONDS`, then `unknown`, `no_answer`",
+    ),
+    Card(
+        Behaviour.NO_CHAT_ID,
+        "makes a chat, and answers 200 without its id",
+        "`unknown`, `unreadable_answer`",
+    ),
+)

@@ -1,0 +1,114 @@
+"""One request that the stand-in is answering, as a behaviour sees it."""
+
+import math
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from tools.stack.channel_io.answers import (
+    Content,
+    Headers,
+    Json,
+    channel_answer,
+    chat_answer,
+    encode,
+    http_bytes,
+    media_type,
+)
+from tools.stack.channel_io.barrier import Barrier, Withheld
+from tools.stack.channel_io.ledger import Create
+from tools.stack.channel_io.rate_limit import Level
+
+LINGER_NOT = struct.pack("ii", 1, 0)
+
+
+@dataclass(kw_only=True, slots=True)
+class Exchange:
+    """A request (a probe where ``user_id`` is ``None``), and the means of answering it, or not.
+
+    ``seconds``, ``retry_after`` and ``withheld`` are what the test asked of the behaviour, if
+    anything.
+    """
+
+    user_id: str | None
+    path: str
+    connection: socket.socket
+    create: Callable[[str], Create]
+    barrier: Barrier
+    stopping: threading.Event
+    level: Level
+    seconds: float | None = None
+    retry_after: str | None = None
+    withheld: Withheld | None = None
+    keeps_connection: bool = True
+
+    def perform(self) -> Json:
+        """Do what was asked for, so that it is counted; the answer to it, yet to be sent."""
+        if self.user_id is None:
+            return channel_answer()
+        create = self.create(self.user_id)
+        return chat_answer(create.user_id, create.chat_id, create.at)
+
+    def answer(self, status: int, content: Content, headers: Headers = ()) -> None:
+        """Send a whole answer; bytes go as they are, anything else as JSON."""
+        self.send(self.compose(status, content, headers))
+
+    def compose(self, status: int, content: Content, headers: Headers = ()) -> bytes:
+        """The bytes of a whole answer, with the headers that Channel.io always sends."""
+        body = encode(content)
+        length = ("Content-Length", str(len(body)))
+        kind = ("Content-Type", media_type(content))
+        return http_bytes(status, [*self.usual_headers(), kind, length, *headers], body)
+
+    def usual_headers(self) -> Iterator[tuple[str, str]]:
+        """The date, and the rate limit's."""
+        yield "Date", formatdate(usegmt=True)
+        yield "x-ratelimit-limit", str(self.level.limit)
+        yield "x-ratelimit-remaining", str(self.level.remaining)
+        yield "x-ratelimit-reset", str(math.ceil(time.time() + self.level.wait_seconds))
+
+    def send(self, raw: bytes) -> None:
+        """Send bytes as they are; those that are withheld, after the next release."""
+        if self.withheld is Withheld.BODY:
+            head, line_breaks, raw = raw.partition(b"\r\n\r\n")
+            self.connection.sendall(head + line_breaks)
+        self._wait_for_release()
+        self.connection.sendall(raw)
+
+    def send_dripping(self, raw: bytes, pause_seconds: float) -> None:
+        """Send a byte at a time, until done or the client is gone."""
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in raw:
+            self.send(bytes([byte]))
+            self.pause(pause_seconds)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, at most until the stand-in stops."""
+        self.stopping.wait(seconds)
+
+    def hang_up(self) -> None:
+        """Close the connection after what was sent, and after a release where that is withheld."""
+        self._wait_for_release()
+        self.keeps_connection = False
+
+    def reset(self) -> None:
+        """Close the connection with an RST."""
+        self.keeps_connection = False
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        os.close(self.connection.detach())
+
+    def wait_for_hang_up(self) -> None:
+        """Say nothing until the client closes."""
+        self.keeps_connection = False
+        while self.connection.recv(1024):
+            pass
+
+    def _wait_for_release(self) -> None:
+        if self.withheld is not None:
+            self.withheld = None
+            self.barrier.wait()

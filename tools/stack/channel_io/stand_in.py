@@ -1,0 +1,153 @@
+"""The stand-in, as tests hold it in their hands."""
+
+from threading import Event
+from types import TracebackType
+from typing import Self
+
+from tools.stack.channel_io.barrier import Barrier, Withheld
+from tools.stack.channel_io.behaviours import Behaviour
+from tools.stack.channel_io.control import PREFIX, Control
+from tools.stack.channel_io.http_server import Arrival, HttpServer
+from tools.stack.channel_io.ledger import Create, Ledger, Request
+from tools.stack.channel_io.rate_limit import LeakyBucket
+from tools.stack.channel_io.script import Script, ScriptLine
+from tools.stack.channel_io.service import StandInService
+from tools.stack.processes import free_port, wait_until
+
+
+class ChannelIo:
+    """What the relay sees of Channel.io, on loopback, behaving as the test wants.
+
+    It creates by default. With ``limit_per_second`` it also has a real rate limit: a leaky bucket
+    ``burst`` deep, whose 429 says when to come back only if ``tells_retry_after``. Every answer
+    takes ``latency_seconds``.
+    """
+
+    def __init__(
+        self,
+        access_key: str = "key",
+        access_secret: str = "secret",  # noqa: S107 - the stand-in's own
+        port: int = 0,
+        *,
+        limit_per_second: float | None = None,
+        burst: int = 1000,
+        tells_retry_after: bool = True,
+        latency_seconds: float = 0,
+    ) -> None:
+        """Listen to nobody yet. The port stays the same over ``stop`` and ``start``."""
+        self.port = port or free_port()
+        self._ledger = Ledger()
+        self._script = Script()
+        self._stopping = Event()
+        self._barrier = Barrier(self._stopping)
+        self._control = Control(self._ledger, self._script, self._barrier)
+        self._service = StandInService(
+            keys=(access_key, access_secret),
+            bucket=LeakyBucket(limit_per_second, burst),
+            tells_retry_after=tells_retry_after,
+            latency_seconds=latency_seconds,
+            ledger=self._ledger,
+            script=self._script,
+            barrier=self._barrier,
+            stopping=self._stopping,
+        )
+        self._server: HttpServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The base, as ``CHANNEL_API_URL`` takes it: v4's."""
+        return f"http://127.0.0.1:{self.port}/open/v4"
+
+    @property
+    def creates(self) -> list[Create]:
+        """Every chat that was made, in order: counted before a byte of the answer goes out."""
+        return self._ledger.creates
+
+    def creates_of(self, user_id: str) -> list[Create]:
+        """The chats that were made for one user."""
+        return [create for create in self.creates if create.user_id == user_id]
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request that arrived, in order, control requests left out."""
+        return self._ledger.requests
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for ``release`` now."""
+        return self._barrier.waiting
+
+    def wait_for_arrivals(self, count: int = 1, timeout_seconds: float = 30) -> None:
+        """Return once at least ``count`` requests are held. Raises TimeoutError."""
+        wait_until(lambda: self.waiting >= count, timeout_seconds, f"{count} requests to be held")
+
+    def release(self) -> None:
+        """Let all held requests go."""
+        self._barrier.release()
+
+    def plan(
+        self,
+        *behaviours: Behaviour,
+        user_id: str | None = None,
+        seconds: float | None = None,
+        retry_after: str | None = None,
+        withheld: Withheld | None = None,
+    ) -> None:
+        """Behave so for the next creates, one after the other: this user's, or anybody's.
+
+        What is ``withheld`` of an answer waits for ``release``; a close without one waits as well.
+        """
+        lines = [ScriptLine(behaviour, seconds, retry_after, withheld) for behaviour in behaviours]
+        self._script.plan(lines, user_id)
+
+    def always(
+        self,
+        behaviour: Behaviour,
+        user_id: str | None = None,
+        *,
+        seconds: float | None = None,
+        retry_after: str | None = None,
+    ) -> None:
+        """Behave so for every create for which nothing is planned."""
+        self._script.always(ScriptLine(behaviour, seconds, retry_after), user_id)
+
+    def probe_with(self, behaviour: Behaviour, *, seconds: float | None = None) -> None:
+        """Behave so for every ``GET {base}/channel``, which never creates anything."""
+        self._script.probe = ScriptLine(behaviour, seconds)
+
+    def behave_well(self) -> None:
+        """Forget all plans: create for everybody, answer every probe."""
+        self._script.clear()
+
+    def start(self) -> None:
+        """Serve; what was counted and planned before a ``stop`` still stands."""
+        self._stopping.clear()
+        self._server = HttpServer(self.port, self._answer)
+
+    def stop(self) -> None:
+        """Cut all connections and refuse new ones. What was held is not created."""
+        if self._server is not None:
+            self._server.stop(self._wake_all)
+            self._server = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _answer(self, arrival: Arrival) -> None:
+        answering = self._control if arrival.path.startswith(PREFIX) else self._service
+        answering.answer(arrival)
+
+    def _wake_all(self) -> None:
+        self._stopping.set()
+        self._barrier.wake()

@@ -1,0 +1,46 @@
+"""The ways in which Channel.io says that there were too many requests; none creates anything."""
+
+import time
+from email.utils import formatdate
+
+from tools.stack.channel_io.answers import http_bytes, operation_error_answer
+from tools.stack.channel_io.exchange import Exchange
+
+RESET_SECONDS = 2.0
+OTHER_CLOCK_SECONDS = 3600
+TOO_MANY = operation_error_answer(429, "tooManyRequests", "Too many requests")
+
+
+def throttled(exchange: Exchange) -> None:
+    """Say in seconds when to come back."""
+    retry_after = exchange.retry_after or "1"
+    exchange.answer(429, TOO_MANY, [("Retry-After", retry_after)])
+
+
+def throttled_bare(exchange: Exchange) -> None:
+    """Say 429 and nothing else, no header at all; the body ends with the connection."""
+    exchange.send(http_bytes(429, [], b""))
+    exchange.hang_up()
+
+
+def throttled_reset(exchange: Exchange) -> None:
+    """Tell only the reset and the date, both by a clock an hour behind the client's."""
+    now = time.time() - OTHER_CLOCK_SECONDS
+    reset_at = int(now + (exchange.seconds or RESET_SECONDS))
+    headers = [
+        ("Date", formatdate(int(now), usegmt=True)),
+        ("x-ratelimit-reset", str(reset_at)),
+        ("Content-Length", "0"),
+    ]
+    exchange.send(http_bytes(429, headers, b""))
+
+
+def throttled_absurd(exchange: Exchange) -> None:
+    """Say when to come back, in no readable way."""
+    headers = [
+        ("Date", "yesterday"),
+        ("x-ratelimit-reset", "NaN"),
+        ("Retry-After", exchange.retry_after or "-99999999999999999999"),
+        ("Content-Length", "0"),
+    ]
+    exchange.send(http_bytes(429, headers, b""))

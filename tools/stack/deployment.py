@@ -1,0 +1,180 @@
+"""A whole relay on loopback, whose parts tests may stop, kill and freeze."""
+
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from app.channel.client import way_of
+from tools.stack.channel_io import ChannelIo, Create, Request
+from tools.stack.processes import free_port
+from tools.stack.redis_client import Client, connect_to
+from tools.stack.relay import RUN_TIME, Process, RelayClient, start_process
+from tools.stack.valkey import Valkey
+
+SUBMIT_TOKEN = "submit-token-5bd1e995"
+READ_TOKEN = "read-token-c6a4a793"
+ACCESS_KEY = "access-key-5f3759df"
+ACCESS_SECRET = "access-secret-9e3779b9"
+SECRETS = (SUBMIT_TOKEN, READ_TOKEN, ACCESS_KEY, ACCESS_SECRET)
+
+# Nothing here is about the rate, and calls are over soon.
+QUICK = {
+    "WEB_CONCURRENCY": "1",
+    "WORKER_CONCURRENCY": "4",
+    "CALL_CONNECT_TIMEOUT_SECONDS": "1",
+    "CALL_DEADLINE_SECONDS": "2",
+    "RATE_LIMIT_PER_SECOND": "1000",
+    "RATE_LIMIT_BURST": "1000",
+    "BREAKER_COOLDOWN_SECONDS": "0.2",
+}
+
+# For tests that hold a call: on a busy machine it must not reach its deadline meanwhile.
+LONG_CALLS = {"CALL_CONNECT_TIMEOUT_SECONDS": "30", "CALL_DEADLINE_SECONDS": "60"}
+
+Json = dict[str, Any]
+
+
+class Deployment:
+    """A Valkey, a stand-in of Channel.io, and as many webs and workers as are started.
+
+    Everything that they write is in ``directory``. ``settings`` go to all processes.
+    ``only_logged`` is where a test puts the ids of answers that it kept from every other place.
+    """
+
+    programs = RUN_TIME
+
+    def __init__(
+        self, directory: Path, *, valkey_arguments: Sequence[str] = (), **settings: str
+    ) -> None:
+        """Start nothing yet."""
+        self.valkey = Valkey(directory / "valkey", arguments=valkey_arguments)
+        self.channel_io = ChannelIo(ACCESS_KEY, ACCESS_SECRET)
+        self.callers: list[RelayClient] = []
+        self.processes: list[Process] = []
+        self.spool = directory / "spool"
+        self.only_logged: set[str] = set()
+        self.directory = directory
+        self._settings = settings
+        self._numbers = count(1)
+        self._creates_before = 0
+        self._requests_before = 0
+
+    def __enter__(self) -> Self:
+        """Start the services; no web and no worker yet."""
+        self.valkey.start()
+        self.channel_io.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End everything."""
+        for process in self.processes:
+            process.kill()
+        self.channel_io.stop()
+        self.valkey.stop()
+
+    @property
+    def caller(self) -> RelayClient:
+        """A caller of the first web process."""
+        return self.callers[0]
+
+    @property
+    def creates(self) -> list[Create]:
+        """Every chat that was made since the last ``clear``."""
+        return self.channel_io.creates[self._creates_before :]
+
+    def creates_of(self, user_id: str) -> list[Create]:
+        """Those of one user."""
+        return [create for create in self.creates if create.user_id == user_id]
+
+    def calls_of(self, user_id: str) -> list[Request]:
+        """The calls for one user that arrived since the last ``clear``."""
+        requests = self.channel_io.requests[self._requests_before :]
+        return [request for request in requests if f"/users/{user_id}/" in request.path]
+
+    @property
+    def way(self) -> str:
+        """The way of this relay's workers."""
+        return way_of(self.channel_io.url, None, ACCESS_KEY, ACCESS_SECRET)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What every process of the relay is told."""
+        return {
+            "REDIS_URL": self.valkey.url,
+            "CHANNEL_API_URL": self.channel_io.url,
+            "CHANNEL_ACCESS_KEY": ACCESS_KEY,
+            "CHANNEL_ACCESS_SECRET": ACCESS_SECRET,
+            "SUBMIT_TOKENS": f"orders:{SUBMIT_TOKEN}",
+            "READ_TOKENS": f"crm:{READ_TOKEN}",
+            "SPOOL_DIR": str(self.spool),
+            **QUICK,
+            **self._settings,
+        }
+
+    def start(self, name: str, **settings: str) -> Process:
+        """Start a process of the Procfile by its name, on loopback."""
+        environ = {**self.environ, "PORT": str(free_port()), **settings}
+        log = self.directory / f"{name}-{next(self._numbers)}.log"
+        options = ["--bind", f"127.0.0.1:{environ['PORT']}"] if name == "web" else []
+        process = start_process(name, environ, log, *options, programs=self.programs)
+        self.processes.append(process)
+        return process
+
+    def start_web(self, **settings: str) -> RelayClient:
+        """Start a web process; the caller of it, which is not ready yet."""
+        port = str(free_port())
+        self.start("web", PORT=port, **settings)
+        self.callers.append(RelayClient(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN))
+        return self.callers[-1]
+
+    def start_worker(self, **settings: str) -> Process:
+        """Start one more worker."""
+        return self.start("worker", **settings)
+
+    def worker(self, **settings: str) -> Process:
+        """The worker that runs, or a new one with these settings where none does."""
+        running = [process for process in self.workers if process.child.poll() is None]
+        return running[0] if running else self.start_worker(**settings)
+
+    def kill_workers(self) -> None:
+        """End all workers, as a crash would."""
+        for worker in self.workers:
+            worker.kill()
+
+    @property
+    def accepted(self) -> set[str]:
+        """The ids of all events that a caller knows to be accepted since the last ``clear``."""
+        return {record["event_id"] for caller in self.callers for record in caller.seen}
+
+    @property
+    def workers(self) -> list[Process]:
+        """Every worker that was ever started."""
+        return [process for process in self.processes if process.log.stem.startswith("worker")]
+
+    def connect(self) -> Client:
+        """A client of the deployment's own Valkey."""
+        return connect_to(self.valkey.url)
+
+    def expire_leases(self) -> None:
+        """Let the instant pass at which the calls under way had to be over."""
+        with self.connect() as client:
+            for event_id in client.zrange("{relay}:calling", 0, -1):
+                client.zadd("{relay}:calling", {event_id: 1}, xx=True)
+
+    def clear(self) -> None:
+        """Begin anew: no event, a gate as it was at first, Channel.io well."""
+        with self.connect() as client:
+            client.flushall()
+        for caller in self.callers:
+            caller.seen.clear()
+        self.only_logged.clear()
+        self.channel_io.behave_well()
+        self._creates_before = len(self.channel_io.creates)
+        self._requests_before = len(self.channel_io.requests)

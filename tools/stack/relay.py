@@ -1,0 +1,182 @@
+"""The relay's two processes, by the commands of the Procfile, and a caller of their HTTP API."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import requests
+
+from tools.stack.processes import Child, kill_child, start_child, wait_until
+
+ROOT = Path(__file__).parents[2]
+# Where the commands of this environment are, and those of the one that `make` sets up beside it,
+# which has what the image has, and no more.
+OWN = Path(sys.prefix) / "bin"
+RUN_TIME = runtime if (runtime := Path(f"{sys.prefix}-runtime") / "bin").is_dir() else OWN
+PYTHON = str(RUN_TIME / "python")
+READY_TIMEOUT_SECONDS = 30
+ANSWER_TIMEOUT_SECONDS = 40  # longer than any `Prefer: wait`
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A ``web`` or ``worker`` that was started, and the file that its lines go to."""
+
+    child: Child
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """The process id, while it lives or has just ended."""
+        return self.child.pid
+
+    def lines(self, event: str, **fields: Any) -> list[Json]:
+        """The log lines that say ``event`` of these ``fields``, oldest first."""
+        whole = self.log.read_text(errors="replace").rpartition("\n")[0].splitlines()
+        said = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in said if line.items() >= {"event": event, **fields}.items()]
+
+    def wait_for_line(self, event: str, **fields: Any) -> Json:
+        """The first such line, once it is there. Raises TimeoutError."""
+        return wait_until(lambda: self.lines(event, **fields), READY_TIMEOUT_SECONDS, event)[0]
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as a crash would."""
+        kill_child(self.child)
+
+
+def start_process(
+    name: str,
+    environ: Mapping[str, str],
+    log: Path,
+    *options: str,
+    programs: Path = OWN,
+) -> Process:
+    """Start the ``web`` or ``worker`` of the Procfile; what it prints is appended to ``log``.
+
+    ``programs`` is the directory of the environment's commands.
+    """
+    with log.open("ab") as output:
+        return Process(start_program(name, environ, output, *options, programs=programs), log)
+
+
+def start_program(
+    name: str,
+    environ: Mapping[str, str],
+    output: IO[bytes] | int,
+    *options: str,
+    programs: Path = OWN,
+) -> Child:
+    """Do as ``start_process``; what it prints goes to ``output``."""
+    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    here = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
+    return start_child(
+        [*shlex.split(commands[name]), *options],
+        env={**environ, **here},
+        cwd=ROOT,
+        output=output,
+    )
+
+
+def operate(
+    environ: Mapping[str, str], *arguments: str, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command of the operator's in a process of its own; ``text`` is its input."""
+    return subprocess.run(
+        [PYTHON, "-m", "app.operate", *arguments],
+        env=environ,
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class RelayClient:
+    """An internal system that uses the relay at ``url`` with its two tokens.
+
+    ``seen`` has every record that it was ever answered with.
+    """
+
+    url: str
+    submit_token: str
+    read_token: str
+    seen: list[Json] = field(default_factory=list)
+
+    def post(self, event: Mapping[str, Any], **headers: str) -> requests.Response:
+        """Post an event."""
+        response = self._send("POST", "/v1/events", self.submit_token, json=event, headers=headers)
+        if response.ok:
+            self.seen.append(response.json())
+        return response
+
+    def get(self, path: str) -> requests.Response:
+        """Look something up."""
+        return self._send("GET", path, self.read_token)
+
+    def find(self, event_id: str) -> Json | None:
+        """The record of an event as it is now, if there is one."""
+        response = self.get(f"/v1/events/{event_id}")
+        if response.status_code == requests.codes.not_found:
+            return None
+        response.raise_for_status()
+        self.seen.append(response.json())
+        return self.seen[-1]
+
+    def record(self, event_id: str) -> Json:
+        """The record of an event that must be there."""
+        record = self.find(event_id)
+        assert record is not None, event_id
+        return record
+
+    def wait_for(self, event_id: str, *statuses: str, timeout_seconds: float = 20) -> Json:
+        """The record of an event once it has one of ``statuses``. Raises TimeoutError."""
+
+        def record_there() -> Json | None:
+            record = self.record(event_id)
+            return record if record["status"] in statuses else None
+
+        return wait_until(record_there, timeout_seconds, f"{event_id} to be {statuses}") or {}
+
+    def wait_until_ready(self) -> None:
+        """Return once ``/readyz`` answers 200. Raises TimeoutError."""
+        wait_until(self.is_ready, READY_TIMEOUT_SECONDS, f"{self.url}/readyz")
+
+    def is_ready(self) -> bool:
+        """Whether ``/readyz`` answers 200 now."""
+        return self.answers("/readyz")
+
+    def answers(self, path: str) -> bool:
+        """Whether that address answers 200 now."""
+        try:
+            return self.get(path).ok
+        except (requests.ConnectionError, requests.Timeout):
+            return False
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        token: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        all_headers = {"Authorization": f"Bearer {token}", **(headers or {})}
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy of the machine stands between us and loopback
+            address = self.url + path
+            return session.request(
+                method, address, json=json, headers=all_headers, timeout=ANSWER_TIMEOUT_SECONDS
+            )
