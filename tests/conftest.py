@@ -1,4 +1,4 @@
-"""What tests of every layer start from: one real Valkey, emptied before each test that uses it."""
+"""Fixtures of all tests: one real Valkey, emptied before each test that uses it."""
 
 import gc
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What ``/metrics`` tells, as Prometheus reads it."""
+"""``/metrics`` as Prometheus parses it."""
 
 import re
 
@@ -43,6 +43,6 @@ def kinds(text: str) -> dict[str, str]:
 
 
 def labels(text: str, name: str) -> dict[str, float]:
-    """What one metric with a single label says, by that label's value."""
+    """Return one metric's values by the value of its only label."""
     found = re.findall(rf'^{name}{{\w+="([^"]*)"}} (\S+)$', text, re.MULTILINE)
     return {label: float(value) for label, value in found}

@@ -116,7 +116,7 @@ def test_libraries_stay_at_home(trees: Trees) -> None:
 
 
 def test_nothing_is_imported_inside_of_a_function(trees: Trees) -> None:
-    """What a module needs stands at its head."""
+    """Modules import at their head only."""
     assert not [
         (module, name)
         for module, tree in trees.items()

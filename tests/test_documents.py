@@ -1,4 +1,4 @@
-"""What is written down is what the code says."""
+"""Tests of the documents: they agree with the code."""
 
 import re
 from collections.abc import Callable

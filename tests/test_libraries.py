@@ -39,7 +39,7 @@ def sources() -> Sources:
 
 
 def is_private(name: str) -> bool:
-    """Whether a name is its owner's business: one underscore, but not ``__future__``."""
+    """Return whether a name is its owner's business: one underscore, but not ``__future__``."""
     return name.startswith("_") and not name.endswith("__")
 
 
@@ -75,7 +75,7 @@ def private_definitions(tree: ast.AST) -> Iterator[str]:
 
 
 def calls_timeout(tree: ast.AST) -> bool:
-    """Whether a gevent Timeout is started anywhere in ``tree``."""
+    """Return whether a gevent Timeout is started anywhere in ``tree``."""
     from_gevent = any(
         node.module in GEVENT
         if isinstance(node, ast.ImportFrom)

@@ -1,4 +1,4 @@
-"""What operators are told to watch and to do exists: metrics, labels, alerts, commands."""
+"""Tests of the operator's documents: metrics, labels, alerts and commands exist."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is installed and started: pinned, and as documented."""
+"""Tests of packaging: requirements are pinned, and commands as documented."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def pins(lock: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
-    """What is installed is what was tested, byte for byte."""
+    """The installed distributions are the tested ones, byte for byte."""
     assert pins(lock)
     for name, line in pins(lock).items():
         assert re.match(rf"{name}==[\w.]+ ", line), line
@@ -255,7 +255,7 @@ def test_make_does_what_it_lists() -> None:
 
 
 def make(*arguments: str) -> str:
-    """What it prints."""
+    """Return the output."""
     # Not as the make that runs this was told: it may have been told to say nothing.
     command = ["/usr/bin/env", "-u", "MAKEFLAGS", "make", *arguments]
     return subprocess.check_output(command, cwd=ROOT, text=True)

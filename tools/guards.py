@@ -42,7 +42,7 @@ BOUND = re.compile(r"math\.(?P<bound>min|max)\(")
 
 
 def mutants(text: str) -> Iterator[tuple[str, str]]:
-    """What is changed in which line, and the script with it."""
+    """Yield each mutant: its line and change, and the mutated script."""
     lines = text.splitlines()
     for number, line in enumerate(lines):
         for start, end, put in _changes(line.split("--")[0].rstrip()):
@@ -64,7 +64,7 @@ def _changes(code: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _own(part: re.Match[str]) -> tuple[int, int]:
-    """Where the part is, without words and parentheses that belong to its surroundings."""
+    """Return the span of a condition without surrounding words and parentheses."""
     start, end = part.span()
     text = part[0]
     start += len(text) - len(text := re.sub(r"^ *(?:(?:and|or|not) )*", "", text))

@@ -29,7 +29,7 @@ Running 2s test @ http://127.0.0.1:1/
 
 
 def test_the_last_line_of_wrk_is_read() -> None:
-    """What goes before it is for people."""
+    """The text before the table is for readers."""
     load = read_load(OUTPUT % (0, 0))
 
     assert (1300, 650, 15.1) == (load.answers, load.rate, load.p99_ms)

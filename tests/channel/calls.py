@@ -1,4 +1,4 @@
-"""How the tests call: a client with the stand-in's keys, and a deadline from now on."""
+"""Calls of the tests: a client with the stand-in's keys and a deadline."""
 
 import json
 import ssl
@@ -63,5 +63,5 @@ def http(status: int, body: bytes, *headers: str, length: int | None = None) -> 
 
 @cache
 def _authorities() -> ssl.SSLContext:
-    """What a client makes for itself; it takes 40 ms, which the tests need not spend each time."""
+    """TLS context of a client, built once: it takes 40 ms."""
     return trusted_authorities()

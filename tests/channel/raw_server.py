@@ -60,7 +60,7 @@ class RawServer:
         self._listener.close()
 
     def received_up_to_now(self) -> list[bytes]:
-        """What came before this: connections are served in order, so one of our own is the mark."""
+        """Return the requests received so far; a connection of our own marks the end."""
         with create_connection(("127.0.0.1", self.port)) as mark:
             mark.sendall(b"mark\r\n\r\n")
             while mark.recv(4096):
@@ -87,7 +87,7 @@ class RawServer:
 
 
 def read_request(connection: socket) -> bytes:
-    """What the client sends until its headers end, or it begins with TLS, or it hangs up."""
+    """Read what the client sends, up to the end of its head, a TLS hello or a close."""
     request = b""
     while not request.startswith(TLS_HELLO) and not request.endswith(b"\r\n\r\n"):
         if not (piece := connection.recv(65536)):

@@ -1,4 +1,4 @@
-"""What is read of an answer's body, and that no body breaks anything."""
+"""Tests of reading response bodies: identifiers found, and no body raises."""
 
 import json
 from typing import Any
@@ -45,17 +45,17 @@ answers = st.fixed_dictionaries(
 
 
 def chat_of(**answer: Any) -> Chat | None:
-    """What is read of an answer with these top-level fields."""
+    """Read the chat from a body with these top-level fields."""
     return read_chat(json.dumps(answer).encode())
 
 
 def outcome_of_body(body: bytes | None) -> Outcome:
-    """What a 200 with this body comes to."""
+    """Return the outcome of a 200 with this body."""
     return outcome_of_answer(200, body)
 
 
 def outcome_of_answer(status: int, body: bytes | None) -> Outcome:
-    """What an answer to a request that went out comes to."""
+    """Return the outcome of an answer to a sent request."""
     return outcome_of(
         CallAttempt(deadline=0, is_sent=True, response=UpstreamResponse(status, {}, body))
     )

@@ -1,4 +1,4 @@
-"""What goes out to Channel.io, what never does, and what never comes out of the client."""
+"""Tests of the client: its requests, and the secrets that it never leaks."""
 
 import logging
 import re
@@ -272,7 +272,7 @@ def test_only_http_is_spoken() -> None:
 
 
 def test_a_key_that_no_header_can_hold_is_not_sent_and_not_told() -> None:
-    """What the library says of it quotes the key; what we say does not."""
+    """The library's message quotes the key; the relay's does not."""
     key = "sesame\nx-injected: 1"
 
     with RawServer(say_nothing) as server:

@@ -85,7 +85,7 @@ def servers() -> Iterator[ExitStack]:
 
 @pytest.fixture(scope="module")
 def dripped(servers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ended]:
-    """What came of a call for each answer that drips, all of them made at once."""
+    """Result of a call for each dripping answer; all calls run at once."""
     replies = DRIPPED | DRIPPED_BODIES
     serving = {name: RawServer(reply) for name, reply in replies.items()}
     for name in OVER_TLS:
@@ -281,7 +281,7 @@ def handshake_and_read(connection: socket.socket) -> bytes:
 def test_an_answer_that_has_come_counts_though_the_process_stood_still(
     tmp_path: Path, hints: bytes, size_bytes: int, *, is_encrypted: bool
 ) -> None:
-    """What is there is read, in one piece or many, although the deadline has passed."""
+    """Bytes that have arrived are read after the deadline, in one piece or many."""
     answer = hints + http(200, MADE[:-1] + b', "user": "' + b"x" * size_bytes + b'"}')
     scheme = "https" if is_encrypted else "http"
     with create_server(("127.0.0.1", 0)) as listener:

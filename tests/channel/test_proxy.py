@@ -392,7 +392,7 @@ def test_a_process_that_stood_still_sends_nothing_through_a_tunnel(tmp_path: Pat
 def test_an_answer_in_a_tunnel_counts_though_the_process_stood_still(
     tmp_path: Path, *, is_proxy_encrypted: bool
 ) -> None:
-    """What is there is read, through one layer of TLS or two."""
+    """Bytes that have arrived are read through one layer of TLS or two."""
     is_stopped = Event()
 
     def hold_then_answer(connection: socket) -> None:

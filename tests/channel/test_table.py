@@ -23,7 +23,7 @@ UNREADABLE = FailureCode.UNREADABLE_ANSWER
 
 @dataclass(frozen=True)
 class ExpectedAnswer:
-    """What Channel.io does, what that is, and how many chats there are afterwards."""
+    """Channel.io's behaviour, the expected outcome, and the number of chats."""
 
     behaviour: B
     outcome: type[Outcome]
@@ -120,7 +120,7 @@ def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: ExpectedAnsw
 def late_outcomes(
     running_stand_in: ChannelIo, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Ended]]:
-    """What came of a call for each row without an answer, all of them made at once."""
+    """Result of a call for each row without an answer; all calls run at once."""
     for row in LATE_ROWS:
         running_stand_in.plan(row.behaviour, user_id=row.behaviour)
     calls = [
@@ -159,7 +159,7 @@ def request_for(user_id: str) -> tuple[str, str, bytes]:
 
 
 def requests_of(stand_in: ChannelIo, user_id: str) -> list[tuple[str, str, bytes]]:
-    """What the stand-in was asked about one user: method, path and body."""
+    """Return the stand-in's requests for one user: method, path and body."""
     asked = [(said.method, said.path, said.body) for said in stand_in.requests]
     return [request for request in asked if f"/{user_id}/" in request[1]]
 

@@ -1,4 +1,4 @@
-"""How long a 429 makes everybody pause."""
+"""Tests of the pause after a 429."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

@@ -1,1 +1,1 @@
-"""What an event, a record, a grant and an outcome promise."""
+"""Tests of ``app/chats``."""

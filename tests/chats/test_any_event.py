@@ -50,7 +50,7 @@ def test_anything_is_judged(content: Any) -> None:
 @patient
 @given(st.fixed_dictionaries(FIELDS))
 def test_an_event_can_be_stored(content: dict[str, Any]) -> None:
-    """What is let through has a fingerprint, and text that UTF-8 can carry."""
+    """Every accepted event has a fingerprint and text that UTF-8 can encode."""
     judged = judge(content)
 
     if judged is not None:

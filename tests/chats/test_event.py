@@ -73,7 +73,7 @@ def test_unknown_fields_are_refused() -> None:
 
 
 def test_an_event_cannot_be_changed() -> None:
-    """What was validated is what is stored."""
+    """The stored event is the validated one."""
     with pytest.raises(ValidationError):
         setattr(event(), "user_id", "other")  # noqa: B010 - mypy would refuse it as well
 

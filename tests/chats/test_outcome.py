@@ -1,4 +1,4 @@
-"""What an outcome says of the gate, and how long an event waits after one."""
+"""Tests of outcomes: their effect on the gate, and the delay of a retry."""
 
 import pytest
 

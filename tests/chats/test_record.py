@@ -1,4 +1,4 @@
-"""What a status and a grant tell."""
+"""Tests of statuses and grants."""
 
 from app.chats.grant import Grant, new_token
 from app.chats.record import Status

@@ -1,4 +1,4 @@
-"""How many web processes a container gets by default."""
+"""Tests of the default number of web processes."""
 
 from pathlib import Path
 

@@ -59,7 +59,7 @@ def test_bad_settings_end_the_start() -> None:
 
 
 def test_settings_become_gunicorns() -> None:
-    """What gunicorn will use is what was set, and what the relay needs of it."""
+    """gunicorn uses the settings, and the options that the relay needs."""
     mine = environ(PORT="8123", WEB_CONCURRENCY="3", WEB_THREADS="many", BIND="127.0.0.2")
 
     shown = subprocess.check_output([*COMMAND, "--print-config"], env=mine, cwd=ROOT, text=True)
@@ -161,7 +161,7 @@ def read_until(process: subprocess.Popen[str], event: str) -> list[str]:
 
 
 def fetch(address: str) -> bytes:
-    """What is answered there."""
+    """Return the response's body."""
     with urllib.request.urlopen(address, timeout=10) as answer:
         return bytes(answer.read())
 

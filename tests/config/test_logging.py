@@ -579,7 +579,7 @@ gevent.spawn(sys.exit, 3).join()
 
 
 def test_dead_greenlet_does_not_block_on_full_streams() -> None:
-    """Where neither stdout nor stderr is read, others go on."""
+    """Other processes go on when neither stdout nor stderr is read."""
     with running(
         """
 guard_hub_errors()

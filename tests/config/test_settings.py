@@ -1,4 +1,4 @@
-"""What may be set, what is refused, and that no secret is told on the way."""
+"""Tests of the settings: values, refusals, and secrets that stay secret."""
 
 import json
 from collections.abc import Mapping
@@ -271,7 +271,7 @@ def test_usual_variables_are_not_warned_about() -> None:
     ],
 )
 def test_shared_limits(name: str, good: str, bad: str) -> None:
-    """What web and worker share is limited in both."""
+    """Web and worker check the same limits of shared settings."""
     for model, environ in ((WebSettings, WEB), (WorkerSettings, WORKER)):
         assert not problems_of(model, environ | {name: good})
 
@@ -391,7 +391,7 @@ COLLECTOR = "http://collector:4318"
     ],
 )
 def test_opentelemetrys_own_switches_hold(given: dict[str, str], url: str | None) -> None:
-    """Where they switch spans off, what is wrong with an injected endpoint is no problem."""
+    """An invalid endpoint is no problem while OpenTelemetry's switches turn spans off."""
     prefix = {"SDK_DISABLED": "OTEL_", "TRACES_EXPORTER": "OTEL_"}
     names = {
         f"{prefix.get(name, 'OTEL_EXPORTER_OTLP_')}{name}": text for name, text in given.items()

@@ -61,7 +61,7 @@ class Operator:
 
     @property
     def operations(self) -> Operations:
-        """What the commands work with."""
+        """Context of the commands."""
         return Operations(self.scripts, record_ttl_seconds=TTL_SECONDS)
 
     def run(self, *arguments: str, text: str | None = None) -> Result:
@@ -77,13 +77,13 @@ class Operator:
         return line.removeprefix("Nothing was done: ")
 
     def misused(self, *arguments: str) -> str:
-        """What is said of a command that nobody can mean."""
+        """Run a command that is refused, and return its message."""
         result = self.run(*arguments)
         assert (2, "") == (result.exit_code, result.stdout)
         return result.stderr.splitlines()[-1].removeprefix("Error: ")
 
     def json(self, *arguments: str) -> Any:
-        """What a command that was carried out says as JSON."""
+        """Run a command with ``--json``, and return its output, parsed."""
         result = self.run(*arguments, "--json")
         assert 0 == result.exit_code, result.output
         return json.loads(result.stdout)
@@ -97,7 +97,7 @@ class Operator:
         return json.loads(json.dumps(as_json(self.bench.record(event_id))))
 
     def history(self, event_id: str = "e1") -> list[dict[str, Any]]:
-        """What ``explain`` tells of the past, without the instants."""
+        """Return the history that ``explain`` prints, without instants."""
         history = self.json("explain", event_id)["history"]
         return [
             {name: value for name, value in moment.items() if name != "at" and value is not None}

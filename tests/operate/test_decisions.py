@@ -1,4 +1,4 @@
-"""What an operator decides: every decision is kept, and what does not apply is refused."""
+"""Tests of decisions: each is recorded, and an inapplicable one is refused."""
 
 import getpass
 import json
@@ -112,7 +112,7 @@ def test_who_gives_up_does_not_know_more(operator: Operator) -> None:
 
 @pytest.mark.parametrize("decision", DECISIONS, ids=["chat", "recreate", "give-up"])
 def test_every_decision_is_kept(operator: Operator, decision: list[str]) -> None:
-    """Who, when, and what."""
+    """The history names the operator, the instant and the decision."""
     operator.hold("e1")
     before = operator.bench.now_ms()
 

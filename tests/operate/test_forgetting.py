@@ -277,7 +277,7 @@ def test_an_id_of_another_person_is_left_alone(operator: Operator) -> None:
 
 
 def test_without_a_right_to_scan_nothing_is_half_done(operator: Operator) -> None:
-    """Where the index may not have all of it, the command ends before its first write."""
+    """The command ends before its first write when the index may be incomplete."""
     for number in range(100):
         operator.end(f"e{number}", created(f"chat-{number}"))
     client = operator.bench.client

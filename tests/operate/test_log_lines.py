@@ -107,7 +107,7 @@ GARBAGE = [
 
 
 def read(*lines: str) -> list[CreatedLine | UnreadableLine]:
-    """What a log of these lines holds."""
+    """Return the created lines of a log with these lines."""
     text = "".join(f"{line}\n" for line in lines)
     return list(read_created_lines(io.BytesIO(text.encode(errors="surrogateescape"))))
 

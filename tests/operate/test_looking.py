@@ -1,4 +1,4 @@
-"""What an operator sees: how the relay stands, which events are where, and why."""
+"""Tests of ``status``, ``list`` and ``explain``."""
 
 import subprocess
 from datetime import datetime
@@ -16,7 +16,7 @@ from tools.stack.valkey import Valkey
 
 
 def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
-    """How many events are where, as text and as JSON."""
+    """``status`` counts events by state, as text and as JSON."""
     operator.fail("failed")
     operator.hold("held")
     operator.bench.granted("calling")
@@ -297,7 +297,7 @@ def test_a_record_of_a_newer_release_hides_no_others(operator: Operator) -> None
 
 
 def test_explain_tells_of_a_held_event(operator: Operator) -> None:
-    """What happened, and the three things that can be done."""
+    """``explain`` prints the history and the three possible decisions."""
     grant = operator.hold("e1")
 
     shown = operator.run("explain", "e1").stdout

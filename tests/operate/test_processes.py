@@ -123,7 +123,7 @@ def test_settings_shows_what_both_processes_would_run_with() -> None:
 
 @pytest.fixture
 def nameless() -> list[str]:
-    """What to put in front of a command, so that it runs as a user id without a name."""
+    """Return the prefix that runs a command as a user id without a name."""
     command = ["unshare", "--user", "--map-user=54321"]
     try:
         subprocess.run([*command, "true"], capture_output=True, check=True)

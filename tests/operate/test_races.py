@@ -32,7 +32,7 @@ DECISIONS = {
 def test_a_late_answer_comes_after_the_decision(
     operator: Operator, decision: list[str], chat_id: str, duplicates: list[str]
 ) -> None:
-    """What the operator published stays; where he published nothing, the answer is published."""
+    """A chat that the operator published stays; otherwise the answer's is published."""
     grant = operator.hold("e1")
 
     operator.decide("e1", *decision)
@@ -192,7 +192,7 @@ def _resolve_with(event_id: str, chat_id: str, operator: Operator) -> Record | b
 
 
 def _at_once(operator: Operator, deeds: Sequence[Deed]) -> list[object]:
-    """What each returns, all done at the same time, each by an operator of its own."""
+    """Run each action at the same time as its own operator; return the results."""
     start = Barrier(len(deeds))
 
     def do(deed: Deed) -> object:

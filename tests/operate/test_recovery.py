@@ -48,7 +48,7 @@ def log(tmp_path: Path) -> Path:
 def recover(
     operator: Operator, log: Path, *lines: str, options: Sequence[str] = ()
 ) -> list[tuple[str, str, str]]:
-    """What becomes of the events in a log of these lines."""
+    """Run ``recover`` on a log with these lines, and return its results."""
     log.write_text("".join(f"{line}\n" for line in lines))
     result = operator.run("recover", "--from-log", str(log), "--json", *options)
     results = json.loads(result.stdout)
@@ -279,7 +279,7 @@ def test_a_log_may_be_read_from_standard_input(operator: Operator) -> None:
 
 
 def test_garbage_is_passed_over(operator: Operator, log: Path) -> None:
-    """What tells of a created chat and cannot be read is named; bytes that are no text, too."""
+    """Unreadable lines of a created chat are reported, bytes that are no text included."""
     grant = operator.hold("e1")
     cut = line(grant, "c2")[:-20]
     log.write_bytes(

@@ -1,4 +1,4 @@
-"""What the tests rely on: the stand-in answers as named, and counts every chat that it makes."""
+"""Tests of the stand-in: it behaves as named, and counts every chat."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def stand_in() -> Iterator[ChannelIo]:
 
 
 def chats_url(stand_in: ChannelIo, user_id: str = "u1") -> str:
-    """Where chats for the user are made."""
+    """Return the path that creates chats for the user."""
     return f"{stand_in.url}/users/{user_id}/user-chats"
 
 
@@ -118,7 +118,7 @@ def request_bytes(user_id: str) -> bytes:
 
 
 def received(connection: socket.socket) -> Iterator[bytes]:
-    """What arrives, until the connection ends in one way or another."""
+    """Read everything until the connection ends."""
     try:
         yield from iter(lambda: connection.recv(65536), b"")
     except (TimeoutError, ConnectionResetError):
@@ -295,7 +295,7 @@ def test_an_answer_is_withheld_until_the_test_lets_go(
 
 
 def test_stopped_it_cuts_what_it_holds_and_comes_back(stand_in: ChannelIo) -> None:
-    """What was held is not created; the port and the count stay."""
+    """Withheld requests create nothing; the port and the count stay."""
     post(stand_in)
     stand_in.plan(Behaviour.WAIT_THEN_CREATE)
     with ThreadPoolExecutor() as callers:

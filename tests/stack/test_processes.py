@@ -1,4 +1,4 @@
-"""What a child process begins with, and the ports that are given away."""
+"""Tests of child processes and of free ports."""
 
 import re
 import signal

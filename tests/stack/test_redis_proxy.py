@@ -95,7 +95,7 @@ def test_commands_are_lost(proxy: RedisProxy, client: Redis, server: Valkey) -> 
 
 
 def test_replies_are_lost(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
-    """What was sent is run."""
+    """Commands that were sent are run."""
     proxy.fail(Mode.CUT_REPLIES)
 
     with pytest.raises(RedisTimeoutError):

@@ -58,7 +58,7 @@ class Stack:
 
     @property
     def output(self) -> str:
-        """What it has printed."""
+        """Return the printed text."""
         return self._output.read_text()
 
     def post(self, event: dict[str, str], **headers: str) -> requests.Response:
@@ -74,7 +74,7 @@ class Stack:
         assert READY in self.output, self.output
 
     def refusal(self) -> tuple[int, str]:
-        """How it ended, since it could not run."""
+        """Wait for a stack that could not start, and return its end."""
         return self.child.wait(60), self.output
 
     def processes(self) -> set[Path]:
@@ -110,7 +110,7 @@ def run_curl(line: str) -> requests.Response:
 
 
 def paste(line: str) -> str:
-    """What a shell prints for a line that the stack has printed."""
+    """Run a printed line in a shell, and return its output."""
     done = subprocess.run(["/bin/sh", "-c", line], cwd=ROOT, capture_output=True, check=True)
     return done.stdout.decode()
 

@@ -1,4 +1,4 @@
-"""What the tests rely on: the embedded Valkey keeps its data, and leaves nothing behind."""
+"""Tests of the embedded Valkey: it keeps its data, and leaves no process behind."""
 
 import socket
 import sys
@@ -36,7 +36,7 @@ def client_of(server: Valkey, timeout_seconds: float = 30) -> redis.Redis:
 
 
 def is_served(port: int) -> bool:
-    """Whether somebody listens on the loopback port."""
+    """Return whether somebody listens on the loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -55,7 +55,7 @@ def test_it_is_set_up_as_the_relay_needs_it(server: Valkey) -> None:
 def test_it_comes_back_with_its_data_and_port(
     server: Valkey, end: Callable[[Valkey], None]
 ) -> None:
-    """What was written before a stop or a crash is there after the next start."""
+    """Data written before a stop or a crash is there after the next start."""
     address = server.url
     with client_of(server) as client:
         client.set("kept", "yes")

@@ -20,7 +20,7 @@ RECENTLY = datetime.now(UTC) - timedelta(minutes=30)
 
 
 def test_a_new_event_is_recorded_and_due_in_one_step(bench: StoreDriver) -> None:
-    """What was accepted may be called at once, and rings for an idle worker."""
+    """An accepted event is due at once, and rings the bell."""
     event = event_of(metadata={"order": "7731"}, on_unknown="recreate")
 
     record, is_new = bench.intake().accept(event)

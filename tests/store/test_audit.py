@@ -323,7 +323,7 @@ def test_a_full_memory_is_named(set_up: Client) -> None:
 
 
 def test_missing_replicas_are_named(set_up: Client) -> None:
-    """Where the server itself wants them."""
+    """Persistence that the server's configuration sets is accepted."""
     set_up.config_set("min-replicas-to-write", 1)
 
     [refusal] = audit(set_up).refusals

@@ -67,7 +67,7 @@ def test_a_bucket_far_ahead_is_clamped_without_a_newest_instant(bench: StoreDriv
 
 
 def test_a_pause_goes_back(bench: StoreDriver) -> None:
-    """What is left of it is what was left."""
+    """A pause keeps its remaining time when the clock jumps."""
     bench.accept("e1")
     bench.accept("e2")
     bench.worker().settle(bench.grant(), Throttled(500))
@@ -95,7 +95,7 @@ def test_an_open_breaker_and_a_leased_probe_go_back(bench: StoreDriver) -> None:
 
 
 def test_a_clock_that_goes_on_moves_nothing(bench: StoreDriver) -> None:
-    """What is not yet due stays so."""
+    """An event that is not due stays so when the clock jumps."""
     bench.accept()
     later = bench.now_ms() + 30_000
     bench.move("due", "e1", later)

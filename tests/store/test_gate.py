@@ -60,7 +60,7 @@ def probe(bench: StoreDriver, *, problem: str | None) -> str:
 
 
 def is_shut(bench: StoreDriver, *, longest_ms: int = MAX_WAIT_MS) -> bool:
-    """Whether a take is told to sleep for the gate's sake, not for want of work."""
+    """Return whether a take is told to sleep for the gate's sake, not for want of work."""
     taken = bench.take()
     return isinstance(taken, NoWork) and not taken.is_idle and 0 < taken.wait_ms <= longest_ms
 
@@ -533,7 +533,7 @@ def test_what_the_gate_turns_away_costs_no_token(bench: StoreDriver) -> None:
 
 
 def interval_ms(bench: StoreDriver, worker: GrantStore) -> float:
-    """How long the bucket takes to make up for one call."""
+    """Return how long the bucket takes to make up for one call."""
     bench.set_gate(pause_until=1, tat=1)
     grant = bench.grant(worker)
     granted_at = bench.queue("calling")[grant.event_id] - LEASE_MS
@@ -620,7 +620,7 @@ def test_a_lower_configured_rate_is_kept_to(bench: StoreDriver) -> None:
 
 
 def test_slowed_down_a_burst_is_no_larger(bench: StoreDriver) -> None:
-    """What idle time saves up is the configured bucket, of which a call now costs more."""
+    """Idle time fills the configured bucket; each call now costs more of it."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=0.5, burst=6))
     fill(bench, 10)
     worker.settle(bench.grant(worker), Throttled(0))

@@ -137,7 +137,7 @@ def test_a_chat_whose_record_is_gone_is_not_found(bench: StoreDriver) -> None:
 
 
 def test_a_chat_stays_with_the_event_that_had_it_first(bench: StoreDriver) -> None:
-    """What a look-up once answered it goes on answering."""
+    """A look-up repeats its earlier answer."""
     settled(bench, "e1", CREATED)
 
     settled(bench, "e2", CREATED)

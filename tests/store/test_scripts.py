@@ -77,7 +77,7 @@ def test_a_stopped_redis_is_unavailable(
 
 
 def test_text_is_sent_once(bench: StoreDriver) -> None:
-    """Where the hash is not known; then it is, on every connection."""
+    """An unknown hash is loaded once, for every connection."""
     bench.client.script_flush()
     bench.client.config_resetstat()
 
@@ -282,7 +282,7 @@ def test_looks_on_another_connection_are_confirmed_no_sooner(
 def test_looks_are_confirmed_by_a_replica_also_where_memory_is_full(
     replica: Valkey, own_bench: StoreDriver
 ) -> None:
-    """What is written for that frees memory first."""
+    """Confirmation writes free memory first."""
     own_bench.worker().settle(own_bench.granted("e2"), CREATED)
     events = own_bench.intake(min_replicas_acked=1)
     events.find("e2")

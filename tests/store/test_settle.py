@@ -502,7 +502,7 @@ def test_a_lost_grant_counts_again_once_its_answer_comes(bench: StoreDriver) -> 
 
 
 def test_nothing_of_a_lost_past_stays_in_a_rebuilt_record(bench: StoreDriver) -> None:
-    """What the older writes said of the event is not mixed into the copy."""
+    """The restored copy has no field of the older writes."""
     grant = behind_and_failed(bench)
 
     settle(bench, grant, UNKNOWN)
@@ -649,7 +649,7 @@ def test_the_kind_of_doubt_is_told(bench: StoreDriver) -> None:
 
 
 def test_what_only_a_call_needs_goes_with_it(bench: StoreDriver) -> None:
-    """Where the request came from is kept for the call, and not for the month after it."""
+    """The trace context is stored for the call, and removed with its settling."""
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     bench.intake().accept(event_of(), traceparent=traceparent)
     grant = bench.grant()

@@ -383,7 +383,7 @@ def test_another_releases_record_is_looked_at_again_later(
 
 
 def test_with_memory_full_grants_go_on(bench: StoreDriver, request: pytest.FixtureRequest) -> None:
-    """What is accepted still goes through; only intake waits for memory."""
+    """Accepted events are still called; only intake waits for memory."""
     bench.accept()
     request.getfixturevalue("full_memory")
 

@@ -61,7 +61,7 @@ def test_a_denied_event_stays_accepted(bench: StoreDriver) -> None:
 
 
 def test_a_first_denial_is_followed_by_a_probe_of_its_way(bench: StoreDriver) -> None:
-    """Whether it was the event's or the key's own fault cannot be known yet."""
+    """A first denial does not yet blame the event or the key."""
     bench.accept()
     other = bench.worker(way=OTHER_WAY)
     find_good(bench, other)
@@ -194,7 +194,7 @@ def test_a_redriven_event_begins_with_no_denials(bench: StoreDriver) -> None:
 
 @pytest.mark.parametrize("outcome", [NOT_SENT, THROTTLED], ids=lambda outcome: outcome.kind)
 def test_other_delays_keep_the_denials(bench: StoreDriver, outcome: Outcome) -> None:
-    """What lies between two denials need not be a denial."""
+    """Other outcomes may come between two denials of an event."""
     bench.accept()
     deny(bench, "e1")
     open_another(bench, "e2")

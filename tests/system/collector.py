@@ -67,7 +67,7 @@ class Collector:
         self._server.server_close()
 
     def of_event(self, event_id: str) -> list[Arrived]:
-        """What has arrived of one event, look-ups aside: its posts, and then its calls."""
+        """Return the spans of one event: its posts, then its calls."""
         of_event = {"relay.event_id": event_id, "http.request.method": "POST"}
         spans = [s for s in self.spans if s.attributes.items() >= of_event.items()]
         return sorted(spans, key=lambda span: span.sent.kind)

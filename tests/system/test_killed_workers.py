@@ -65,7 +65,7 @@ def test_killed_before_its_call_the_event_is_held(
 def test_killed_during_its_call_the_event_is_held(
     relay: Deployment, line: RedisLine, worker: Process, behaviour: Behaviour
 ) -> None:
-    """Whether the chat is made or not, the answer is lost, and the event is called no more."""
+    """The event is not called again when a killed worker loses the answer."""
     hold_call(relay, behaviour)
     worker.kill()
     relay.channel_io.release()

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 def test_an_event_becomes_a_chat_that_can_be_looked_up(relay: Deployment) -> None:
-    """What Channel.io made is what every look-up answers with."""
+    """Every look-up answers with the chat that Channel.io made."""
     posted = relay.caller.post({"event_id": "e1", "user_id": "u1", "metadata": {"order": "7731"}})
 
     record = relay.caller.wait_for("e1", "opened")

@@ -31,7 +31,7 @@ class EntryPointRun:
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """What the entry points need."""
+    """Environment of the entry points."""
     with Deployment(tmp_path_factory.mktemp("patched")) as relay:
         yield relay
 
@@ -50,7 +50,7 @@ def start(relay: Deployment, name: str, *arguments: str, **settings: str) -> Pro
 
 
 def reports_of(relay: Deployment, name: str) -> Path:
-    """Where the processes of an entry point report."""
+    """Path to which the processes of an entry point report."""
     return relay.directory / f"{name}.reports"
 
 

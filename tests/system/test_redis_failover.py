@@ -63,7 +63,7 @@ def opened_record(relay: Deployment, event_id: str) -> Json:
 
 
 def explains(relay: Deployment, event_id: str) -> bool:
-    """Whether the operator's command finds an event."""
+    """Return whether the operator's command finds an event."""
     return operate({"REDIS_URL": relay.environ["REDIS_URL"]}, "explain", event_id).returncode == 0
 
 
@@ -253,7 +253,7 @@ def test_a_moved_slot_is_followed(cluster: Cluster, in_cluster: Deployment) -> N
 
 
 def listens(server: RedisServer) -> bool:
-    """Whether a client waits for the bell there."""
+    """Return whether a client waits for the bell there."""
     with server.connect() as client:
         return any(connected["cmd"] == "blpop" for connected in client.client_list())
 

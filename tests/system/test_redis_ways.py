@@ -73,7 +73,7 @@ def test_an_operator_reads_the_status(relay: Deployment) -> None:
 
 
 def test_a_database_holds_all_of_it(tmp_path: Path) -> None:
-    """What is stored is in the database of the address, and nothing is in another one."""
+    """Keys are in the URL's database, and in no other one."""
     with Valkey(tmp_path / "valkey") as server:
         url = f"redis://127.0.0.1:{server.port}/7"
         with HaDeployment(tmp_path, url) as relay:

@@ -27,7 +27,7 @@ OUTAGE_SECONDS = 3  # after a command failed: whatever follows, such as giving b
 
 @dataclass(frozen=True)
 class WorkerEnd:
-    """How a worker ended, and how long after its signal."""
+    """A worker's end: its exit code, and the seconds after its signal."""
 
     code: int
     seconds: float
@@ -85,7 +85,7 @@ def during_a_call(relay: Deployment) -> Mapping[Signals, StoppedWorker]:
 
 
 def is_stopping(worker: Process) -> bool:
-    """Whether the worker has heeded its signal, or has ended."""
+    """Return whether the worker has heeded its signal, or has ended."""
     return bool(worker.lines("worker_stopping")) or worker.child.poll() is not None
 
 
@@ -107,7 +107,7 @@ def test_a_call_in_flight_is_finished_and_settled(
 
 @pytest.mark.usefixtures("during_a_call")
 def test_nothing_is_taken_after_a_signal(relay: Deployment) -> None:
-    """What was posted meanwhile waits for another worker, and no answer is left in the spool."""
+    """Events posted meanwhile wait for another worker, and the spool is empty."""
     record = relay.caller.record("later")
 
     assert ("accepted", 0) == (record["status"], record["attempts"])

@@ -58,7 +58,7 @@ class Output:
         self._read_end = -1
 
     def is_blocking(self) -> bool:
-        """Whether what the process has open blocks: it is shared with other processes."""
+        """Return whether what the process has open blocks: it is shared with other processes."""
         return not fcntl.fcntl(self.write_end, fcntl.F_GETFL) & os.O_NONBLOCK
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class Output:
 
 @dataclass(frozen=True)
 class OutputStall:
-    """What happens to a process's output, before it starts or once it works."""
+    """A stall of a process's output, at its start or later."""
 
     begin: Callable[[Output], None]
     is_first: bool = False
@@ -84,7 +84,7 @@ STALLS = {
 
 @dataclass(frozen=True)
 class StalledEnd:
-    """How a process ended after SIGTERM; its code is None where it had to be killed."""
+    """A process's end after SIGTERM; ``code`` is None if it had to be killed."""
 
     code: int | None
     seconds: float
@@ -92,7 +92,7 @@ class StalledEnd:
 
 @dataclass(frozen=True)
 class Stalled:
-    """What a process did while no line of its log was taken."""
+    """Work of a process while no line of its log was read."""
 
     answers: Answers
     lines_lost: float
@@ -125,7 +125,7 @@ def stop(child: Child) -> StalledEnd:
 
 
 def lines_lost(url: str) -> float:
-    """How many lines a process counts as lost; 0 where it does not answer."""
+    """Return how many lines a process counts as lost; 0 where it does not answer."""
     try:
         text = requests.get(f"{url}/metrics", timeout=GIVE_UP_SECONDS).text
     except requests.RequestException:

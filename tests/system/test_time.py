@@ -159,7 +159,7 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class AnsweredOutage:
-    """What callers were answered during a fault, and how soon after it a post was accepted."""
+    """Answers during a fault, and the seconds until a post was accepted after it."""
 
     fault: RedisFault
     answers: Answers

@@ -276,7 +276,7 @@ def test_missing_packages_end_it_with_what_to_do(
 
 
 def test_switched_off_it_needs_no_packages(relay: Traced, without_packages: dict[str, str]) -> None:
-    """What injects an endpoint into every container leaves it to OpenTelemetry's own switches."""
+    """OpenTelemetry's own switches turn off an endpoint injected into every container."""
     injected = {**without_packages, ENDPOINT: "collector:4317"}
     worker = relay.start_worker(**injected, OTEL_TRACES_EXPORTER="none")
 

@@ -54,7 +54,7 @@ def post(caller: RelayClient, event_id: str, seconds: int = 30) -> requests.Resp
 
 
 def scrape(address: str) -> str:
-    """What ``/metrics`` answers there."""
+    """Read ``/metrics`` of that port."""
     response = requests.get(f"{address}/metrics", timeout=30)
     assert 200 == response.status_code
     return response.text
@@ -108,7 +108,7 @@ def test_a_stopping_web_sees_its_waits_through(relay: Deployment, pool: ThreadPo
 
 
 def metrics_directory(web: Process) -> Path:
-    """Where the only process of a web counts."""
+    """Return the directory of a web's only process."""
     (pid,) = children(web)
     maps = Path(f"/proc/{pid}/maps").read_text()
     (directory,) = {Path(found).parent for found in re.findall(r"/\S+/counter_\d+\.db", maps)}
@@ -157,7 +157,7 @@ def children(web: Process) -> list[int]:
 
 
 def counts(caller: RelayClient) -> tuple[float, float]:
-    """How many events were accepted, and how many posts were timed."""
+    """Return how many events were accepted, and how many posts were timed."""
     text = scrape(caller.url)
     return (
         labels(text, "relay_events_total")["accepted"],

@@ -43,7 +43,7 @@ def stand_in(many_files: None) -> Iterator[Upstream]:
 
 @pytest.fixture(scope="module")
 def answers(stand_in: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """What the callers are answered, and those who ask for ``/livez`` meanwhile."""
+    """Answers to the callers, and to ``/livez`` meanwhile."""
     url = stand_in.url(UPSTREAM_SECONDS * 1000)
     with Deployment(tmp_path_factory.mktemp("waiters"), CHANNEL_API_URL=url, **LARGE) as relay:
         worker, caller = relay.start_worker(), relay.start_web()

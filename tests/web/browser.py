@@ -41,7 +41,7 @@ class Browser:
         self.complaints: list[str] = []
 
     def open(self, url: str, picture: Path) -> str:
-        """What the browser made of the page, as HTML; what is to be seen goes to ``picture``."""
+        """Return the page's DOM as HTML; write its screenshot to ``picture``."""
         options = ["--dump-dom", f"--screenshot={picture}", f"--window-size={WINDOW}"]
         ran = _run([*self._command, *options, url])
         assert ran.returncode == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""What the tests of the web share: applications that log as the processes do."""
+"""Fixtures of web's tests: applications that log as the processes do."""
 
 from collections.abc import Iterator
 

@@ -82,7 +82,7 @@ class RawClient:
                     rest = rest[self._sock.send(rest) :] or whole
 
     def is_answered(self) -> bool:
-        """Whether something has come, or the end."""
+        """Return whether something has come, or the end."""
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         return bool(poll.poll(0))
@@ -113,7 +113,7 @@ class Web:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Return the address that it listens on."""
         return f"http://127.0.0.1:{self.port}"
 
     def client(
@@ -123,7 +123,7 @@ class Web:
         return RawClient(self.port, narrow=narrow, patience_seconds=patience_seconds)
 
     def serves(self, events: int = 5) -> bool:
-        """Whether a good client's events are accepted in time, over a connection each."""
+        """Return whether a good client's events are accepted in time, over a connection each."""
         return all(self._accepts(f"slow-{next(EVENT_NUMBERS)}") for _ in range(events))
 
     def _accepts(self, event_id: str) -> bool:
@@ -135,16 +135,16 @@ class Web:
         ).ok
 
     def refuses(self) -> bool:
-        """Whether no client can connect."""
+        """Return whether no client can connect."""
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", self.port)) == errno.ECONNREFUSED
 
     def open_connections(self) -> int:
-        """How many clients' sockets gunicorn holds, in whatever state."""
+        """Return how many clients' sockets gunicorn holds, in whatever state."""
         return len(self._clients())
 
     def unread_bytes(self) -> int:
-        """What clients have sent and gunicorn has not read."""
+        """Return the bytes that clients have sent and gunicorn has not read."""
         return sum(client.unread_bytes for client in self._clients())
 
     def _clients(self) -> list["HeldSocket"]:
@@ -189,7 +189,7 @@ class HeldSocket:
 
 
 def connections_to(port: int) -> int:
-    """How many sockets are connected to ``port``, from anywhere."""
+    """Return how many sockets are connected to ``port``, from anywhere."""
     return sum(held.other_port == port for held in _held_sockets())
 
 

@@ -1,4 +1,4 @@
-"""Where Schemathesis and the contract differ: each difference with its reason, and nothing else."""
+"""Differences between Schemathesis and the contract, each with its reason."""
 
 import json
 from itertools import count

@@ -127,7 +127,7 @@ def slug(response: TestResponse) -> str:
 
 
 def errors(response: TestResponse) -> dict[str, str]:
-    """What is wrong with the event, by the pointer, header or parameter that names it."""
+    """Return the problem's errors by pointer, header or parameter."""
     content = problem(response)
     assert response.status_code == 422
     found = {}

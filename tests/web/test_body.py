@@ -216,7 +216,7 @@ def test_a_body_is_as_long_as_it_was_announced(service: WebService) -> None:
 
 
 def test_chunks_have_the_same_limit(service: WebService) -> None:
-    """What is read is counted, and the first 64 KiB are never taken for the whole."""
+    """Bytes are counted as read; the first 64 KiB never pass for the whole body."""
     too_large = post_stream(service, io.BytesIO(padded(65_537)), length=None)
 
     assert slug(too_large) == "too-large"

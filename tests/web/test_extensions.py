@@ -71,7 +71,7 @@ def test_a_route_of_an_extension_is_served_and_counted(app: Flask) -> None:
 
 
 def test_a_status_of_an_extension_is_answered_as_it_is(app: Flask) -> None:
-    """Where the relay has no problem for it."""
+    """An extension's error without a problem of the relay keeps its status."""
     app.before_request(lambda: abort(429))
 
     assert 429 == app.test_client().get("/livez").status_code

@@ -1,4 +1,4 @@
-"""What a client can put on a socket does not hurt the relay: gunicorn's own process, raw bytes."""
+"""Tests of raw bytes from hostile clients, on gunicorn's own process."""
 
 import json
 import os
@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class RawAnswer:
-    """What came back."""
+    """A response as it came."""
 
     status: int
     headers: dict[str, str]
@@ -73,7 +73,7 @@ class Relay:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS)
 
     def is_served(self) -> bool:
-        """Whether anybody listens yet."""
+        """Return whether anybody listens yet."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -209,7 +209,7 @@ def test_a_body_that_is_announced_as_too_large_is_not_waited_for(relay: Relay) -
 
 
 def test_endless_chunks_are_refused_at_the_limit(relay: Relay, client: Client) -> None:
-    """What is too much already is refused before its end has come."""
+    """An oversized body is refused before it is complete."""
     answer = relay.post(chunk(EVENT_BYTES.ljust(3 * LIMIT_BYTES)), headers=CHUNKED)
 
     assert answer.slug == "too-large"
@@ -249,7 +249,7 @@ def test_chunks_that_end_early_are_refused(relay: Relay, client: Client, rest: b
     ],
 )
 def test_broken_chunks_are_refused(relay: Relay, client: Client, rest: bytes) -> None:
-    """What came before the break counts for nothing, nor does what follows on the connection."""
+    """A broken body is discarded, and so is the rest of the connection."""
     answer = relay.post_and_end(chunk(EVENT_BYTES), rest, get(b"/livez"), headers=CHUNKED)
 
     assert answer is None or answer.slug == "malformed-json"
@@ -534,7 +534,7 @@ def test_a_header_that_comes_twice_is_neither(relay: Relay, client: Client) -> N
     ],
 )
 def test_a_header_cannot_move_the_address(relay: Relay, name: bytes) -> None:
-    """What is asked for stands in the request line only."""
+    """Only the request line names the target."""
     request = b"GET /v1/chats/c HTTP/1.1\r\nHost: relay\r\n%s: /livez\r\n\r\n" % name
 
     assert relay.send(request).status == 401

@@ -14,7 +14,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 def lines(captured: Captured) -> list[dict[str, Any]]:
-    """What was logged, without what differs from time to time."""
+    """Return the logged lines without fields that vary."""
     entries = [json.loads(line) for line in captured.readouterr().out.splitlines()]
     for entry in entries:
         assert entry.pop("timestamp").endswith("Z")

@@ -20,7 +20,7 @@ def fresh(client: Client) -> WebService:
 
 
 def scrape(service: WebService) -> str:
-    """What ``/metrics`` answers."""
+    """Read ``/metrics``."""
     response = service.caller.get("/metrics")
     assert 200 == response.status_code
     assert response.content_type.startswith("text/plain; version=")

@@ -96,7 +96,7 @@ def test_the_example_of_metrics_is_one(service: WebService) -> None:
 )
 @given(st.fixed_dictionaries({}, optional={**ALMOST, "other": JSON}))
 def test_the_schema_of_events_agrees_with_the_service(service: WebService, content: Any) -> None:
-    """What it refuses is refused; what it lets through is accepted, but for what it cannot say."""
+    """The schema refuses what the service refuses, except rules that no schema can state."""
     try:
         body = json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except ValueError:
@@ -112,7 +112,7 @@ def test_the_schema_of_events_agrees_with_the_service(service: WebService, conte
 
 
 def is_refused_beyond_schemas(response: TestResponse) -> bool:
-    """Whether an event was refused for nothing but what a schema cannot say."""
+    """Return whether an event was refused for nothing but what a schema cannot say."""
     problem = response.get_json()
     faults = {error["detail"] for error in problem.get("errors", ())}
     return problem["type"] in BEYOND or (bool(faults) and faults <= BEYOND)
@@ -289,7 +289,7 @@ def test_a_post_with_a_parameter_is_as_described(service: WebService) -> None:
 
 
 def test_null_is_no_event_id(service: WebService) -> None:
-    """Where the header has one."""
+    """An ``Idempotency-Key`` may stand in for the body's ``event_id``."""
     content = {**EVENT, "event_id": None}
 
     assert 202 == service.post(content, Idempotency_Key="e").status_code

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says is how the service behaves, for requests that nobody thought of.
+"""Tests of generated requests: the service behaves as its OpenAPI document states.
 
 https://schemathesis.readthedocs.io
 """

@@ -287,7 +287,7 @@ def test_with_a_token_the_webhook_id_names_nothing(service: WebService) -> None:
 
 
 def test_the_order_of_errors(service: WebService) -> None:
-    """What is wrong with the request comes before the signature, what is in its body after it."""
+    """Faults of the head are reported before the signature, those of the body after it."""
     broken, unsigned = b"{broken", {**signed(), "webhook-signature": "v1,AAAA"}
 
     told = [

@@ -546,7 +546,7 @@ def states_of(pid: int) -> set[str]:
 
 
 def has_pending(pid: int, number: signal.Signals) -> bool:
-    """Whether the process has still to see that signal, https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    """Return whether the process has still to see that signal, https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
     (mask,) = re.findall(
         r"^ShdPnd:\s+(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
     )

@@ -11,7 +11,7 @@ from tools.stack.redis_client import Client
 
 @pytest.fixture
 def spans() -> list[Span]:
-    """What was handed on."""
+    """Return the exported spans."""
     return []
 
 

@@ -87,7 +87,7 @@ def test_the_body_is_an_object(service: WebService, body: bytes) -> None:
 
 
 def test_an_empty_object_misses_both_ids(service: WebService) -> None:
-    """What is optional is not mentioned."""
+    """Errors do not mention optional fields."""
     assert errors(service.post({})) == {"/event_id": "is required", "/user_id": "is required"}
 
 

@@ -48,7 +48,7 @@ def web(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[We
 
 @pytest.fixture
 def bench(client: Client) -> StoreDriver:
-    """What the web process works with; its gate is open."""
+    """The store behind the web process; its gate is open."""
     bench = StoreDriver(client, Keys(PREFIX))
     bench.open_gate()
     return bench
@@ -103,12 +103,12 @@ def begin_look(
 
 
 def accepted(bench: StoreDriver) -> int:
-    """How many scripts have run: between two looks of a test, those that accept an event."""
+    """Return how many scripts have run: between two looks of a test, those that accept an event."""
     return sum(count(bench, command) for command in ("eval", "evalsha"))
 
 
 def count(bench: StoreDriver, command: str) -> int:
-    """How often Redis has run ``command`` without an error."""
+    """Return how often Redis has run ``command`` without an error."""
     found = bench.client.info("commandstats").get(f"cmdstat_{command}", {})
     return int(found.get("calls", 0)) - int(found.get("failed_calls", 0))
 
@@ -129,7 +129,7 @@ def outcome_of(response: requests.Response) -> tuple[int, str, str | None]:
 
 
 def subscribers(bench: StoreDriver) -> int:
-    """How many connections listen for what is settled."""
+    """Return how many connections listen for what is settled."""
     ((_, number),) = bench.client.pubsub_numsub(bench.keys.settled)
     return int(number)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class StoreFault(StrEnum):
-    """What goes wrong around one call of the store."""
+    """A fault around one call of the store."""
 
     NONE = "none"
     LOSE = "lose"  # the reply, or the command where it comes before the call
@@ -20,7 +20,7 @@ class StoreFault(StrEnum):
 
 
 class Stall(StrEnum):
-    """What takes nothing, while a file of that name is in the plan's ``stalls``."""
+    """A target that blocks while a file of that name is in the plan's ``stalls``."""
 
     LOG = "log"  # lines of calls are not taken within a second
     DISK = "disk"  # syncs hang
@@ -48,5 +48,5 @@ class Plan:
         return cls(**json.loads(text))
 
     def is_stalled(self, stall: Stall) -> bool:
-        """Whether it takes nothing now."""
+        """Return whether it takes nothing now."""
         return (Path(self.stalls) / stall).exists()

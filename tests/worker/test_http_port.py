@@ -42,7 +42,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    """Where the worker serves."""
+    """Return the address of the worker's port."""
     return free_port()
 
 

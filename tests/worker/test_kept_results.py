@@ -1,4 +1,4 @@
-"""What is kept is settled before anything is taken: a take might find its call overdue.
+"""Tests of kept results: they are settled before the next take.
 
 Found by killing workers just after they had spooled a result: the next one first declared the call
 lost, and only then read in its own directory what had come of it.

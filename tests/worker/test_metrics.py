@@ -25,17 +25,17 @@ def metrics() -> WorkerMetrics:
 
 @pytest.fixture
 def reporter(metrics: WorkerMetrics) -> CallReporter:
-    """What counts a worker's work in these metrics."""
+    """Reporter that counts in these metrics."""
     return CallReporter(metrics, take_line)
 
 
 def text(metrics: WorkerMetrics) -> str:
-    """What is shown."""
+    """Return the exposed text."""
     return generate_latest(metrics.registry).decode()
 
 
 def by_consent(outcome: Outcome) -> CallResult:
-    """What came of a call for an event of which it is not known whether it has a chat."""
+    """Result of a call for an event that may already have a chat."""
     grant = Grant("e1", "u1", 2, "token", {"attempts": 2, "possible_orphan": True})
     return CallResult(grant, outcome, TRACE, 0.1)
 

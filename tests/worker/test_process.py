@@ -36,7 +36,7 @@ def test_told_to_stop_before_it_works_it_takes_nothing(bench: Workbench) -> None
 
 
 def blocks_sigterm(pid: int) -> bool:
-    """Whether the process has come so far as to block it."""
+    """Return whether the process has come so far as to block it."""
     status = Path(f"/proc/{pid}/status").read_text()
     (blocked,) = [line for line in status.splitlines() if line.startswith("SigBlk:")]
     return bool(int(blocked.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
@@ -170,7 +170,7 @@ def test_a_thousand_slots_need_one_listener_and_few_connections(bench: Workbench
 
 
 def listeners(bench: Workbench) -> int:
-    """How many connections wait at the bell."""
+    """Return how many connections wait at the bell."""
     return [client["cmd"] for client in bench.client.client_list()].count("blpop")
 
 

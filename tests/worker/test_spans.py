@@ -16,7 +16,7 @@ def take_line(_event: str, **_fields: object) -> bool:
 
 
 def span_of(outcome: Outcome) -> Span:
-    """What is handed on of a call that took two seconds."""
+    """Return the span of a call that took two seconds."""
     spans: list[Span] = []
     reporter = CallReporter(
         WorkerMetrics(), take_line, export_span=spans.append, server_address="api.channel.io"

@@ -30,7 +30,7 @@ def spool(open_spool: OpenSpool, directory: Path) -> Spool:
 
 
 def fail_to_settle(_: CallResult) -> None:
-    """What settling comes to while Redis is away."""
+    """Settle function that fails as if Redis were away."""
     raise StoreUnavailable("away")
 
 
@@ -48,7 +48,7 @@ def fail_for(
 
 
 def drained(spool: Spool) -> list[CallResult]:
-    """What the spool settles, all of it confirmed."""
+    """Results that the spool settled, all confirmed."""
     settled: list[CallResult] = []
     spool.drain(settled.append)
     return settled
@@ -253,7 +253,7 @@ def test_a_result_that_its_call_settles_meanwhile_is_not_drained(spool: Spool) -
 def test_every_outcome_survives_the_file(
     spool: Spool, open_spool: OpenSpool, directory: Path, outcome: Outcome
 ) -> None:
-    """What another process reads is what this one held, whatever the call came to."""
+    """Another process reads the same result, for every outcome."""
     spool.keep(result_of("e1", outcome))
     (file,) = directory.iterdir()
     left = directory / "of-a-dead-process.jsonl"

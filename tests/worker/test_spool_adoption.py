@@ -1,4 +1,4 @@
-"""What a dead process left is settled by whoever runs with its directory, and by nobody before."""
+"""Tests of adoption: a live process settles the files of a dead one."""
 
 import os
 import resource
@@ -34,7 +34,7 @@ signal.pause()
 
 
 def drained(spool: Spool) -> list[CallResult]:
-    """What the spool settles, all of it confirmed."""
+    """Results that the spool settled, all confirmed."""
     settled: list[CallResult] = []
     spool.drain(settled.append)
     return settled
@@ -46,7 +46,7 @@ def line_of(event_id: str) -> bytes:
 
 
 def has_lines(directory: Path) -> bool:
-    """Whether a file with results is there."""
+    """Return whether a file with results is there."""
     return any(path.stat().st_size > 0 for path in directory.glob("*.jsonl"))
 
 
@@ -206,7 +206,7 @@ def test_a_file_that_is_not_settled_is_left_to_the_next_process(
 
 
 def fail(_: CallResult) -> None:
-    """What settling comes to while Redis is away."""
+    """Settle function that fails as if Redis were away."""
     raise StoreUnavailable("away")
 
 

@@ -20,7 +20,7 @@ MAX_KEEP_SECONDS = WRITE_SECONDS + 1
 
 
 def drained(spool: Spool) -> list[CallResult]:
-    """What the spool settles, all of it confirmed."""
+    """Results that the spool settled, all confirmed."""
     settled: list[CallResult] = []
     spool.drain(settled.append)
     return settled
@@ -65,7 +65,7 @@ def test_a_file_that_cannot_be_begun_leaves_nothing(
 def test_after_a_full_disk_the_next_result_is_kept_whole(
     tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    """What the full disk left of an earlier line does not run into it, and that is written too."""
+    """A part that a full disk left does not corrupt the next line."""
     spool = open_spool(tmp_path)
     spool.keep(result_of("e1"))
     (file,) = tmp_path.iterdir()
@@ -123,7 +123,7 @@ def test_what_only_memory_has_is_tried_once_more_at_the_end(
 def test_on_a_full_disk_a_line_is_in_memory_and_log_alone(
     tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    """What is in neither log nor file is unsaved, until either has it."""
+    """A result in neither log nor file is unsaved until one has it."""
     spool = open_spool(tmp_path)
     drained(spool)
     with full_after(0), capture_logs():
@@ -143,7 +143,7 @@ def test_on_a_full_disk_a_line_is_in_memory_and_log_alone(
 
 
 def refuse(_: CallResult) -> None:
-    """What settling comes to where Redis refuses it."""
+    """Settle function that fails as if Redis refused it."""
     raise CommandRefused("no")
 
 
@@ -160,7 +160,7 @@ def test_a_settle_on_a_full_disk_leaves_no_file(tmp_path: Path, open_spool: Open
 
 
 def seconds_to_keep(spool: Spool, event_id: str) -> float:
-    """How long it takes."""
+    """Return how long it takes."""
     began = time.monotonic()
     spool.keep(result_of(event_id))
     return time.monotonic() - began

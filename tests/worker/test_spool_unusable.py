@@ -106,7 +106,7 @@ def recover(relay: Deployment, log: Path) -> tuple[int, list[dict[str, str]]]:
 
 
 def look_up(relay: Deployment, chat_id: str) -> dict[str, Any] | None:
-    """What a look-up by the chat answers."""
+    """Look the event up by its chat."""
     with relay.connect() as client:
         record = StoreDriver(client, Keys("relay")).intake().event_of_chat(chat_id)
         return as_json(record) if record else None

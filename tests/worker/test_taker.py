@@ -84,7 +84,7 @@ def test_an_idle_taker_wakes_at_the_bell(bench: Workbench) -> None:
 
 
 def test_while_the_gate_is_shut_the_taker_does_not_listen_to_the_bell(bench: Workbench) -> None:
-    """What is accepted meanwhile could not be called: its rings are left to others."""
+    """A worker without a free slot leaves the bell to others."""
     bench.grants().take(new_token())  # another one's probe
     bench.store.accept("e1")
     bench.store.accept("e2")
@@ -195,7 +195,7 @@ def test_a_take_that_is_refused_is_not_repeated_at_once(bench: Workbench) -> Non
 
 
 def seconds_between(first: str, last: str) -> float:
-    """How long it is from one line of the log to another."""
+    """Return the seconds between two lines of the log."""
     return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 

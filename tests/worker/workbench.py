@@ -151,7 +151,7 @@ class Workbench:
         return [create.chat_id for create in creates if create.user_id == user_id]
 
     def spooled(self) -> str:
-        """What is in the files of results."""
+        """Return the contents of the spool's files."""
         return "".join(path.read_text() for path in self.spool.glob("*.jsonl"))
 
 

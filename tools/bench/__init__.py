@@ -1,1 +1,1 @@
-"""How fast the relay is, beside the same job done otherwise: ``make bench``."""
+"""Benchmarks of the relay beside alternatives: ``make bench``."""

@@ -1,4 +1,4 @@
-"""How fast a worker drains a backlog, beside bare threads that only call."""
+"""Drain of a backlog: a worker beside bare threads that only call."""
 
 import time
 from collections.abc import Sequence

@@ -72,7 +72,7 @@ def forget_waiting(client: Client, prefix: str) -> None:
 
 
 def _check_copy(client: Client) -> None:
-    """Whether the copy leaves the very keys that the scripts do, but for instants."""
+    """Return whether the copy leaves the very keys that the scripts do, but for instants."""
     settle(client, "template", [TEMPLATE])
     real = _keys_of(client, "template")
     _delete(client, real)
@@ -104,7 +104,7 @@ def _copy(client: Client, prefix: str, first: int, count: int, text: str) -> Non
 
 
 def _keys_of(client: Client, prefix: str) -> dict[str, Any]:
-    """What the event of the template's number is kept in, by key: type, content, how long."""
+    """Return the template event's keys: type, content and time to live."""
     event = events.event(prefix, TEMPLATE)
     names = [
         KEYS.event(event.event_id),

@@ -1,4 +1,4 @@
-"""What grows with the number of records: intake, look-up and drain, each beside itself at none.
+"""Growth with the number of records: intake, look-up and drain beside an empty Redis.
 
 Every size has a server and a web of its own, filled once; the loads go from one to the next.
 """
@@ -25,7 +25,7 @@ DELAY_MS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """How full a Redis is."""
+    """Sizes of a Redis."""
 
     settled: int = 0
     waiting: int = 0

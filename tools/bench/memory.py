@@ -1,4 +1,4 @@
-"""What an event costs in Redis once it is settled: real ones, accepted, called and settled."""
+"""Memory of a settled event in Redis, measured with real ones."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -51,7 +51,7 @@ def _memory(scene: BenchRun) -> list[BenchRow]:
 
 
 def _bytes_per_event(client: Client, events: int) -> tuple[float, float]:
-    """What stays, and what is there besides until 400 s after the settle."""
+    """Bytes that stay, and bytes that go 400 s after the settle."""
     fill.empty(client)
     before = _used(client)
     fill.accept(client, PREFIX, range(events))

@@ -1,4 +1,4 @@
-"""What every measure is made in: how long, how often, and the processes that it starts."""
+"""Settings and processes of a measure."""
 
 import itertools
 import os
@@ -44,7 +44,7 @@ GUNICORN = (
 
 @dataclass(frozen=True)
 class BenchRun:
-    """Where a measure writes, and how thorough it is.
+    """One run of the benchmarks: its directory and thoroughness.
 
     ``peers`` is where the programs of the peers' environment are.
     """
@@ -57,7 +57,7 @@ class BenchRun:
 
     @property
     def loads(self) -> int:
-        """How many short turns each contender gets, without the one that warms it up."""
+        """Return how many short turns each contender gets, without the one that warms it up."""
         return self.rounds if self.is_quick else LOADS_PER_ROUND * self.rounds
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What was measured, what must be reached, and the table that shows both."""
+"""Measured values, their limits, and the table that shows both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class BenchRow:
 
     @property
     def worth(self) -> float | None:
-        """How many times as good as it must be; None where nothing must."""
+        """Ratio of the value to its limit; None without a limit."""
         return self.worth_of(self.median)
 
     def worth_of(self, value: float | None) -> float | None:

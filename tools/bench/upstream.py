@@ -37,7 +37,7 @@ class Upstream:
 
     @property
     def calls(self) -> int:
-        """How many creates were answered."""
+        """Return how many creates were answered."""
         return int(self._ask("told/1")["calls"])
 
     def rate(self, calls: int) -> float:

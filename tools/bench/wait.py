@@ -49,7 +49,7 @@ def _wait(scene: BenchRun) -> list[BenchRow]:
 
 
 def _latencies(port: int, requests: int) -> list[float]:
-    """How long each answer took, in ms; one connection, one request after the other."""
+    """Return how long each answer took, in ms; one connection, one request after the other."""
     headers = {
         "Authorization": f"Bearer {SUBMIT_TOKEN}",
         "Content-Type": "application/json",

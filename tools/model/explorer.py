@@ -29,12 +29,12 @@ class Explorer:
 
     @property
     def states(self) -> int:
-        """How many states were found."""
+        """Number of states found."""
         return len(self._came)
 
     @property
     def depth(self) -> int:
-        """How many steps it takes to the farthest state: the last that was found."""
+        """Number of steps to the farthest state, which was found last."""
         return len(self._way(next(reversed(self._came))))
 
     def visits(self) -> Iterator[Visit]:

@@ -59,7 +59,7 @@ def _has_failed(before: State, after: State) -> bool:
 
 
 def _broken_by_looking(before: State, step: ModelStep) -> str | None:
-    """Whether the look-up takes back what another one, or the acceptance, has said."""
+    """Return whether the look-up takes back what another one, or the acceptance, has said."""
     if step.name != "look up":
         return None
     record = before.old.record if step.is_old and before.old else before.record
@@ -84,7 +84,7 @@ def _broken_unless_lost(state: State, doubts: int) -> str | None:
 
 
 def _is_consented(specification: Specification, state: State, doubts: int) -> bool:
-    """Whether all calls that may have made a chat were allowed, and the one that is due.
+    """Return whether all calls that may have made a chat were allowed, and the one that is due.
 
     The latter counts so that a broken guard shows before it is called.
     """
@@ -102,7 +102,7 @@ def _is_kept(state: State, life: int) -> bool:
 
 
 def _is_its_own(state: State, life: int) -> bool:
-    """Whether each chat was made by a call of this life, or given by an operator."""
+    """Return whether each chat was made by a call of this life, or given by an operator."""
     chats = state.record.chats - {OTHER_CHAT} if state.record else set()
     return all(
         chat < len(state.turns)
@@ -113,7 +113,7 @@ def _is_its_own(state: State, life: int) -> bool:
 
 
 def _is_owned(state: State, record: ModelRecord) -> bool:
-    """Whether somebody called, or may yet: not one who surely did nothing, or knows the answer."""
+    """Return whether a call was made or may be, excluding calls proven not executed."""
     return record.token is not None and state.turns[record.token].phase not in {
         "released",
         "settled",

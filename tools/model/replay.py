@@ -41,7 +41,7 @@ LIFE_MS = 2 * TTL_SECONDS * 1000
 
 
 class Seen(NamedTuple):
-    """What Redis holds of a state."""
+    """The parts of a state that Redis holds."""
 
     record: ModelRecord | None
     created: bool | None
@@ -64,7 +64,7 @@ class ScriptRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the scripts and the model part: after the last step of ``trace``, by what is found in
+    """A difference between scripts and model after the last step of ``trace``, found in
     Redis, or by the grant that a take was answered with.
     """
 
@@ -177,7 +177,7 @@ class Replay:
         return copy
 
     def _found(self, relay: StoreDriver, *, lives: int) -> Seen:
-        """What the relay holds. Then its gate is open again, backoff is over, the lease is not, and
+        """Read the relay's state. Then open its gate, end backoff but not the lease, and
         tokens last for as long as a replay may.
         """
         with self._client.pipeline(transaction=False) as pipeline:
@@ -207,7 +207,7 @@ class Replay:
         self._client.unlink(*map(relay.key, names))
 
     def _record(self, fields: dict[str, Any]) -> ModelRecord:
-        """What the model knows of a record; within its bounds."""
+        """Convert a record to the model's, within its bounds."""
         record, bounds = read_record(EVENT, fields), self._specification
         denied, history = fields.get("denied"), fields.get("history", [])
         doubted = [_turn(entry["token"]) for entry in history if "token" in entry]

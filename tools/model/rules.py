@@ -1,4 +1,4 @@
-"""What holds for all keys of a relay at every moment, whatever happened."""
+"""Rules that all keys of a relay keep at every moment."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def _broken_by_events(client: Client, keys: Keys, event_ids: list[str]) -> list[
 
 
 def _faults_of_text(text: str) -> list[str]:
-    """Whether a record is written as relay.lua says, so that every script reads it as it was."""
+    """Return whether a record has the form of relay.lua, which every script reads."""
     fields = json.loads(text, parse_float=_no_float)
     unknown = fields.keys() - DOCUMENTED
     faults = [f"{name} is not documented" for name in unknown]

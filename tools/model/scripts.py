@@ -1,4 +1,4 @@
-"""What the scripts of the store do to one event, each in one step, as the design says it."""
+"""Specification of the store's scripts: each changes one event in one step."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class ModelScripts:
     doubts: bool = False
 
     def has(self, guard: str) -> bool:
-        """Whether the guard is in."""
+        """Return whether the guard is in."""
         return guard != self.without
 
     def take(self, state: State, t: int) -> tuple[State, ModelRecord | None]:
@@ -52,7 +52,7 @@ class ModelScripts:
         return self.prove(after, record._replace(attempt=attempt, attempts=record.attempts - 1))
 
     def settle(self, state: State, t: int, turn: Turn, kind: str) -> State:
-        """What the turn's call came to is told, and the token is over."""
+        """Settle the turn's outcome, and end its token."""
         after = state.turned(t, taken="over" if self.has("tombstone of settle") else "")
         if self._is_stale(state, turn):
             return after
@@ -68,7 +68,7 @@ class ModelScripts:
                 return self._settle_proof(after, record, t, kind)
 
     def _is_stale(self, state: State, turn: Turn) -> bool:
-        """Whether the turn was of another life than the record's, or of one that is over."""
+        """Return whether the turn was of another life than the record's, or of one that is over."""
         if state.record:
             return state.record.life != turn.life and self.has("life")
         is_over = turn.life < state.lives and self.has("ended stays ended")

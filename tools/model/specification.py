@@ -239,7 +239,7 @@ def _log(scripts: ModelScripts, state: State) -> Steps:
 
 
 def _failover(scripts: ModelScripts, state: State, *, old_takes: bool) -> Steps:
-    """What the old primary does is confirmed by no replica, so no reply of it counts.
+    """Replies of the old primary do not count: no replica confirms them.
 
     Its grants are given back, and its answers to callers and readers are 503.
     """

@@ -219,7 +219,7 @@ class Workers(RuleBasedStateMachine):
         self.bench.set_gate(pause_until=1, open_until=1, trial_until=1)
 
     def let_work_come_in(self) -> None:
-        """Where nothing is due, let another event come in, with consent to a second call."""
+        """Accept another event, with consent to a second call, if none is due."""
         new = [event_id for event_id in IDS if event_id not in self.own]
         if new and not self.bench.queue("due"):
             self.accept(new[0], OnUnknown.RECREATE)

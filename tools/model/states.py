@@ -7,7 +7,7 @@ SETTLED = {"opened", "failed"}
 
 
 class ModelRecord(NamedTuple):
-    """What Redis keeps of the event; tokens and chats carry the numbers of their turns.
+    """The event in Redis; tokens and chats carry the numbers of their turns.
 
     ``life`` numbers the lives of the id. ``denials``: how many were the event's own, and -1 before
     the first denial. ``command`` numbers the last operator's command that changed it; ``doubted``
@@ -30,7 +30,7 @@ class ModelRecord(NamedTuple):
 
     @property
     def created(self) -> bool | None:
-        """Whether there is a chat; ``None`` while nobody can know."""
+        """Return whether there is a chat; ``None`` while nobody can know."""
         if self.status == "opened":
             return True
         return None if self.status in {"calling", "unknown"} or self.unknowns else False
@@ -63,12 +63,12 @@ class Turn(NamedTuple):
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether its call may have made a chat."""
+        """Return whether its call may have made a chat."""
         return self.outcome in {"created", "unknown"}
 
 
 class OldPrimary(NamedTuple):
-    """What a primary that was cut off still has: the record, its place, and the turns' tokens."""
+    """State of a primary that was cut off: record, place and tokens."""
 
     record: ModelRecord | None
     places: frozenset[str]
@@ -107,7 +107,7 @@ class State(NamedTuple):
 
     @property
     def server(self) -> OldPrimary:
-        """What the primary has."""
+        """Return the primary's state."""
         return OldPrimary(self.record, self.places, tuple(turn.taken for turn in self.turns))
 
     def served_by(self, server: OldPrimary) -> "State":
@@ -118,7 +118,7 @@ class State(NamedTuple):
 
 
 class ModelStep(NamedTuple):
-    """What happened: to which turn, if to one, and what its call came to.
+    """One step: its turn, if any, and the outcome of its call.
 
     ``is_old``: at the primary that was cut off.
     """

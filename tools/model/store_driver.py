@@ -62,7 +62,7 @@ class StoreDriver:
         max_backlog: int = 1000,
         min_replicas_acked: int = 0,
     ) -> EventStore:
-        """What a web process has."""
+        """Store as a web process uses it."""
         return EventStore(
             self.client.relay,
             self.keys,
@@ -80,7 +80,7 @@ class StoreDriver:
         event_deadline_ms: int = EVENT_DEADLINE_MS,
         min_replicas_acked: int = 0,
     ) -> GrantStore:
-        """What a worker process has."""
+        """Store as a worker process uses it."""
         return GrantStore(
             self.client.relay,
             self.keys,
@@ -93,7 +93,7 @@ class StoreDriver:
         )
 
     def operations(self) -> Operations:
-        """What the operator's command line has."""
+        """Store as the command line uses it."""
         return Operations(Scripts(self.client.relay, self.keys), record_ttl_seconds=TTL_SECONDS)
 
     def accept(self, event_id: str = "e1", **fields: Any) -> None:
@@ -127,7 +127,7 @@ class StoreDriver:
         return self.grant()
 
     def record(self, event_id: str = "e1") -> Record:
-        """What a look-up answers for an event that must be there."""
+        """Look up an event that must exist."""
         record = self.intake().find(event_id)
         assert record is not None
         return record
@@ -141,7 +141,7 @@ class StoreDriver:
         return cast("str | None", self.client.get(self.keys.event(event_id)))
 
     def history(self, event_id: str = "e1") -> list[str]:
-        """What happened to the event, oldest first."""
+        """Return the event's history, oldest entry first."""
         return [entry["what"] for entry in self.fields(event_id).get("history", [])]
 
     def set_fields(self, event_id: str = "e1", **fields: Any) -> None:
@@ -203,7 +203,7 @@ class StoreDriver:
         return seconds * 1000 + microseconds // 1000
 
     def ttl_ms(self, name: str) -> int:
-        """How long the key lives; -1 where for ever, -2 where it is not there."""
+        """Return the key's time to live; -1 without one, -2 without the key."""
         return self.client.pttl(self.key(name))
 
 

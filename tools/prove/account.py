@@ -1,4 +1,4 @@
-"""What came of a relay to which something was done: one row of the table."""
+"""Account of a relay after a fault: one row of the table."""
 
 import time
 from collections import Counter
@@ -17,7 +17,7 @@ SETTLE_TIMEOUT_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Doing:
-    """What was done to a relay: which name it has, how often, and when it was over (monotonic).
+    """A fault that was injected: its name, count, and end (monotonic seconds).
 
     ``forgotten`` are events of which Redis was made to forget all it knew: their records are gone,
     and still there is no second chat for any of them. Unless ``may_recreate``, no event consented
@@ -72,12 +72,12 @@ def wait_until_settled(deployment: Deployment) -> None:
 
 
 def open_events(deployment: Deployment) -> int:
-    """How many events are accepted or calling."""
+    """Return how many events are accepted or calling."""
     return count(deployment, "due") + count(deployment, "calling")
 
 
 def count(deployment: Deployment, queue: str) -> int:
-    """How many events are in one of the relay's sorted sets."""
+    """Return how many events are in one of the relay's sorted sets."""
     with deployment.connect() as client:
         return int(client.relay.execute("ZCARD", f"{{relay}}:{queue}"))
 
@@ -111,7 +111,7 @@ def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
 
 
 def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
-    """What the oracle cannot know: who consented, and what happened to the forgotten."""
+    """Return consent and forgotten events, which the oracle cannot see."""
     for record in run.found:
         if record["possible_orphan"] and not doing.may_recreate:
             yield f"{record['event_id']} was called again without consent"

@@ -161,7 +161,7 @@ class FakedClock:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What the server is started with."""
+        """Return the server's arguments."""
         return {
             **os.environ,
             "LD_PRELOAD": str(self._library),
@@ -213,7 +213,7 @@ class StillClock:
         self._deployment = deployment
 
     def jump(self, seconds: float) -> None:
-        """What was a while ago is so much longer ago, or so much less."""
+        """Move all stored instants into the past or the future."""
         with self._deployment.connect() as client:
             client.eval(_MOVE, 1, "{relay}", str(round(-seconds * 1000)), _INSTANTS)
 

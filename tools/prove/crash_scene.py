@@ -36,7 +36,7 @@ STOP_LINES = ("worker_stopping", "Handling signal: term")
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one crash; ``faults`` are sentences, and none is good."""
+    """Result of one crash; ``faults`` are sentences, none when it is good."""
 
     run: Run
     faults: list[str]
@@ -281,7 +281,7 @@ class CrashScene:
 
 
 def _post(caller: RelayClient, name: str) -> bool:
-    """Whether it was confirmed."""
+    """Return whether it was confirmed."""
     try:
         return caller.post({"event_id": name, "user_id": f"u-{name}"}).ok
     except (requests.ConnectionError, requests.Timeout):

@@ -69,7 +69,7 @@ WITHHELD = {
 
 @dataclass(frozen=True)
 class Crash:
-    """What happens, and at which step; it is a cell of the table for each of ``kinds``."""
+    """A crash and its step: one cell of the table for each of ``kinds``."""
 
     way: Way
     edge: Edge
@@ -88,27 +88,27 @@ class Crash:
 
     @property
     def is_lost(self) -> bool:
-        """Whether a process died that alone knew where its calls were."""
+        """Return whether a process died that alone knew where its calls were."""
         return self.way is Way.KILL and (self.edge, self.step) in UNSENT | UNLOGGED | LOGGED
 
     @property
     def is_unsent(self) -> bool:
-        """Whether no call can have been made, then or later."""
+        """Return whether no call can have been made, then or later."""
         return self.is_lost and (self.edge, self.step) in UNSENT
 
     @property
     def redis_way(self) -> Way | None:
-        """What happens to Redis: nothing is spooled while it is there."""
+        """Return what happens to Redis; nothing is spooled while it answers."""
         if self.way in REDIS_GONE:
             return self.way
         return Way.LOSE_REDIS if self.step is DurableStep.SPOOLED else None
 
     def end_of(self, kind: Kind) -> str:
-        """How an event of that kind ends by itself."""
+        """Return how an event of that kind ends by itself."""
         return "unknown" if self.is_lost else kind.end
 
     def end_with_log(self, kind: Kind) -> str:
-        """How it ends once the log lines were read back."""
+        """Return how it ends after its log lines are recovered."""
         is_told = kind is CREATED and (self.edge, self.step) in LOGGED
         return kind.end if is_told else self.end_of(kind)
 

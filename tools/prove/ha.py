@@ -42,7 +42,7 @@ REDIS = "redis-server"
 
 
 def proofs() -> Sequence[Proof]:
-    """What a Redis that is several servers may do."""
+    """Faults of a Redis that consists of several servers."""
     return [
         *_on_each("the primary behind sentinels is killed", _primary_killed),
         *_on_each("the cluster's owner of our slot is killed", _owner_killed),
@@ -132,16 +132,16 @@ class Callers:
 
     @property
     def accepted(self) -> int:
-        """How many events were accepted."""
+        """Return how many events were accepted."""
         return sum(load.accepted for load in self._loads)
 
     @property
     def refused(self) -> int:
-        """How often callers were told to repeat."""
+        """Return how often callers were told to repeat."""
         return sum(len(load.refusals) for load in self._loads)
 
     def faults(self) -> Iterator[str]:
-        """What a caller got that is neither good, nor a 503 in time that says when to repeat."""
+        """Return answers that are neither good nor a timely 503 with ``Retry-After``."""
         for load in self._loads:
             if load.told - {(503, "1")}:
                 yield f"callers were told {sorted(load.told, key=str)}"

@@ -44,7 +44,7 @@ class RedisServer(Valkey):
         self.command("REPLICAOF", "NO", "ONE")
 
     def info(self, section: str) -> dict[str, Any]:
-        """What it tells about itself."""
+        """Return the server's INFO."""
         with connect_to(self.url) as client:
             return cast("dict[str, Any]", client.info(section))
 
@@ -64,7 +64,7 @@ class Address(RedisLine):
 
     @property
     def port(self) -> int:
-        """Where it is."""
+        """Return the server's address."""
         return int(self._listener.getsockname()[1])
 
     def lead_to(self, port: int) -> None:
@@ -115,12 +115,12 @@ class Sentinel(RedisServer):
 
     @property
     def primary_port(self) -> int:
-        """Where this sentinel sends clients."""
+        """Return the primary that this sentinel names."""
         return int(self.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     @property
     def knows_all(self) -> bool:
-        """Whether it has found two replicas and two other sentinels."""
+        """Return whether it has found two replicas and two other sentinels."""
         replicas = self.command("SENTINEL", "REPLICAS", SERVICE)
         others = self.command("SENTINEL", "SENTINELS", SERVICE)
         return (len(replicas), len(others)) == (2, 2)
@@ -202,11 +202,11 @@ class Node(RedisServer):
 
     @property
     def is_well(self) -> bool:
-        """Whether it finds that every slot is served."""
+        """Return whether it finds that every slot is served."""
         return "cluster_state:ok" in str(self.command("CLUSTER", "INFO"))
 
     def knows(self, count: int) -> bool:
-        """Whether it has met so many, itself included."""
+        """Return whether it has met so many, itself included."""
         return len(str(self.command("CLUSTER", "NODES")).splitlines()) == count
 
     def owner_of(self, slot: int) -> int:
@@ -235,7 +235,7 @@ class Cluster:
 
     @property
     def primary(self) -> Node:
-        """Who serves the relay's slot, in the eyes of all that run. Raises TimeoutError."""
+        """Return the node that serves the relay's slot. Raises TimeoutError."""
         ports = wait_until(self._owner_ports, TIMEOUT_SECONDS, "the nodes to agree")
         return next(node for node in self.nodes if node.port in ports)
 

@@ -76,7 +76,7 @@ class OutageScenario:
     is_short: bool = False
 
     def most_calls(self, probes: int) -> int:
-        """How many creates may be tried before all wait, after so many probes."""
+        """Return how many creates may be tried before all wait, after so many probes."""
         return self.threshold + CALLS_IN_FLIGHT + (probes if self.reads_work else 0)
 
 
@@ -168,7 +168,7 @@ def _created(deployment: Deployment) -> list[str]:
 
 
 def mean_displacement(expected: Sequence[str], actual: Sequence[str]) -> float:
-    """How many places each of those in both is from where it should be, on average."""
+    """Return how many places each of those in both is from where it should be, on average."""
     wanted = [name for name in expected if name in set(actual)]
     places = {name: place for place, name in enumerate(n for n in actual if n in set(wanted))}
     distances = [abs(place - places[name]) for place, name in enumerate(wanted)]

@@ -135,7 +135,7 @@ def _find_limit(directory: Path, _random: Random) -> ProofRow:
 
 
 def _too_many_refused(deployment: Deployment) -> Iterator[str]:
-    """How many calls were refused in the worst second after the first few."""
+    """Return how many calls were refused in the worst second after the first few."""
     calls = calls_of(deployment)
     # All events are opened in the end: the last call for each was good, those before refused.
     good = {call.path: call for call in calls}

@@ -39,7 +39,7 @@ JUNK_KEYS = 12_000
 
 @dataclass(frozen=True)
 class LineScene:
-    """Where it breaks: a relay whose processes reach their Redis over a line."""
+    """A relay whose processes reach Redis through a proxy that fails."""
 
     deployment: Deployment
     line: RedisLine
@@ -130,7 +130,7 @@ def _cpu_seconds(process: Process) -> float:
 
 
 def _unanswered(load: EventPoster, trouble: Trouble) -> Iterator[str]:
-    """What a caller got that is not a 202 or 200, nor a 503 that says when to repeat."""
+    """Return answers that are neither 200, 202 nor a 503 with ``Retry-After``."""
     if load.told - {UNAVAILABLE}:
         yield f"callers were told {sorted(load.told, key=str)}"
     if load.slowest_seconds > ANSWER_SECONDS:
@@ -255,7 +255,7 @@ _TROUBLES = (
 
 
 def _flush(directory: Path, _random: Random) -> ProofRow:
-    """What was settled or waited is gone with Redis' memory; calls in flight are put back."""
+    """Settled and waiting events go with Redis' memory; calls in flight are restored."""
     in_flight = 8
     with at_work(Deployment(directory, **LONG_CALLS)) as deployment:
         settled = post(deployment, range(20), name="settled")

@@ -1,4 +1,4 @@
-"""What every proof starts from: a relay that works, and a stream of events."""
+"""The scene of every proof: a working relay and a stream of events."""
 
 import signal
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a proof is, what it found out, and the table that shows all of it."""
+"""Proofs, their findings, and the table that shows them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from random import Random
 
 @dataclass(frozen=True, kw_only=True)
 class ProofRow:
-    """What one proof found: every event is accounted for, and `faults` says what broke a promise.
+    """Result of one proof: counts of events, and ``faults`` that broke a promise.
 
     `faults` are sentences of the oracle, and none is good. `recovery_seconds` is from the end of
     the trouble until everything was settled, and None where that is not meant. `times` is 0 where

@@ -1,1 +1,1 @@
-"""What the tests and the local stack share: an embedded Valkey, and the stand-in of Channel.io."""
+"""Parts of tests and local stack: embedded Valkey and Channel.io's stand-in."""

@@ -105,7 +105,7 @@ class Deployment:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What every process of the relay is told."""
+        """Return the environment of every process."""
         return {
             "REDIS_URL": self.valkey.url,
             "CHANNEL_API_URL": self.channel_io.url,

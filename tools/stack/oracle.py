@@ -18,7 +18,7 @@ ENDS = {"opened", "failed", "unknown"}
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What is known at the end of a run.
+    """Facts at the end of a run.
 
     ``records`` has the record of each accepted event as it is now, ``None`` where it is gone;
     ``seen`` every record that anybody was ever answered with. ``received`` are the chat ids that

@@ -52,7 +52,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], T], timeout_seconds: float, what: str) -> T:
-    """What ``condition`` returns, once that is true.
+    """Wait until ``condition`` returns a true value, and return it.
 
     Raises TimeoutError, naming ``what`` and the last value seen, after ``timeout_seconds``.
     """

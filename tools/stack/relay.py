@@ -154,11 +154,11 @@ class RelayClient:
         wait_until(self.is_ready, READY_TIMEOUT_SECONDS, f"{self.url}/readyz")
 
     def is_ready(self) -> bool:
-        """Whether ``/readyz`` answers 200 now."""
+        """Return whether ``/readyz`` answers 200 now."""
         return self.answers("/readyz")
 
     def answers(self, path: str) -> bool:
-        """Whether that address answers 200 now."""
+        """Return whether that address answers 200 now."""
         try:
             return self.get(path).ok
         except (requests.ConnectionError, requests.Timeout):

@@ -80,7 +80,7 @@ class Valkey:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives, paused or not."""
+        """Return whether the process lives, paused or not."""
         return self._child is not None and self._child.poll() is None
 
     @property
@@ -170,7 +170,7 @@ class Valkey:
             raise ValkeyEndedError(self._account(f"ended with code {child.returncode}"))
 
     def _answers_pong(self) -> bool:
-        """Whether the process that answers on the port is ready, and is the one started here."""
+        """Return whether the process on the port is ready, and the one started here."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")

@@ -1,4 +1,4 @@
-"""What must be true of a deployment after any test, whatever the test did to it."""
+"""Verdict on a deployment after any test."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ def judge(deployment: Deployment) -> None:
 
 
 def run_of(deployment: Deployment, records: Mapping[str, Json | None]) -> Run:
-    """What the oracle needs to know of a deployment, and of the ``records`` as they are now."""
+    """Collect the oracle's facts of a deployment and its current ``records``."""
     return Run(
         creates=deployment.creates,
         records=records,
@@ -40,7 +40,7 @@ def run_of(deployment: Deployment, records: Mapping[str, Json | None]) -> Run:
 
 
 def find_leaks(deployment: Deployment) -> list[str]:
-    """Where a secret or something of a person was written: a log, a spool file, Redis."""
+    """Find secrets and personal data in logs, spool files and Redis."""
     return [
         f"{path.name}: {leak}"
         for path in _written(deployment.directory)

@@ -1,1 +1,1 @@
-"""What the relay is measured against; each is as small as its job allows."""
+"""Alternatives that the relay is measured against, each as small as possible."""

@@ -1,4 +1,4 @@
-"""What every peer does alike: check the token, validate the event, claim its id in Redis."""
+"""Shared work of the peers: check the token, validate the event, claim its id."""
 
 import hmac
 import os
@@ -25,12 +25,12 @@ class Event(BaseModel):
 
 
 def is_known(authorization: str | None) -> bool:
-    """Whether the header has the right token."""
+    """Return whether the header has the right token."""
     return hmac.compare_digest((authorization or "").encode(), _AUTHORIZATION)
 
 
 def key_of(event: Event) -> str:
-    """Where the claim of an event is."""
+    """Return the key of an event's claim."""
     return f"event:{event.event_id}"
 
 

@@ -1,4 +1,4 @@
-"""What the stand-in does in each of its behaviours; ``behaviours`` names them."""
+"""Actions of the stand-in, one for each name in ``behaviours``."""
 
 import gzip
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What Channel.io says: answers as it sends them, and the bytes they travel in."""
+"""Channel.io's responses, and their bytes."""
 
 import gzip
 import json
@@ -69,7 +69,7 @@ def operation_error_answer(status: int, code: str, message: str) -> Json:
 
 
 def html_answer(status: int) -> bytes:
-    """What an edge in front of Channel.io says."""
+    """Response of an edge server in front of Channel.io."""
     return HTML % status
 
 

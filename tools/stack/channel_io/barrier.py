@@ -1,4 +1,4 @@
-"""Where requests to the stand-in wait until the test lets them go."""
+"""Barrier at which the stand-in's requests wait for the test."""
 
 import threading
 from enum import StrEnum, auto
@@ -23,7 +23,7 @@ class Barrier:
 
     @property
     def waiting(self) -> int:
-        """How many wait now."""
+        """Return how many requests wait now."""
         return self._waiting
 
     def wait(self) -> None:

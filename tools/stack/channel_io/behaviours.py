@@ -1,4 +1,4 @@
-"""How the stand-in of Channel.io may behave: every way has a name and a row in one table."""
+"""Behaviours of the stand-in, each with a name and a row of one table."""
 
 from enum import StrEnum, auto
 

@@ -1,4 +1,4 @@
-"""What the stand-in was asked and what it made: the truth that the tests hold the relay to."""
+"""Ledger of the stand-in: its requests, and the chats that it made."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ class Request:
 
     @property
     def has_body(self) -> bool:
-        """Whether any body was announced, an empty one in chunks too."""
+        """Return whether any body was announced, an empty one in chunks too."""
         return bool(self.body) or "transfer-encoding" in self.headers
 
 

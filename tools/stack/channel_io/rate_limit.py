@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How full the bucket is after a request. ``wait_seconds`` is 0 unless ``is_over``."""
+    """The bucket after a request. ``wait_seconds`` is 0 unless ``is_over``."""
 
     is_over: bool
     limit: int

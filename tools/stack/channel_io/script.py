@@ -1,4 +1,4 @@
-"""What the stand-in is told to do next."""
+"""Script of the stand-in: its next behaviours."""
 
 import threading
 from collections import defaultdict, deque

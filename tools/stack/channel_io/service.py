@@ -1,4 +1,4 @@
-"""What is answered to each request: the routes of Channel.io that the relay knows."""
+"""Channel.io's routes that the relay uses, and their responses."""
 
 import math
 import re

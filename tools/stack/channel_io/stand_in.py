@@ -16,7 +16,7 @@ from tools.stack.processes import free_port, wait_until
 
 
 class ChannelIo:
-    """What the relay sees of Channel.io, on loopback, behaving as the test wants.
+    """Channel.io on loopback, behaving as the test sets it.
 
     It creates by default. With ``limit_per_second`` it also has a real rate limit: a leaky bucket
     ``burst`` deep, whose 429 says when to come back only if ``tells_retry_after``. Every answer
@@ -74,7 +74,7 @@ class ChannelIo:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for ``release`` now."""
+        """Return how many requests wait for ``release`` now."""
         return self._barrier.waiting
 
     def wait_for_arrivals(self, count: int = 1, timeout_seconds: float = 30) -> None:

@@ -74,7 +74,7 @@ class RedisProxy:
         assert b"done\n" == done, command
 
     def _serves(self) -> bool:
-        """Whether both ports are open: the control port is opened last."""
+        """Return whether both ports are open: the control port is opened last."""
         try:
             self.mend()
         except ConnectionError:
