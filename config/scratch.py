@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-# Memory, where the system has it: a slow disk would block whoever writes, and a container may have
+# Memory, where the system has it: a slow disk would block each write, and a container may have
 # no other place that can be written.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - each file or directory there has a name of its own
 # A mapped file that grows on a full file system ends its process by SIGBUS.

@@ -104,7 +104,7 @@ def test_imports_follow_the_arrows(trees: Trees) -> None:
 
 
 def test_libraries_stay_at_home(trees: Trees) -> None:
-    """HTTP in, HTTP out and Redis are one part's business each; nobody knows the tests."""
+    """HTTP in, HTTP out and Redis are one part's business each; and no part imports the tests."""
     arrows = {
         (part_of(module), name.partition(".")[0])
         for module, tree in trees.items()
@@ -127,7 +127,7 @@ def test_nothing_is_imported_inside_of_a_function(trees: Trees) -> None:
 
 
 def test_nothing_is_a_coroutine(trees: Trees) -> None:
-    """Flask is told so, see ``Relay``."""
+    """No view is a coroutine."""
     assert not [
         module
         for module, tree in trees.items()

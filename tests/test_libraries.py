@@ -114,7 +114,7 @@ def test_no_private_attribute_is_inherited(sources: Sources) -> None:
 
 
 def test_private_access_is_silenced_only_where_it_is_listed(sources: Sources) -> None:
-    """Whoever adds one adds its reason, its test and its decision; the list has no other."""
+    """Each library has its reason, test and decision; the list has no other."""
     assert set(PRIVATE_ACCESS) == {
         module for module, text in sources.items() if SILENCED.search(text)
     }

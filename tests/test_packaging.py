@@ -256,6 +256,6 @@ def test_make_does_what_it_lists() -> None:
 
 def make(*arguments: str) -> str:
     """Return the output."""
-    # Not as the make that runs this was told: it may have been told to say nothing.
+    # Without the flags of the surrounding make, which may be silent.
     command = ["/usr/bin/env", "-u", "MAKEFLAGS", "make", *arguments]
     return subprocess.check_output(command, cwd=ROOT, text=True)

@@ -1,4 +1,4 @@
-"""Takes every guard out of the scripts, one at a time, and tells which test notices.
+"""Mutation run: remove each guard of the scripts, and print the test that notices.
 
 By hand, since it takes a while: ``python -m tools.guards [SCRIPT…]``. In a copy of the
 project each part of each condition is once true and once false, each write is once left out, and

@@ -23,7 +23,7 @@ EXEMPT = {"tools/style.py", "tests/test_style.py"}
 
 OPENER = re.compile(r"\W*(What|Who|How|Where|Whether)\b")
 BANNED = re.compile(
-    r"\b(told|tells?|whoever|nobody|somebody|everybody|anybody|surely|heard|hears?|knew)\b",
+    r"(?<!\.)(?<!://)\b(told|tells?|whoever|nobody|somebody|everybody|anybody|surely|heard|hears?|knew)\b",
     re.IGNORECASE,
 )
 

@@ -1,4 +1,4 @@
-"""The composition root: from settings to clients to collaborators. Nobody else sees everyone.
+"""Composition root: settings, clients, collaborators. Only this package imports all parts.
 
 One module for each kind of process, so that each imports only what it runs.
 """

@@ -112,7 +112,7 @@ def _throttled(answer: UpstreamResponse) -> Outcome:
 
 def _unknown(code: FailureCode) -> Callable[[UpstreamResponse], Outcome]:
     def unknown(answer: UpstreamResponse) -> Outcome:
-        detail = f"Channel.io answered {answer.status}, which does not tell: a chat may exist."
+        detail = f"Channel.io answered {answer.status}, which proves nothing: a chat may exist."
         return Unknown(code, detail, answer.status)
 
     return unknown

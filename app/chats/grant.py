@@ -10,7 +10,7 @@ from typing import Any
 class Grant:
     """The right to one call for one event.
 
-    ``attempt`` is the fence: it only grows, and tells one grant's outcome from another's.
+    ``attempt`` is the fence: it only grows, and separates the outcomes of different grants.
     ``token`` names the grant, so that a repeated ``take`` finds it again. ``stored_fields``
     are those of the record as it was granted, from which it is rebuilt if Redis loses it.
     """

@@ -32,7 +32,7 @@ It cannot be known whether a chat was made. Look at the user's chats at Channel.
   {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
 
 REDRIVE_ADVICE = f"""\
-Surely no chat was made:
+No chat was made, which is certain:
   {OPERATE} redrive {{event_id}}   to try it again"""
 
 CANCEL_ADVICE = f"""\
@@ -136,7 +136,7 @@ def _format_chats(record: Record) -> str:
     lines = [f"{record.failure.code}: {record.failure.detail}"] if record.failure else []
     lines += [f"Its chat is {record.chat.id}."] if record.chat else []
     lines += [f"{chat_id} was made for it too." for chat_id in record.duplicate_chat_ids]
-    lines += ["An empty chat that nobody refers to may exist."] if record.possible_orphan else []
+    lines += ["An empty chat without a record may exist."] if record.possible_orphan else []
     return "\n".join(lines)
 
 

@@ -31,7 +31,7 @@ LEASE_MARGIN_MS = 5000
 EXPIRED = Failure(FailureCode.EXPIRED, "The event waited longer than EVENT_DEADLINE_SECONDS.")
 LOST = Failure(
     FailureCode.WORKER_LOST,
-    "The worker was lost while it called; nobody knows whether a chat was made.",
+    "The worker was lost while it called; it is unknown whether a chat was made.",
 )
 
 

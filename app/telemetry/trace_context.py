@@ -47,7 +47,7 @@ class Span:
     """A step that is over, for a trace collector; times are Unix time, in seconds.
 
     ``kind`` says which side of a request we were on. ``attributes`` have the names of
-    https://opentelemetry.io/docs/specs/semconv/ or begin with ``relay.``; none tells of a person.
+    https://opentelemetry.io/docs/specs/semconv/ or begin with ``relay.``; none holds personal data.
     """
 
     trace: Trace

@@ -17,6 +17,6 @@ def running_stand_in() -> Iterator[ChannelIo]:
 
 @pytest.fixture
 def stand_in(running_stand_in: ChannelIo) -> Iterator[ChannelIo]:
-    """The stand-in, creating chats for everybody unless the test says otherwise."""
+    """The stand-in, creating a chat for every user unless a test changes it."""
     yield running_stand_in
     running_stand_in.behave_well()

@@ -57,5 +57,5 @@ def pump(one: socket, other: socket) -> None:
 
 
 def pending_bytes(end: socket) -> int:
-    """The bytes that TLS has read from the socket, and nobody from TLS."""
+    """Bytes that TLS has read from the socket, and the client not from TLS."""
     return end.pending() if isinstance(end, ssl.SSLSocket) else 0

@@ -136,7 +136,7 @@ def reset(connection: socket) -> None:
 
 
 def server_tls() -> ssl.SSLContext:
-    """The server's side of TLS, with a certificate for 127.0.0.1 that nobody trusts."""
+    """The server's side of TLS, with an untrusted certificate for 127.0.0.1."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(CERTIFICATE)
     return tls

@@ -131,7 +131,7 @@ def test_each_create_has_a_connection_of_its_own(stand_in: ChannelIo) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
-    """The keys go to nobody else, and the POST is neither repeated nor made a GET."""
+    """The keys go to no other host, and the POST is neither repeated nor made a GET."""
     with RawServer(say(http(200, MADE))) as elsewhere:
         with RawServer(say(http(status, b"", f"Location: {elsewhere.url}"))) as server:
             open_chat(server.url)
@@ -284,7 +284,7 @@ def test_a_key_that_no_header_can_hold_is_not_sent_and_not_told() -> None:
 
 
 def test_no_secret_is_in_the_clients_repr() -> None:
-    """Whoever logs the client logs no key."""
+    """The client's ``repr`` holds no key."""
     client = client_of("http://127.0.0.1", access_key="sesame", access_secret="open")
 
     assert "sesame" not in repr(client) + str(client)
@@ -301,8 +301,8 @@ def test_nothing_personal_or_secret_is_kept_or_logged(
 
     outcome = client_of(stand_in.url).open_chat("private-1", deadline=soon())
 
-    told = repr(outcome) + caplog.text
-    assert not [text for text in (*PERSONAL, ACCESS_SECRET) if text in told]
+    output = repr(outcome) + caplog.text
+    assert not [text for text in (*PERSONAL, ACCESS_SECRET) if text in output]
 
 
 def test_headers_that_cannot_be_read_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -359,12 +359,12 @@ def test_a_good_probe_says_nothing(stand_in: ChannelIo) -> None:
     ],
 )
 def test_a_probe_says_what_is_wrong(status: int, body: bytes, problem: str) -> None:
-    """In a sentence for somebody on call."""
+    """The problem is a sentence for an operator on call."""
     with RawServer(say(http(status, body))) as server:
-        told = probe(server.url)
+        text = probe(server.url)
 
-    assert told is not None
-    assert told.startswith(f"Channel.io answered the probe {problem}")
+    assert text is not None
+    assert text.startswith(f"Channel.io answered the probe {problem}")
 
 
 def test_a_probe_that_reaches_nobody_says_so() -> None:

@@ -88,11 +88,11 @@ def test_absurd_headers_mean_one_second(headers: dict[str, str]) -> None:
 )
 def test_a_date_counts_in_each_form(form: str) -> None:
     """RFC 9110, 5.6.7: today's, RFC 850's and asctime's, in both headers."""
-    told = datetime.fromtimestamp(DATE_SECONDS + 4, UTC).strftime(form).replace(",  ", ", ")
+    header = datetime.fromtimestamp(DATE_SECONDS + 4, UTC).strftime(form).replace(",  ", ", ")
     date = datetime.fromtimestamp(DATE_SECONDS, UTC).strftime(form).replace(",  ", ", ")
 
-    assert 4000 == pause_ms({"Retry-After": told, "Date": DATE})
-    assert 4000 == pause_ms({"Retry-After": told, "Date": date})
+    assert 4000 == pause_ms({"Retry-After": header, "Date": DATE})
+    assert 4000 == pause_ms({"Retry-After": header, "Date": date})
 
 
 def test_a_date_without_date_is_read_by_our_clock() -> None:
@@ -111,9 +111,9 @@ def test_a_year_of_two_digits_is_no_more_than_fifty_years_ahead(
 ) -> None:
     """RFC 9110, 5.6.7: what would be is the past year with these digits."""
     now = datetime.now(UTC)
-    told = f"Monday, 15-Jun-{(now.year + years) % 100:02} 08:49:37 GMT"
+    header = f"Monday, 15-Jun-{(now.year + years) % 100:02} 08:49:37 GMT"
 
-    assert expected_ms == pause_ms({"Retry-After": told})
+    assert expected_ms == pause_ms({"Retry-After": header})
 
 
 def test_a_leap_second_is_a_second() -> None:
@@ -143,7 +143,7 @@ def test_the_longest_of_several_pauses_counts(retry_after: str) -> None:
 
 
 def test_an_absurd_retry_after_leaves_the_reset() -> None:
-    """The next best source is heard."""
+    """The next best source is used."""
     headers = {"Retry-After": "soon", "x-ratelimit-reset": str(DATE_SECONDS + 9), "Date": DATE}
 
     assert 9000 == pause_ms(headers)

@@ -68,7 +68,7 @@ def test_null_is_absent() -> None:
 
 
 def test_unknown_fields_are_refused() -> None:
-    """A misspelt field is told, not ignored."""
+    """A misspelt field is refused, not ignored."""
     assert complaint(on_unknwon="hold")
 
 

@@ -1,4 +1,4 @@
-"""The fingerprint tells whether two events with one id are the same event."""
+"""Tests of the fingerprint: it compares two events with one id."""
 
 from typing import Any
 

@@ -30,7 +30,7 @@ def test_retry_delays_double_up_to_a_minute(attempts: int, longest_ms: int) -> N
     ],
 )
 def test_a_denial_says_what_is_wrong_with_us(status: int, reason: str) -> None:
-    """The operator is told to look at the key, or at the base URL."""
+    """The reason names the key or the base URL."""
     assert reason == Denied("denied", status).reason
 
 

@@ -24,7 +24,7 @@ def test_only_secrets_come_from_files() -> None:
 
 
 def test_both_is_a_problem(tmp_path: Path) -> None:
-    """With a variable and its file both set, nobody can know which was meant."""
+    """A variable and its file must not both be set: it is unclear which is meant."""
     environ = {"REDIS_URL": "redis://a", "REDIS_URL_FILE": str(tmp_path)}
 
     _, problems = read(["REDIS_URL"], environ)

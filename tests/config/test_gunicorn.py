@@ -151,7 +151,7 @@ def test_ipv4_is_served_where_ipv6_sockets_do_not_take_it() -> None:
 
 
 def read_until(process: subprocess.Popen[str], event: str) -> list[str]:
-    """The lines of its log up to the one that tells of ``event``."""
+    """Return the lines of its log up to the one of ``event``."""
     assert process.stdout is not None
     lines = [""]
     while event not in lines[-1]:

@@ -408,7 +408,7 @@ assert write_event("relay.test", "call")
 
 @pytest.mark.parametrize("prepare", ["", "fill()"])
 def test_stdout_without_a_reader_refuses_at_once(prepare: str) -> None:
-    """EPIPE is an answer: nobody waits for a reader to come back."""
+    """EPIPE ends the wait: a closed reader does not come back."""
     with running(f"""
 {prepare}
 report(is_ready=True)

@@ -83,7 +83,7 @@ def test_defaults_are_those_of_the_design() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    """One start tells all that is wrong, one line for each variable."""
+    """One start reports all problems, one line for each variable."""
     environ = {"PORT": "http", "MAX_BACKLOG": "0", "LOG_LEVEL": "loud", "SUBMIT_TOKENS": "secret"}
 
     problems = problems_of(WebSettings, environ)
@@ -180,7 +180,7 @@ def test_service_link_in_a_number_is_passed_over(link: str) -> None:
 
 
 def test_service_link_where_a_text_belongs_is_refused() -> None:
-    """A link is no address to serve on, and no level: the default could be what nobody wanted."""
+    """A link is no address and no level; the default might be wrong, so it is refused."""
     for name in ("BIND", "LOG_LEVEL", "REDIS_URL", "KEY_PREFIX"):
         (problem,) = problems_of(WebSettings, WEB | {name: "tcp://10.0.0.1:9100"})
 
@@ -541,7 +541,7 @@ def test_settings_never_show_a_secret(model: type[Settings], environ: Mapping[st
 @pytest.mark.parametrize("name", sorted(SECRETS - {"HTTP_PROXY"}))  # no call goes through it
 @pytest.mark.parametrize("wrong", [" {} {} ", "{}\n{}", "\u00e9{}", "x:{}:\u00e9", "http://{} {}"])
 def test_a_refused_secret_is_not_told(name: str, wrong: str) -> None:
-    """Why a secret is refused is told without a part of it."""
+    """The message about a refused secret quotes no part of it."""
     model = WebSettings if name.lower() in WebSettings.model_fields else WorkerSettings
     environ = (WEB | WORKER) | {name: wrong.format(SECRET, SECRET)}
 
@@ -602,7 +602,7 @@ TEXTS = st.one_of(
 def test_any_environment_gives_settings_or_problems(
     environ: dict[str, str], *, is_complete: bool
 ) -> None:
-    """Whatever is in the environment, start-up ends in settings or in lines that tell why not."""
+    """Start-up ends in settings or in messages, for any environment."""
     base = WEB | WORKER if is_complete else {}
 
     for model in (WebSettings, WorkerSettings):

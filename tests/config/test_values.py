@@ -60,7 +60,7 @@ def test_token_list_is_refused_with_the_entry(text: str, complaint: str) -> None
 
 
 def test_one_token_may_have_both_rights_under_one_name() -> None:
-    """A caller that submits and reads uses one token; under two names nobody could tell who."""
+    """A caller that submits and reads uses one token; under two names it would be ambiguous."""
     both = WEB | {"SUBMIT_TOKENS": f"crm:{ONE}", "READ_TOKENS": f"crm:{ONE}"}
 
     assert load(WebSettings, both).submit_tokens == load(WebSettings, both).read_tokens

@@ -25,12 +25,12 @@ CUT_OFF_RECREATE = Specification(turns=2, has_failover=True, consents=True)
 NOT_INTENDED = "I1: nothing is sent unless calling is stored"
 NOT_NUMBERED = "I2: each grant has a number of its own"
 NOT_CONSENTED = "I3: no second call without proof or consent"
-NOT_TOLD = "I3: a second call is told for ever"
+NOT_REPEATED = "I3: a repeated call stays visible"
 NOT_KEPT = "I4: a received answer is kept"
 NOT_STABLE = "I5: a published id never changes"
 NOT_HONEST = "created is false only where no chat can be"
 NOT_PLACED = "an open event is in exactly one place"
-NOT_OWNED = "a call is somebody's"
+NOT_OWNED = "each call has an owner"
 NOT_RESTORED = "doubt that Redis lost is put back"
 NOT_ITS_OWN = "a chat is of its own event, and was made"
 NOT_SPARED = "a wrong key burns no event"
@@ -74,7 +74,7 @@ GUARDS = [
     ("fence only grows", HOLD, NOT_NUMBERED, "accept, begin 1, unheard take 1, release 1"),
     ("consent once", RECREATE, NOT_CONSENTED, TWICE + "send 2 created, lose worker"),
     ("only certain is redriven", OPERATED, NOT_CONSENTED, CALLED + "lose worker, give up, redrive"),
-    ("orphan", RECREATE, NOT_TOLD, TWICE + "send 2 created"),
+    ("orphan", RECREATE, NOT_REPEATED, TWICE + "send 2 created"),
     ("spool", HOLD, NOT_KEPT, CALLED + "crash 1"),
     ("failed is opened", RECREATE, NOT_KEPT, CALLED + "lose worker, expire, settle 1 created"),
     ("duplicates", RECREATE, NOT_KEPT, OPENED_LATE + "send 2 created, settle 2 created"),

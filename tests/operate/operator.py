@@ -113,7 +113,7 @@ class Operator:
         return self.worker().settle(grant, outcome)
 
     def hold(self, event_id: str = "e1", **fields: Any) -> Grant:
-        """Have an event about which nobody knows."""
+        """Make a held event."""
         return self.end(event_id, UNKNOWN, **fields)
 
     def fail(self, event_id: str = "e1", outcome: Outcome = REFUSED, **fields: Any) -> Grant:

@@ -82,7 +82,7 @@ def test_consent_begins_a_new_deadline(operator: Operator) -> None:
 
 
 def test_an_operators_consent_does_not_use_up_the_automatic_one(operator: Operator) -> None:
-    """``on_unknown`` consents to one call, whoever consented before."""
+    """``on_unknown`` consents to one call, whatever was consented before."""
     operator.hold("e1")
     operator.decide("e1", "--recreate")
     worker = operator.worker(on_unknown=OnUnknown.RECREATE)
@@ -96,7 +96,7 @@ def test_an_operators_consent_does_not_use_up_the_automatic_one(operator: Operat
 
 
 def test_who_gives_up_does_not_know_more(operator: Operator) -> None:
-    """``created`` stays null, and nobody tries again."""
+    """``created`` stays null, and the event is not called again."""
     operator.hold("e1")
 
     record = operator.decide("e1", "--give-up")
@@ -280,7 +280,7 @@ def test_where_nothing_is_held_nothing_is_done(operator: Operator) -> None:
 
 
 def test_of_many_those_that_cannot_be_are_passed_over(operator: Operator) -> None:
-    """A newer release's record among them keeps nobody from being resolved."""
+    """A newer release's record among them does not stop the others from being resolved."""
     operator.hold("newer")
     operator.hold("e1")
     operator.bench.set_fields("newer", v=3)
@@ -368,7 +368,7 @@ def test_only_a_failed_event_is_tried_again(operator: Operator, status: str) -> 
 
 
 def test_where_an_attempt_may_have_made_a_chat_nothing_is_tried_again(operator: Operator) -> None:
-    """A refusal after an unknown attempt tells nothing of that attempt."""
+    """A refusal after an unknown attempt does not settle that attempt."""
     operator.hold("e1")
     operator.decide("e1", "--recreate")
     operator.settle(operator.bench.grant(operator.worker()), REFUSED)
@@ -398,7 +398,7 @@ def test_all_failed_events_of_a_code_are_tried_again(operator: Operator) -> None
 
 
 def test_what_fails_for_another_reason_meanwhile_is_not_tried_again(operator: Operator) -> None:
-    """Its code was read, and then it was redriven and refused by somebody else's deed."""
+    """Its code was read, and then it was redriven and refused again, by another operator."""
     operator.fail("e1")
 
     with pytest.raises(NothingDone, match="e1 failed for another reason"):
@@ -513,7 +513,7 @@ def test_who_decides_is_the_login_name_unless_told(
 def test_a_user_id_without_a_name_may_decide(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container: nobody is called 10001."""
+    """A container's user id 10001 has no name."""
 
     def no_name() -> str:
         raise KeyError("getpwuid(): uid not found: 10001")
@@ -529,7 +529,7 @@ def test_a_user_id_without_a_name_may_decide(
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 65])
 def test_a_name_that_tells_nothing_is_refused(operator: Operator, name: str) -> None:
-    """Whoever decides must be able to be asked later."""
+    """Each decision names its operator."""
     operator.hold("e1")
 
     said = operator.misused("resolve", "e1", "--give-up", "--as", name)

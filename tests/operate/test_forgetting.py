@@ -49,7 +49,7 @@ def keys_with(operator: Operator, text: str) -> list[str]:
 
 
 def test_a_person_is_removed(operator: Operator) -> None:
-    """Records, look-ups, the backlog's events; and nothing of anybody else."""
+    """Records, look-ups, the backlog's events; and nothing of another user."""
     names = scatter(operator)
     others = [operator.bench.text(name.replace("u1", "u2")) for name in names]
 
@@ -264,7 +264,7 @@ def test_a_lost_reply_does_not_uncount(operator: Operator) -> None:
 
 
 def test_an_id_of_another_person_is_left_alone(operator: Operator) -> None:
-    """The index had it of an earlier life; now it is somebody else's event."""
+    """The index had it of an earlier life; now the id is another user's event."""
     operator.end("e1", created("chat-1"))
     operator.bench.client.unlink(operator.bench.keys.event("e1"))
     operator.bench.accept("e1", user_id="u2")

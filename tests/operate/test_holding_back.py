@@ -9,7 +9,7 @@ from tools.model.store_driver import UNREADABLE
 
 
 def test_a_waiting_event_is_cancelled(operator: Operator) -> None:
-    """It fails as abandoned, surely without a chat, and may be tried again."""
+    """It fails as abandoned, without a chat, and may be tried again."""
     operator.bench.accept("e1")
 
     record = operator.json("cancel", "e1", "--as", NAME)

@@ -23,12 +23,12 @@ def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
     operator.bench.accept("waiting")
 
     shown = operator.run("status").stdout
-    told = operator.json("status")
+    stats = operator.json("status")
 
     assert "closed" in shown
-    assert (1, 1, 1, 1) == tuple(told[name] for name in ("waiting", "calling", "held", "failed"))
+    assert (1, 1, 1, 1) == tuple(stats[name] for name in ("waiting", "calling", "held", "failed"))
     assert ("closed", None, 0) == tuple(
-        told[name] for name in ("breaker", "breaker_reason", "paused_seconds")
+        stats[name] for name in ("breaker", "breaker_reason", "paused_seconds")
     )
 
 
@@ -38,10 +38,10 @@ def test_status_tells_why_nothing_is_called(operator: Operator) -> None:
     operator.bench.set_gate(pause_until=operator.bench.now_ms() + 60_000, state="open")
     operator.bench.set_gate(reason="credentials")
 
-    told = operator.json("status")
+    stats = operator.json("status")
 
-    assert ("open", "credentials") == (told["breaker"], told["breaker_reason"])
-    assert 55 < told["paused_seconds"] <= 60
+    assert ("open", "credentials") == (stats["breaker"], stats["breaker_reason"])
+    assert 55 < stats["paused_seconds"] <= 60
     assert "open (credentials)" in operator.run("status").stdout
 
 
@@ -70,9 +70,9 @@ def test_status_counts_nothing_that_is_gone(operator: Operator) -> None:
     operator.forget("e1")
     operator.bench.client.zadd(operator.bench.key("due"), {"e2": 1})
 
-    told = operator.json("status")
+    stats = operator.json("status")
 
-    assert (0, 0) == (told["failed"], told["oldest_waiting_seconds"])
+    assert (0, 0) == (stats["failed"], stats["oldest_waiting_seconds"])
 
 
 def test_an_event_waits_since_it_was_tried_again(operator: Operator) -> None:
@@ -161,7 +161,7 @@ def test_a_prefix_under_which_nothing_is_stored_is_no_idle_relay(
 
 
 def test_ended_entries_are_not_counted(operator: Operator) -> None:
-    """Also behind one that is kept for longer: what is told is what is there."""
+    """Also behind one that is kept for longer: the printed state is the stored one."""
     operator.fail("longest")
     later_ms = operator.bench.now_ms() + 2 * HOUR_MS
     operator.bench.move("failed", "longest", later_ms)
@@ -302,8 +302,8 @@ def test_explain_tells_of_a_held_event(operator: Operator) -> None:
 
     shown = operator.run("explain", "e1").stdout
 
-    for told in ("not known", "no_answer", "--chat-id", "--recreate", "--give-up", "accepted"):
-        assert told in shown
+    for stats in ("not known", "no_answer", "--chat-id", "--recreate", "--give-up", "accepted"):
+        assert stats in shown
     assert operator.document() == operator.json("explain", "e1")["record"]
     ((entry),) = operator.history()
     token = grant.token[:8]
@@ -351,23 +351,23 @@ def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> N
     operator.bench.set_gate(state="open", reason="no_answer")
 
     shown = operator.run("explain", "e2").stdout
-    told = operator.json("explain", "e2")
+    stats = operator.json("explain", "e2")
 
     assert "In line before it: 1." in shown
     assert "the breaker is open (no_answer)" in shown
-    assert (1, operator.document("e2")) == (told["ahead"], told["record"])
-    assert told["next_look"] >= operator.document("e2")["accepted_at"]
+    assert (1, operator.document("e2")) == (stats["ahead"], stats["record"])
+    assert stats["next_look"] >= operator.document("e2")["accepted_at"]
 
 
 def test_explain_tells_when_a_lost_worker_will_be_noticed(operator: Operator) -> None:
-    """An event that is called needs nobody."""
+    """An event that is being called needs no operator."""
     operator.bench.granted("e1")
 
-    told = operator.json("explain", "e1")
+    stats = operator.json("explain", "e1")
 
     assert "becomes unknown at" in operator.run("explain", "e1").stdout
-    assert told["next_look"] > told["record"]["accepted_at"]
-    assert told["ahead"] is None
+    assert stats["next_look"] > stats["record"]["accepted_at"]
+    assert stats["ahead"] is None
 
 
 def test_explain_tells_of_an_opened_event(operator: Operator) -> None:
@@ -383,7 +383,7 @@ def test_explain_tells_of_an_opened_event(operator: Operator) -> None:
 
 
 def test_explain_tells_whether_a_failed_event_can_be_tried_again(operator: Operator) -> None:
-    """Only where surely no chat was made."""
+    """Only without a possible chat."""
     operator.fail("refused")
     operator.hold("abandoned")
     operator.decide("abandoned", "--give-up")
@@ -461,7 +461,7 @@ def test_status_counts_records_of_another_release(operator: Operator) -> None:
     ],
 )
 def test_without_redis_there_is_one_line(command: tuple[str, ...], *, is_changing: bool) -> None:
-    """Exit code 3. Of a change nobody can say whether it was done."""
+    """Exit code 3. It is unknown whether a change was made."""
     with Operator.connected_to(f"redis://127.0.0.1:{free_port()}/0") as operator:
         result = operator.run(*command)
 

@@ -128,7 +128,7 @@ def nameless() -> list[str]:
     try:
         subprocess.run([*command, "true"], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this system lets nobody make user namespaces")
+        pytest.skip("this system allows no user namespaces")
     return command
 
 

@@ -197,7 +197,7 @@ def test_a_life_whose_acceptance_redis_lost_is_the_same(
 def test_an_event_that_redis_does_not_know_is_made_anew_of_a_trusted_log(
     operator: Operator, log: Path
 ) -> None:
-    """From what the line tells; and a repeat of it is known as one."""
+    """The line alone is enough, and its repeat is recognised."""
     lost = line(grant_of(user_id="u7"))
 
     results = recover(operator, log, lost)

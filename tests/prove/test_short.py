@@ -99,7 +99,7 @@ def test_a_seed_repeats_the_choices_of_each_proof() -> None:
 
 
 def test_proofs_have_names_of_their_own() -> None:
-    """By which they are told apart and chosen."""
+    """Names of proofs are unique."""
     names = [proof.name for proof in all_proofs()]
 
     assert len(names) == len(set(names)) > 0

@@ -172,7 +172,7 @@ def test_every_post_makes_a_new_chat(stand_in: ChannelIo) -> None:
 
 
 def test_a_chat_made_by_the_api_is_in_no_list(stand_in: ChannelIo) -> None:
-    """So a look-up can never tell whether a lost POST made a chat."""
+    """So a look-up cannot show whether a lost POST made a chat."""
     post(stand_in)
 
     listed = requests.get(chats_url(stand_in), headers=KEYS, timeout=30)
@@ -210,7 +210,7 @@ def test_it_serves_three_bases_and_no_other(stand_in: ChannelIo, base: str, stat
 
 
 def test_plans_come_first_and_each_is_used_once(stand_in: ChannelIo) -> None:
-    """The user's own plan, then anybody's, then what is always so."""
+    """The user's own plan, then any user's, then the permanent one."""
     stand_in.always(Behaviour.UNAVAILABLE)
     stand_in.plan(Behaviour.CONFLICT, Behaviour.GONE)
     stand_in.plan(Behaviour.FORBIDDEN, user_id="u1")
@@ -324,17 +324,17 @@ def test_it_remembers_requests_as_they_came(stand_in: ChannelIo) -> None:
     assert second.client_port == first.client_port
 
 
-@pytest.mark.parametrize("tells", [True, False])
-def test_the_rate_limit_lets_a_burst_through_and_no_more(*, tells: bool) -> None:
-    """Over the limit: 429, nothing created, and told when to come back if so wished."""
-    with ChannelIo(limit_per_second=0.01, burst=3, tells_retry_after=tells) as stand_in:
+@pytest.mark.parametrize("gives_hint", [True, False])
+def test_the_rate_limit_lets_a_burst_through_and_no_more(*, gives_hint: bool) -> None:
+    """Over the limit: 429, nothing created, and Retry-After if it is set."""
+    with ChannelIo(limit_per_second=0.01, burst=3, sends_retry_after=gives_hint) as stand_in:
         answers = [post(stand_in) for _ in range(4)]
 
     assert [200, 200, 200, 429] == [answer.status_code for answer in answers]
     assert ["2", "1", "0", "0"] == [answer.headers["x-ratelimit-remaining"] for answer in answers]
     waits = [answer.headers.get("Retry-After") for answer in answers]
     assert [None] * 3 == waits[:3]
-    assert waits[3] in (map(str, range(80, 101)) if tells else [None])
+    assert waits[3] in (map(str, range(80, 101)) if gives_hint else [None])
     assert 3 == len(stand_in.creates)
 
 
@@ -372,8 +372,8 @@ def test_by_itself_it_is_told_and_asked_over_http(tmp_path: Path) -> None:
     control = f"http://127.0.0.1:{port}/stand-in"
     apart = ChannelIo(port=port)
 
-    told = {"behaviour": "create-then-gateway-timeout", "times": 1}
-    requests.put(f"{control}/behaviour", data=json.dumps(told), timeout=30).raise_for_status()
+    body = {"behaviour": "create-then-gateway-timeout", "times": 1}
+    requests.put(f"{control}/behaviour", data=json.dumps(body), timeout=30).raise_for_status()
     statuses = [post(apart).status_code for _ in range(2)]
     creates = requests.get(f"{control}/creates", timeout=30).json()
 

@@ -38,7 +38,7 @@ def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None
 
 
 def test_a_port_is_given_once() -> None:
-    """Whoever got it may begin to listen on it much later, or again and again."""
+    """Its owner may listen on it much later, or repeatedly."""
     pick = """
 from tools.stack.processes import free_port
 print(*(free_port() for _ in range(400)), flush=True)

@@ -101,12 +101,12 @@ def run_curl(line: str) -> requests.Response:
     parser.add_argument("-H", action="append", default=[])
     parser.add_argument("-d")
     parser.add_argument("url")
-    told = parser.parse_args(shlex.split(line)[1:])
-    headers = dict(header.split(": ", 1) for header in told.H)
+    parsed = parser.parse_args(shlex.split(line)[1:])
+    headers = dict(header.split(": ", 1) for header in parsed.H)
     with requests.Session() as session:
         session.trust_env = False
-        method = "POST" if told.d else "GET"
-        return session.request(method, told.url, headers=headers, data=told.d, timeout=10)
+        method = "POST" if parsed.d else "GET"
+        return session.request(method, parsed.url, headers=headers, data=parsed.d, timeout=10)
 
 
 def paste(line: str) -> str:
@@ -117,7 +117,7 @@ def paste(line: str) -> str:
 
 @contextmanager
 def running(data: Path, *options: str, **settings: str) -> Iterator[Stack]:
-    """A stack that is started here, and surely ends here."""
+    """A stack that is started and ended here."""
     stack = Stack(data, free_port(), *options, **{"METRICS_PORT": str(free_port())} | settings)
     try:
         yield stack
@@ -368,7 +368,7 @@ def test_a_supervisor_may_stop_it_while_it_starts(tmp_path: Path) -> None:
 
 def test_a_stop_is_heeded_wherever_it_comes() -> None:
     """Libraries swallow what is raised in a few places."""
-    told = """
+    program = """
 import signal
 from contextlib import suppress
 from tools.stack import __main__ as stack
@@ -378,7 +378,7 @@ with suppress(BaseException):
 stack._watch([])
 """
     done = subprocess.run(
-        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=False
     )
 
     assert b"StopRequested" in done.stderr
@@ -386,7 +386,7 @@ stack._watch([])
 
 @only_linux
 def test_once_it_runs_both_signals_are_taken(stack: Stack) -> None:
-    """SIGINT too, although whoever started it had that ignored."""
+    """SIGINT too, although its parent ignored that."""
     status = Path(f"/proc/{stack.child.pid}/status").read_text()
 
     (caught,) = re.findall(r"^SigCgt:\s+([0-9a-f]+)$", status, re.MULTILINE)

@@ -36,7 +36,7 @@ def client_of(server: Valkey, timeout_seconds: float = 30) -> redis.Redis:
 
 
 def is_served(port: int) -> bool:
-    """Return whether somebody listens on the loopback port."""
+    """Return whether the loopback port has a listener."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -81,7 +81,7 @@ def test_a_second_server_on_the_same_directory_is_refused(server: Valkey) -> Non
 
 
 def test_a_taken_port_is_told(server: Valkey, tmp_path: Path) -> None:
-    """The answer of somebody else's server on the port is not taken for our own."""
+    """Another server's answer on the port is not mistaken for our own."""
     with pytest.raises(ValkeyError, match="Address already in use"):
         Valkey(tmp_path / "other", server.port).start()
 
@@ -124,7 +124,7 @@ def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path) -> None:
-    """Not even SIGKILL of whoever started the server orphans it."""
+    """SIGKILL of the server's parent does not orphan it."""
     command = [sys.executable, "-c", STARTS_AND_STAYS, str(tmp_path / "data")]
     with (tmp_path / "output").open("wb") as output:
         parent = start_child(command, output=output)

@@ -37,7 +37,7 @@ def test_a_new_event_is_recorded_and_due_in_one_step(bench: StoreDriver) -> None
 
 
 def test_a_duplicate_gets_the_record_as_it_stands(bench: StoreDriver) -> None:
-    """The second post changes nothing, schedules nothing, and hears what became of the first."""
+    """The second post changes nothing, schedules nothing, and returns the state of the first."""
     bench.granted()
 
     record, is_new = bench.intake().accept(event_of())
@@ -98,7 +98,7 @@ def test_a_full_backlog_refuses_what_is_new_with_nothing_stored(bench: StoreDriv
 
 
 def test_duplicates_are_answered_before_the_backlog(bench: StoreDriver) -> None:
-    """A full backlog turns nobody away who was accepted before, or who reuses an id."""
+    """A full backlog does not affect duplicates or reused ids."""
     bench.accept()
     intake = bench.intake(max_backlog=0)
 
@@ -120,7 +120,7 @@ def test_the_window_of_a_record_is_the_one_it_was_accepted_with(bench: StoreDriv
 
 
 def test_the_bell_is_capped(bench: StoreDriver) -> None:
-    """Rings that nobody hears do not pile up."""
+    """Rings without a listener do not accumulate."""
     for number in range(101):
         bench.accept(f"e{number}")
 
@@ -135,7 +135,7 @@ def test_the_bell_is_capped(bench: StoreDriver) -> None:
 def test_another_releases_record_is_neither_answered_nor_called_reused(
     bench: StoreDriver, content: dict[str, Any] | str
 ) -> None:
-    """A release that can read it must answer: the caller is told to come again."""
+    """Only a release that can read it may answer: the caller gets 503."""
     bench.accept()
     before = bench.make_unreadable(content)
 

@@ -53,14 +53,14 @@ def half_open(bench: StoreDriver) -> None:
 
 
 def probe(bench: StoreDriver, *, problem: str | None) -> str:
-    """Take, which must be a probe, and tell what it found."""
+    """Take, which must return a probe, and report its finding."""
     taken = bench.take()
     assert isinstance(taken, Probe), taken
     return bench.worker().report_probe(taken.token, problem=problem)
 
 
 def is_shut(bench: StoreDriver, *, longest_ms: int = MAX_WAIT_MS) -> bool:
-    """Return whether a take is told to sleep for the gate's sake, not for want of work."""
+    """Return whether a take makes the worker sleep because of the gate."""
     taken = bench.take()
     return isinstance(taken, NoWork) and not taken.is_idle and 0 < taken.wait_ms <= longest_ms
 
@@ -403,7 +403,7 @@ def test_a_probe_of_the_base_url_leaves_an_open_breaker_open(bench: StoreDriver)
 
 
 def test_a_throttled_call_pauses_everybody(bench: StoreDriver) -> None:
-    """Until the time told, also those whose own events were never refused."""
+    """All events wait until then, also those that were never refused."""
     fill(bench)
 
     settle_next(bench, THROTTLED)
@@ -414,7 +414,7 @@ def test_a_throttled_call_pauses_everybody(bench: StoreDriver) -> None:
 
 
 def test_the_pause_only_grows(bench: StoreDriver) -> None:
-    """A shorter one told later does not cut it."""
+    """A later, shorter one does not cut it."""
     fill(bench)
     first, second, third = bench.grant(), bench.grant(), bench.grant()
     pauses = []
@@ -427,7 +427,7 @@ def test_the_pause_only_grows(bench: StoreDriver) -> None:
 
 
 def test_a_pause_is_at_most_two_minutes(bench: StoreDriver) -> None:
-    """Whatever was told."""
+    """Any requested pause is bounded."""
     fill(bench)
 
     settle_next(bench, Throttled(HOUR_MS))
@@ -463,7 +463,7 @@ def test_without_a_pause_the_bucket_stays_empty(bench: StoreDriver) -> None:
 
 
 def test_a_burst_is_granted_at_once_and_no_more(bench: StoreDriver) -> None:
-    """All workers share one bucket, and are told when it next holds a call."""
+    """All workers share one bucket; the reply names when it next holds a call."""
     limits = replace(LIMITS, rate_per_second=0.5, burst=3)
     workers = [bench.worker(limits=limits) for _ in range(5)]
     fill(bench)

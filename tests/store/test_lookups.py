@@ -175,7 +175,7 @@ def by_chat(bench: StoreDriver) -> Record | None:
 def test_another_releases_record_is_not_guessed_at(
     bench: StoreDriver, look_up: Callable[[StoreDriver], object], content: dict[str, Any] | str
 ) -> None:
-    """A release that can read it must answer: the caller is told to come again."""
+    """Only a release that can read it may answer: the caller gets 503."""
     settled(bench, "e1", CREATED)
     bench.make_unreadable(content)
 

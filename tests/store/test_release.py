@@ -15,7 +15,7 @@ TOMBSTONE_MS = 400_000
 
 
 def test_a_released_event_is_due_at_once_ahead_of_later_ones(bench: StoreDriver) -> None:
-    """It keeps the place that it had, and idle workers hear of it."""
+    """It keeps the place that it had, and rings the bell."""
     grant = bench.granted("e1")
     bench.take()
     bench.client.zadd(bench.key("due"), {"e2": bench.now_ms()})
@@ -62,7 +62,7 @@ def test_an_unknown_token_is_released_beforehand(bench: StoreDriver) -> None:
 
 
 def test_the_same_release_twice_is_one_release(bench: StoreDriver) -> None:
-    """It does not take the event away from whoever was granted it meanwhile."""
+    """It does not take the event from a worker that was granted it meanwhile."""
     grant = bench.granted()
     bench.worker().release(grant.token)
     bench.grant()
@@ -115,7 +115,7 @@ def test_a_late_release_after_consent_changes_nothing(bench: StoreDriver) -> Non
 
 
 def test_a_release_takes_no_doubt_away_from_an_earlier_attempt(bench: StoreDriver) -> None:
-    """Only the given-back grant surely did nothing."""
+    """Only the given-back grant is proven not to have called."""
     worker = bench.worker(on_unknown=OnUnknown.RECREATE)
     bench.granted()
     bench.lose_worker()
@@ -153,7 +153,7 @@ def test_another_releases_record_is_left_alone(
 
 
 def test_a_release_is_neutral_to_the_breaker(bench: StoreDriver) -> None:
-    """Nobody is to blame, however often."""
+    """Releases have no limit, and blame no event."""
     bench.set_gate(failures=THRESHOLD - 1)
     bench.accept()
     before = bench.gate()["failures"]
@@ -176,7 +176,7 @@ def test_a_release_lets_the_next_trial_begin(bench: StoreDriver) -> None:
 
 
 def test_a_release_frees_the_probe_of_the_base_url(new_bench: StoreDriver) -> None:
-    """The probe was never heard of: the next worker makes it, long before the lease ends."""
+    """A probe that was not made is granted to the next worker, before its lease ends."""
     token = new_token()
     assert new_bench.worker().take(token).decision == Probe(token)
 

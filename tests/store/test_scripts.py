@@ -57,7 +57,7 @@ STEPS: dict[str, Callable[[StoreDriver, Grant], object]] = {
 def test_a_flushed_script_is_sent_again(
     bench: StoreDriver, step: Callable[[StoreDriver, Grant], object]
 ) -> None:
-    """A restart or a failover forgets the scripts; nobody notices."""
+    """A restart or a failover forgets the scripts; they are loaded again."""
     grant = bench.granted()
     bench.client.script_flush()
 
@@ -158,7 +158,7 @@ def test_a_lost_command_is_said_again(
 def test_a_lost_take_is_not_said_again(
     bench: StoreDriver, line: RedisLine, lossy: StoreDriver
 ) -> None:
-    """The lost one may still arrive, and grant what the second one was refused, to nobody."""
+    """A lost take may still arrive, and grant an event that no worker holds."""
     bench.accept("e2")
 
     with pytest.raises(StoreUnavailable):

@@ -75,7 +75,7 @@ def test_a_chat_without_sessions_is_as_good(bench: StoreDriver) -> None:
 
 
 def test_refused_fails_the_event(bench: StoreDriver) -> None:
-    """Settled, surely not created, on the operator's list, and gone after the window."""
+    """Settled, not created, on the operator's list, and gone after the window."""
     result = settle(bench, bench.granted(), REFUSED)
 
     record = bench.record()
@@ -89,7 +89,7 @@ def test_refused_fails_the_event(bench: StoreDriver) -> None:
 def test_proof_that_nothing_was_executed_sends_the_event_back(
     bench: StoreDriver, outcome: Outcome
 ) -> None:
-    """Accepted again, with a time before which it is not called, and nobody in doubt."""
+    """Accepted again, with a time before which it is not called, and no attempt in doubt."""
     grant = bench.granted()
     bench.take()
 
@@ -132,7 +132,7 @@ def test_not_sent_backs_off_longer_each_time(bench: StoreDriver) -> None:
 
 
 def test_unknown_holds_the_event(bench: StoreDriver) -> None:
-    """Nobody can know: no TTL, not called again, on the operator's list."""
+    """A held record has no TTL, is not called again, and is on the operator's list."""
     result = settle(bench, bench.granted(), UNKNOWN)
 
     record = bench.record()
@@ -398,7 +398,7 @@ def test_an_answer_counts_only_where_it_still_may(
     "outcome", [REFUSED, THROTTLED, NOT_SENT], ids=lambda outcome: outcome.kind
 )
 def test_late_proof_takes_the_doubt_away(bench: StoreDriver, outcome: Outcome) -> None:
-    """Once the only attempt nobody knew about is known to have done nothing, `created` is false."""
+    """`created` is false once the only doubtful attempt is proven not executed."""
     grant = held(bench)
 
     settle(bench, grant, outcome)

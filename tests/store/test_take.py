@@ -54,7 +54,7 @@ def test_the_oldest_due_event_is_granted_first(bench: StoreDriver) -> None:
 
 
 def test_an_event_that_is_not_due_yet_waits(bench: StoreDriver) -> None:
-    """Backoff is kept to, and the worker is told how long to sleep."""
+    """Backoff is kept to, and the reply names how long to sleep."""
     bench.accept()
     bench.move("due", "e1", bench.now_ms() + 500)
 
@@ -86,7 +86,7 @@ def test_an_idle_worker_wakes_when_a_call_is_overdue(bench: StoreDriver) -> None
 
 
 def test_idle_takes_empty_the_bell(bench: StoreDriver) -> None:
-    """Rings for what others have done wake nobody; rings for what waits stay."""
+    """Rings for finished events wake no worker; rings for waiting events stay."""
     bench.granted()
     bench.accept("e2")
     bench.grant()
@@ -153,7 +153,7 @@ def test_a_token_whose_grant_is_over_gets_nothing(bench: StoreDriver, *, is_dele
 
 
 def test_an_overdue_call_is_a_lost_worker(bench: StoreDriver) -> None:
-    """Nobody knows whether it created a chat: the event is held, and never called again."""
+    """It is unknown whether it created a chat: the event is held, and never called again."""
     bench.granted()
     bench.lose_worker()
 
@@ -404,7 +404,7 @@ def test_with_memory_full_lost_workers_are_found(
 
 
 def test_a_later_attempt_of_the_same_event_has_a_higher_fence(bench: StoreDriver) -> None:
-    """Attempts tell grants apart; `attempts` counts those that were used."""
+    """Attempts distinguish grants; `attempts` counts those that were used."""
     worker = bench.worker()
     worker.settle(bench.granted(), NOT_SENT)
     bench.make_due()

@@ -40,7 +40,7 @@ class Collector:
     """Takes OTLP over HTTP, in protobuf; while it is ``silent`` it reads, and does not answer."""
 
     def __init__(self, *, is_silent: bool = False) -> None:
-        """Listen, but serve nobody yet."""
+        """Listen, but serve no request yet."""
         self.spans: list[Arrived] = []
         self.bodies: list[bytes] = []
         self._may_answer = Event()

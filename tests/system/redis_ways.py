@@ -51,7 +51,7 @@ def over_tls_with_a_password(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def as_a_user_in_a_database(directory: Path) -> Iterator[str]:
-    """Run a server that lets nobody in but a user with a password; the database is its third."""
+    """Run a server that admits only one user with a password; the database is its third."""
     with Valkey(directory) as server:
         require_password(server)
         yield f"redis://{QUOTED_USER}:{QUOTED_PASSWORD}@127.0.0.1:{server.port}/3"

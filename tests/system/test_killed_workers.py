@@ -49,7 +49,7 @@ def lose_disk(relay: Deployment) -> None:
 def test_killed_before_its_call_the_event_is_held(
     relay: Deployment, line: RedisLine, worker: Process
 ) -> None:
-    """The grant was stored and nothing was sent: nobody else can know that, so nobody calls."""
+    """The grant was stored and nothing was sent: no other worker can know that, so none calls."""
     line.cut_at(GRANT)
     relay.caller.post({"event_id": "e1", "user_id": "u1"})
     line.wait_for_cut()
@@ -73,7 +73,7 @@ def test_killed_during_its_call_the_event_is_held(
     record = recover(relay, line, "e1", "unknown")
 
     assert ("worker_lost", None) == (record["failure"]["code"], record["created"])
-    wait_until(lambda: 1 == len(relay.creates_of("u1")), 20, "the chat that nobody knows of")
+    wait_until(lambda: 1 == len(relay.creates_of("u1")), 20, "the chat without a record")
 
 
 def test_killed_before_the_settle_the_answer_is_in_the_spool(

@@ -69,7 +69,7 @@ def test_what_channel_io_refuses_fails(relay: Deployment, behaviour: Behaviour, 
     ],
 )
 def test_what_nobody_can_know_is_held(relay: Deployment, behaviour: Behaviour, code: str) -> None:
-    """The record says that nobody knows, and no second call is made."""
+    """The record is ``unknown``, and no second call is made."""
     relay.caller.post({"event_id": behaviour, "user_id": behaviour.user_id})
 
     record = relay.caller.wait_for(behaviour, "unknown")

@@ -1,4 +1,4 @@
-"""Redis stops, crashes or freezes under load: callers are told to repeat, and nothing is lost.
+"""Redis stops, crashes or freezes under load: callers get 503, and nothing is lost.
 
 The server here writes its file before it answers (``appendfsync always``). With ``everysec``, as in
 the local stack, a crash may take the last two seconds with it, of its machine or, where its disk is
@@ -53,7 +53,7 @@ def test_redis_goes_and_comes_back_under_load(
     load.wait_for_more()
     load.end()
 
-    assert {(503, "1")} == load.told
+    assert {(503, "1")} == load.answers
     assert (503, 200) == (ready.status_code, live.status_code)
     judge(relay)
     statuses = Counter(relay.caller.record(event_id)["status"] for event_id in relay.accepted)

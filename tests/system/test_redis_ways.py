@@ -138,5 +138,5 @@ def test_what_does_not_prove_itself_is_refused(
             status.stdout,
             len(status.stderr.splitlines()),
         )
-        told = status.stderr + posted.text + relay.processes[0].log.read_text()
-        assert not [secret for secret in (PASSWORD, QUOTED_PASSWORD) if secret in told]
+        output = status.stderr + posted.text + relay.processes[0].log.read_text()
+        assert not [secret for secret in (PASSWORD, QUOTED_PASSWORD) if secret in output]

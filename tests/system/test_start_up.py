@@ -141,8 +141,8 @@ def test_an_evicting_redis_can_be_allowed(evicting: Deployment) -> None:
 
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_a_stop_while_it_starts(relay: Deployment, name: str) -> None:
-    """It is heeded as soon as it can be, also where only what is listened for is ever heard of."""
-    relay.valkey.pause()  # whoever starts looks at its settings
+    """The signal is handled as soon as possible, also as first process of a container."""
+    relay.valkey.pause()  # each start reads its configuration
     process = relay.start(name)
     process.wait_for_line("settings")
 
@@ -154,9 +154,9 @@ def test_a_stop_while_it_starts(relay: Deployment, name: str) -> None:
 
 def test_without_redis_both_start_and_wait_for_it(relay: Deployment) -> None:
     """Redis may come later than we do: web says so at ``/readyz``, and the worker lives."""
-    nobody = f"redis://127.0.0.1:{free_port()}/0"
-    worker = relay.start_worker(REDIS_URL=nobody)
-    caller = relay.start_web(REDIS_URL=nobody)
+    closed_url = f"redis://127.0.0.1:{free_port()}/0"
+    worker = relay.start_worker(REDIS_URL=closed_url)
+    caller = relay.start_web(REDIS_URL=closed_url)
 
     wait_until(lambda: caller.answers("/livez"), 30, "/livez")
 

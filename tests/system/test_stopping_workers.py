@@ -1,4 +1,4 @@
-"""A worker that is told to stop takes nothing more, finishes its call, and exits 0 in time."""
+"""Tests of a worker's stop: it takes nothing more, finishes its call, and exits 0."""
 
 import signal
 import time

@@ -176,7 +176,7 @@ def test_spans_tell_no_secret_and_of_no_person(traced: Traced, collector: Collec
 def test_probes_and_what_the_caller_does_not_record_are_no_spans(
     relay: Traced, collector: Collector
 ) -> None:
-    """Whoever began a trace said whether it is recorded; load balancers ask every second.
+    """The trace's origin decides whether it is recorded; load balancers probe each second.
 
     What waits at the end of a process is sent then, by the name that it was given; to the address
     that is for traces alone, if there is one.
@@ -199,7 +199,7 @@ def test_probes_and_what_the_caller_does_not_record_are_no_spans(
 
 
 def test_without_a_collector_everything_goes_on(relay: Traced) -> None:
-    """Nobody listens at its address: the log says so, and a stop takes as long as ever."""
+    """Its address has no listener: the log reports it, and a stop takes as long as ever."""
     start(relay, f"http://127.0.0.1:{free_port()}", **SOON)
 
     for number in range(5):
@@ -243,7 +243,7 @@ def test_a_worker_that_exports_is_told_to_stop_twice(traced: Traced) -> None:
 def test_nothing_of_it_is_imported_unless_it_is_asked_for(traced: Traced, relay: Traced) -> None:
     """Python says what a process imports.
 
-    Where OpenTelemetry is installed, redis imports a part of it by itself, for metrics that nobody
+    Where OpenTelemetry is installed, redis imports a part of it by itself, for metrics that no
     switches on. What makes and sends spans is our doing.
     """
     ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "google.protobuf")
@@ -268,7 +268,7 @@ def without_packages(tmp_path: Path) -> dict[str, str]:
 def test_missing_packages_end_it_with_what_to_do(
     relay: Traced, collector: Collector, without_packages: dict[str, str], name: str
 ) -> None:
-    """Exit code 2 and one sentence. Not asked for, nobody misses them: other tests run without."""
+    """Exit code 2 and one sentence; without the setting the libraries are not needed."""
     process = relay.start(name, **without_packages, **{ENDPOINT: collector.url})
 
     assert 2 == process.child.wait(30)

@@ -212,7 +212,7 @@ def test_metrics_are_those_of_the_contract(idle: Deployment) -> None:
 def test_a_worker_with_metrics_finishes_its_call(
     idle: Deployment, name: str, tmp_path: Path
 ) -> None:
-    """However often it is told to stop: no thread takes the signal as the system would.
+    """Repeated stop signals are handled alike: no thread has the system's default.
 
     Its metrics are its own: a directory for those of several processes stays empty.
     """

@@ -72,11 +72,11 @@ def post(number: int) -> BurstRequest:
 
 def test_all_get_their_chats_in_the_same_request(answers: Answers, stand_in: Upstream) -> None:
     """A chat for each, and one call for each chat."""
-    told = Counter(
+    statuses = Counter(
         (answer.status, answer.headers.get("Preference-Applied")) for answer in answers.burst
     )
 
-    assert {(200, "wait=20"): CALLERS} == told
+    assert {(200, "wait=20"): CALLERS} == statuses
     assert CALLERS == len({answer.document["chat"]["id"] for answer in answers.burst})
     assert CALLERS == stand_in.calls
 

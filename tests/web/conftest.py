@@ -14,7 +14,7 @@ from tools.stack.valkey import Valkey
 @pytest.fixture(scope="session")
 def json_lines() -> None:
     """Logs as JSON, from now on: loggers keep what they were configured with at their first line,
-    and after a second time ``capture_logs`` would not hear them.
+    and after a second time ``capture_logs`` would not receive them.
     """
     configure("INFO")
 

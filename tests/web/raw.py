@@ -170,11 +170,11 @@ class Web:
         return int(kilobytes) * 1024
 
     def wait_for_event(self, event: str) -> None:
-        """Return once the log tells so. Raises TimeoutError."""
+        """Return once the log has it. Raises TimeoutError."""
         wait_until(lambda: event in self.log.read_text(), START_TIMEOUT_SECONDS, event)
 
     def complaints(self) -> list[str]:
-        """The lines of the log that tell of something wrong, or are none of ours."""
+        """Return the log's lines that report a fault, or are not the relay's."""
         return [line for line in self.log.read_text().splitlines() if _is_complaint(line)]
 
 

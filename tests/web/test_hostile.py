@@ -73,7 +73,7 @@ class Relay:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_SECONDS)
 
     def is_served(self) -> bool:
-        """Return whether anybody listens yet."""
+        """Return whether the port has a listener yet."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -258,7 +258,7 @@ def test_broken_chunks_are_refused(relay: Relay, client: Client, rest: bytes) ->
 
 @pytest.mark.parametrize("rest", [b"zz\r\n\r\n", b"-1\r\n\r\n", b"0x0\r\n\r\n", b"\r\n\r\n"])
 def test_a_broken_chunk_is_answered_at_once(relay: Relay, rest: bytes) -> None:
-    """Nobody waits for a rest that could not mend it."""
+    """The rest of a broken request is not awaited."""
     assert relay.post(chunk(EVENT_BYTES), rest, headers=CHUNKED).slug == "malformed-json"
 
 

@@ -56,7 +56,7 @@ def test_a_duplicate_gets_the_same_record(service: WebService) -> None:
 
 
 def test_a_duplicate_during_the_call_is_202(service: WebService) -> None:
-    """Nobody can know yet whether there will be a chat."""
+    """It is unknown yet whether there will be a chat."""
     service.bench.open_gate()
     service.post()
     service.bench.grant()

@@ -104,7 +104,7 @@ def test_all_lines_of_a_request_have_the_id_of_its_answer(
 
 
 def test_redis_away_says_what_redis_said(cut_off: WebService, capfd: Captured) -> None:
-    """For the operator; the caller is told only that nothing is confirmed."""
+    """For the operator; the caller learns only that nothing is confirmed."""
     cut_off.post()
 
     warning, request = lines(capfd)

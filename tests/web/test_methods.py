@@ -74,7 +74,7 @@ def test_head_answers_as_get_without_a_body(service: WebService, path: str) -> N
     ],
 )
 def test_other_addresses_are_not_found(service: WebService, path: str) -> None:
-    """404 outside of ``/v1`` for everybody, and never a redirect."""
+    """404 outside of ``/v1`` for every caller, and never a redirect."""
     assert slug(service.caller.get(path)) == "not-found"
 
 

@@ -118,15 +118,15 @@ def test_how_the_relay_stands_is_read_at_each_scrape(service: WebService) -> Non
     bench.set_fields("waiting", accepted_ms=bench.now_ms() - 60_000)
     bench.set_gate(state="half_open")
 
-    told = samples(scrape(service))
+    metrics_now = samples(scrape(service))
 
     assert {
         "relay_backlog_events": 2,
         "relay_held_events": 1,
         "relay_failed_events": 2,
         "relay_breaker_open": 1,
-    } == {name: told[name] for name in told if name.endswith(("_events", "_open"))}
-    assert 60 <= told["relay_oldest_waiting_seconds"] < 70
+    } == {name: metrics_now[name] for name in metrics_now if name.endswith(("_events", "_open"))}
+    assert 60 <= metrics_now["relay_oldest_waiting_seconds"] < 70
 
 
 def test_what_holds_calls_back_is_read_at_each_scrape(service: WebService) -> None:
@@ -152,10 +152,10 @@ def test_the_release_is_a_label(service: WebService) -> None:
 
 def test_an_idle_relay_is_all_zeros(service: WebService) -> None:
     """Present and zero is not the same as absent."""
-    told = samples(scrape(service))
+    metrics_now = samples(scrape(service))
 
     assert {0} == {
-        told[f"relay_{name}"]
+        metrics_now[f"relay_{name}"]
         for name in (
             "backlog_events",
             "held_events",

@@ -81,7 +81,7 @@ def test_other_pages_do_not_exist(service: WebService, name: str) -> None:
 def test_a_fault_of_ours_is_answered_and_logged(
     client: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """500 as a problem that tells nothing; where it was is in the log, and the next is served."""
+    """A 500 is a problem without details; the log has the place, and the next request is served."""
     service = serve(client)
     service.post()
     service.bench.set_fields("refund-7731", accepted_ms="not a number")

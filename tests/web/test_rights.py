@@ -1,4 +1,4 @@
-"""Nothing is told or done without a token that has the right to it."""
+"""Tests of scopes: each request needs a token that has the right."""
 
 import hmac
 import re

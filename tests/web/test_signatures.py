@@ -70,8 +70,8 @@ def post(
     **more: str | None,
 ) -> TestResponse:
     """Post with a signature of the body, or with other headers; without a token."""
-    told = signed(body) if headers is None else headers
-    return service.post(body, **{"Authorization": None, **told, **more})
+    sent = signed(body) if headers is None else headers
+    return service.post(body, **{"Authorization": None, **sent, **more})
 
 
 class AtTheVectorsTime(datetime):
@@ -100,7 +100,7 @@ def vector(**changes: str) -> dict[str, str]:
 
 @pytest.mark.usefixtures("then")
 def test_the_specifications_example_is_proved(service: WebService) -> None:
-    """It is no event of ours, which is told only to who signed it."""
+    """Only a signed request learns that its body is no event."""
     assert VECTOR_SECRET == WEBHOOK_SECRET
 
     assert "invalid-event" == slug(post(service, VECTOR_BODY, vector()))
@@ -280,7 +280,7 @@ def test_a_webhook_id_that_cannot_be_an_event_id_is_named(service: WebService) -
 
 
 def test_with_a_token_the_webhook_id_names_nothing(service: WebService) -> None:
-    """Nobody has proved it."""
+    """An unverified signature has no effect."""
     response = service.post(NAMELESS, webhook_id="msg-1")
 
     assert {"/event_id": "is required"} == errors(response)
@@ -290,7 +290,7 @@ def test_the_order_of_errors(service: WebService) -> None:
     """Faults of the head are reported before the signature, those of the body after it."""
     broken, unsigned = b"{broken", {**signed(), "webhook-signature": "v1,AAAA"}
 
-    told = [
+    sent = [
         post(service, HUGE, unsigned, Content_Type="text/plain"),
         post(service, HUGE, unsigned),
         post(service, broken, unsigned),
@@ -304,7 +304,7 @@ def test_the_order_of_errors(service: WebService) -> None:
         "unauthorized",
         "malformed-json",
         "invalid-event",
-    ] == [slug(response) for response in told]
+    ] == [slug(response) for response in sent]
 
 
 def test_a_log_line_says_who_was_proved(

@@ -205,7 +205,7 @@ def test_requests_under_way_make_no_room(tmp_path: Path) -> None:
 
 
 def test_a_silent_redis_delays_no_client_that_needs_none(tmp_path: Path) -> None:
-    """The others are told within their deadline, and served once it answers again."""
+    """The others get 503 within their deadline, and served once it answers again."""
     with ExitStack() as running:
         redis = running.enter_context(Valkey(tmp_path))
         web = running.enter_context(serve(RELAY, redis.url, tmp_path, complains=True))

@@ -24,7 +24,7 @@ def service(client: Client, json_lines: None, spans: list[Span]) -> WebService:
 def test_a_span_comes_after_the_line(
     client: Client, json_lines: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The log is the record; what becomes of a span is nobody's promise."""
+    """The log is the record; a span may be lost."""
     logged: list[str] = []
     service = serve(client, export_span=lambda _: logged.append(capfd.readouterr().out))
 
@@ -59,7 +59,7 @@ def test_a_span_names_no_address_and_no_made_up_method(
 
 
 def test_probes_are_no_spans(service: WebService, spans: list[Span]) -> None:
-    """They come every few seconds, and belong to nobody."""
+    """Probes come every few seconds, and belong to no trace."""
     for path in ("/livez", "/readyz", "/metrics"):
         service.caller.get(path)
 

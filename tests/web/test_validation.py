@@ -1,4 +1,4 @@
-"""A refused event is told every fault at once, in words that say what to change."""
+"""Tests of validation: every fault is reported at once, with its remedy."""
 
 import json
 import time

@@ -249,7 +249,7 @@ def test_what_is_no_wait_is_answered_at_once(web: Web, bench: StoreDriver, prefe
 
 
 def test_a_refused_event_is_not_waited_for(web: Web, bench: StoreDriver) -> None:
-    """Its caller is told at once."""
+    """Its caller is answered at once."""
     post(web, "wait=0")
     began = time.monotonic()
 

@@ -14,7 +14,7 @@ TRACE = Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 def result_of(
     event_id: str, outcome: Outcome | None = None, *, seconds: float = 0.1, **others: Any
 ) -> CallResult:
-    """A result for an event; a chat named after it, unless told otherwise.
+    """A result for an event; a chat named after it by default.
 
     ``others`` are further fields of the record.
     """

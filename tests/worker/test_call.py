@@ -41,7 +41,7 @@ def wait_for_create(bench: Workbench, user_id: str) -> str:
 
 
 def test_a_grant_that_came_too_late_is_given_back(bench: Workbench) -> None:
-    """More than half of the deadline was gone: nothing is sent, and nobody is to blame."""
+    """More than half of the deadline was gone: nothing is sent, and no party is blamed."""
     bench.store.accept("e1", user_id="late")
 
     bench.start(after={"grant": [StoreFault.DELAY]}, CALL_DEADLINE_SECONDS="1")

@@ -83,7 +83,7 @@ def assert_alive(port: int) -> None:
 
 @pytest.mark.usefixtures("worker")
 def test_it_shows_metrics_life_and_readiness(port: int) -> None:
-    """To anybody who asks, with a query or without; none of it may be cached."""
+    """To every client, with a query or without; none of it may be cached."""
     metrics, live, ready = (ask(port, path) for path in ("/metrics?name=x", *PATHS[1:]))
 
     assert {200} == {answer.status for answer in (metrics, live, ready)}

@@ -56,9 +56,9 @@ def test_calls_are_counted_by_outcome_and_timed(
 
     calls = labels(text(metrics), "relay_calls_total")
     assert dict.fromkeys(OUTCOMES, 1) == calls
-    told = samples(text(metrics))
-    assert 6 == told["relay_call_seconds_count"]
-    assert pytest.approx(1.2) == told["relay_call_seconds_sum"]
+    values = samples(text(metrics))
+    assert 6 == values["relay_call_seconds_count"]
+    assert pytest.approx(1.2) == values["relay_call_seconds_sum"]
 
 
 @pytest.mark.parametrize("result", ["opened", "failed", "duplicate", "ignored", "unknown", "stale"])
@@ -68,10 +68,10 @@ def test_the_time_to_settle_is_that_of_settled_events(
     """From accepting it; one that is held, or was settled before, is none."""
     reporter.report_settlement(result_of("e1"), SettleResult(result, None, age_seconds=3))
 
-    told = samples(text(metrics))
-    assert (result in {"opened", "failed"}) == told["relay_time_to_settle_seconds_count"]
-    assert (result == "duplicate") == told["relay_duplicate_chats_total"]
-    assert (result == "stale") == told["relay_stale_answers_total"]
+    values = samples(text(metrics))
+    assert (result in {"opened", "failed"}) == values["relay_time_to_settle_seconds_count"]
+    assert (result == "duplicate") == values["relay_duplicate_chats_total"]
+    assert (result == "stale") == values["relay_stale_answers_total"]
 
 
 def test_a_stale_answer_is_logged_with_its_life_and_ids(reporter: CallReporter) -> None:
@@ -89,7 +89,7 @@ def test_a_stale_answer_is_logged_with_its_life_and_ids(reporter: CallReporter) 
 
 
 def test_the_line_of_a_call_has_its_life_and_token(metrics: WorkerMetrics) -> None:
-    """By them it is told from a call of another life of the same id, and from a forged one."""
+    """They distinguish it from another life of the same id, and from a forged one."""
     lines: list[dict[str, object]] = []
 
     def write(_event: str, **fields: object) -> bool:
@@ -108,7 +108,7 @@ def test_the_line_of_a_call_has_its_life_and_token(metrics: WorkerMetrics) -> No
 def test_an_orphan_is_possible_where_a_second_call_may_have_created(
     metrics: WorkerMetrics, reporter: CallReporter, outcome: Outcome, count: int
 ) -> None:
-    """And not where it surely did nothing: the next try would count it again."""
+    """Not after proof that nothing was made: the next try would count it again."""
     reporter.report_call(result_of("e1", outcome))
     reporter.report_call(by_consent(outcome))
 
@@ -116,7 +116,7 @@ def test_an_orphan_is_possible_where_a_second_call_may_have_created(
 
 
 def test_lost_workers_are_counted(metrics: WorkerMetrics, reporter: CallReporter) -> None:
-    """By their calls, whoever finds them."""
+    """Counted by their calls, not by the worker that finds them."""
     reporter.report_take(TakeResult(NoWork(0, is_idle=True), ["e1", "e2"], ["e3"]))
 
     assert 2 == samples(text(metrics))["relay_workers_lost_total"]

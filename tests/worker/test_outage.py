@@ -66,7 +66,7 @@ def test_the_end_is_logged_once_and_the_next_outage_anew(
 
 
 def test_successes_among_failures_end_no_outage(outage: Outage, clock: ManualClock) -> None:
-    """Redis takes one command and refuses the other, for hours: two lines a second help nobody."""
+    """Redis takes one command and refuses the other: not two lines a second, for hours."""
     with capture_logs() as lines:
         for _ in range(100):
             outage.report_failure(AWAY)

@@ -127,7 +127,7 @@ def test_torn_and_unreadable_lines_lose_no_other(tmp_path: Path, open_spool: Ope
 
 
 def test_what_is_kept_aside_is_not_read_again(tmp_path: Path, open_spool: OpenSpool) -> None:
-    """It waits for a person; nobody settles it at each drain."""
+    """It waits for an operator, and is not read at each drain."""
     (tmp_path / "left.jsonl").write_bytes(b"no JSON\n")
     drained(open_spool(tmp_path))
 
@@ -251,7 +251,7 @@ def make_link_to_fifo(path: Path, outside: Path) -> None:
 
 
 def make_link_to_results(path: Path, outside: Path) -> None:
-    """It leads to what somebody else may have written."""
+    """Its target may be another user's file."""
     (outside / "results").write_bytes(line_of("forged"))
     path.symlink_to(outside / "results")
 
@@ -310,7 +310,7 @@ def test_what_is_no_file_of_results_is_passed_over(
 
 
 def test_what_becomes_a_file_of_results_is_settled(tmp_path: Path, open_spool: OpenSpool) -> None:
-    """Somebody mends it under the same name; no worker is started anew for it."""
+    """An operator mends it under the same name; no worker is restarted for it."""
     left = tmp_path / "left.jsonl"
     os.mkfifo(left)
     spool = open_spool(tmp_path)
@@ -361,7 +361,7 @@ def test_many_broken_lines_are_counted(tmp_path: Path, open_spool: OpenSpool) ->
 def test_what_changes_while_it_is_settled_is_read_again(
     tmp_path: Path, open_spool: OpenSpool, change: str
 ) -> None:
-    """Somebody puts another file there, or writes on: no line goes unread."""
+    """Another file put there, or one that grows, is read to its last line."""
     left, other = tmp_path / "left.jsonl", tmp_path / "other"
     left.write_bytes(line_of("e1"))
     other.write_bytes(line_of("e2"))

@@ -39,7 +39,7 @@ def wait_for_full_takes(bench: Workbench, times: int) -> None:
 
 
 def test_a_probe_comes_before_the_first_call(bench: Workbench) -> None:
-    """Of an address that nobody has tried yet, nothing is asked but whether it is the right one."""
+    """An untried base URL is probed, and nothing else is sent to it."""
     seen = len(bench.channel_io.requests)
     bench.store.accept("e1", user_id="probed")
 

@@ -25,25 +25,25 @@ PEERS = Path(f"{sys.prefix}-bench") / "bin"
 
 def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
     """Make those of ``measures`` that were asked for; the exit code."""
-    told = _parser().parse_args(arguments)
-    if told.write and told.only:
+    options = _parser().parse_args(arguments)
+    if options.write and options.only:
         _say("--write is for the whole table, and --only for a part")
         return 2
-    chosen = [one for one in measures if told.only.lower() in one.name.lower()]
+    chosen = [one for one in measures if options.only.lower() in one.name.lower()]
     if not chosen:
-        _say(f"nothing that is measured has {told.only!r} in its name")
+        _say(f"nothing that is measured has {options.only!r} in its name")
         return 1
     rows: list[BenchRow] = []
     broken: list[BrokenMeasure] = []
     for measure in chosen:
-        match _make(measure, told):
+        match _make(measure, options):
             case BrokenMeasure() as failure:
                 broken.append(failure)
             case made:
                 rows.extend(made)
     _say(f"\n{render(rows, broken)}")
-    if told.write:
-        write(rows, broken, PEERS, rounds=told.rounds, is_quick=told.quick)
+    if options.write:
+        write(rows, broken, PEERS, rounds=options.rounds, is_quick=options.quick)
     return int(bool(broken) or any(row.verdict == "NO" for row in rows))
 
 
@@ -52,11 +52,11 @@ def all_measures() -> list[Measure]:
     return [measure for module in MODULES for measure in module.measures()]
 
 
-def _make(measure: Measure, told: argparse.Namespace) -> list[BenchRow] | BrokenMeasure:
+def _make(measure: Measure, options: argparse.Namespace) -> list[BenchRow] | BrokenMeasure:
     _say(f"{measure.name} …", end="")
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
-    scene = BenchRun(directory, PEERS, told.rounds, is_quick=told.quick)
+    scene = BenchRun(directory, PEERS, options.rounds, is_quick=options.quick)
     try:
         require_wrk()
         rows = measure.run(scene)

@@ -43,7 +43,7 @@ def _drain(flying: int, scene: BenchRun) -> list[BenchRow]:
             ours.append(_worker(scene, valkey, channel, backlog=backlog, flying=flying))
             theirs.append(_bare_threads(channel, backlog, flying))
     fastest = max(*ours, *theirs)
-    # Nobody can be faster than so many calls of so many ms; close to that, the stand-in is not it.
+    # No worker can be faster than so many calls of so many ms.
     if possible < min(LEEWAY * fastest, MOST_SHARE * flying * 1000 / DELAY_MS):
         raise Invalid(f"the stand-in is the limit: {possible:.0f} a second, {fastest:.0f} measured")
     return [
@@ -87,7 +87,7 @@ def drained(
 
 
 def _has_seen(channel: Upstream, calls: int) -> bool:
-    """Asked seldom: whoever asks takes time from what is measured."""
+    """Polled seldom: each poll takes time from the measure."""
     time.sleep(LOOK_SECONDS)
     return channel.calls >= calls
 

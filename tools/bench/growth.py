@@ -126,7 +126,7 @@ def _row(what: str, size: Size, at_none: Sequence[float], at_size: Sequence[floa
         against="itself with none",
         values=ratios(at_none, at_size),
         must=MUST,
-        aim=1.03,  # flat, as far as this can tell
+        aim=1.03,  # flat, as far as this can show
         is_most=True,
         note=f"{median(at_size):.0f} and {median(at_none):.0f} a second",
     )

@@ -68,6 +68,6 @@ def _bytes_per_event(client: Client, events: int) -> tuple[float, float]:
 
 def _used(client: Client) -> int:
     """Of the server, but for what connections and the log's buffer take at this moment."""
-    told: Any = client.info("memory")
+    memory: Any = client.info("memory")
     beside = ("mem_clients_normal", "mem_aof_buffer")
-    return int(told["used_memory"]) - sum(int(told[name]) for name in beside)
+    return int(memory["used_memory"]) - sum(int(memory[name]) for name in beside)

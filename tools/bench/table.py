@@ -13,7 +13,7 @@ class BenchRow:
     """One line: ``values`` has one for each round.
 
     ``must`` and ``aim`` are the least that is wanted or, where ``is_most``, the most; None: not
-    said. ``note`` tells the figures behind the values.
+    said. ``note`` has the figures behind the values.
     """
 
     what: str

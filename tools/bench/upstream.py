@@ -2,7 +2,7 @@
 
 The tests' own has a thread for each connection, and would be what the drain measures. This one
 answers in the same shape from one event loop, in a process of its own. ``/20/open/v4`` as the base
-answers after 20 ms. It tells when calls came and were answered, so that both sides are timed alike.
+answers after 20 ms. It reports when calls came and were answered, so both sides are timed alike.
 """
 
 import asyncio
@@ -38,11 +38,11 @@ class Upstream:
     @property
     def calls(self) -> int:
         """Return how many creates were answered."""
-        return int(self._ask("told/1")["calls"])
+        return int(self._ask("report/1")["calls"])
 
     def rate(self, calls: int) -> float:
         """Creates a second: from the first one's arrival to the answer of number ``calls``."""
-        return calls / float(self._ask(f"told/{calls}")["seconds"])
+        return calls / float(self._ask(f"report/{calls}")["seconds"])
 
     def _ask(self, what: str) -> Any:
         with urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=10) as answer:
@@ -72,7 +72,7 @@ class _Ledger:
         self.first = None
         self.answered.clear()
 
-    def tell(self, calls: int) -> dict[str, Any]:
+    def report(self, calls: int) -> dict[str, Any]:
         if self.first is None or not self.answered:
             return {"calls": 0, "seconds": None}
         last = self.answered[min(calls, len(self.answered)) - 1]
@@ -107,8 +107,8 @@ class _Line(asyncio.Protocol):
                 )
             case [_, "open", "v4", "channel"]:
                 self._answer(channel_answer(), is_last=is_last)
-            case ["told", calls]:
-                self._answer(self._ledger.tell(int(calls)), is_last=is_last)
+            case ["report", calls]:
+                self._answer(self._ledger.report(int(calls)), is_last=is_last)
             case ["forget"]:
                 self._ledger.forget()
                 self._answer({}, is_last=is_last)

@@ -74,12 +74,12 @@ def _broken_by_looking(before: State, step: ModelStep) -> str | None:
 def _broken_unless_lost(state: State, doubts: int) -> str | None:
     record = state.record or NOTHING
     if doubts > 1 and not record.orphan:
-        return "I3: a second call is told for ever"
+        return "I3: a repeated call stays visible"
     if doubts > 0 and record.created is False:
         return "created is false only where no chat can be"
     # What is given back to a primary that was cut off is given back nowhere else.
     if record.status == "calling" and not state.old and not _is_owned(state, record):
-        return "a call is somebody's"
+        return "each call has an owner"
     return None
 
 

@@ -30,7 +30,7 @@ from tools.stack.redis_client import Client
 EVENT = "e1"
 OPERATOR = "anna"
 PLACES = tuple(PLACE_OF.values())
-# Redis hears nothing of it, or it is no script that writes: `recover` reads, and settles.
+# Redis receives nothing, or it is no script that writes: `recover` reads, and settles.
 SILENT = {
     *("begin", "send", "give up sending", "crash", "cut", "look up"),
     *("recover", "recover trusted", "recover forged"),
@@ -51,7 +51,7 @@ class Seen(NamedTuple):
 
 
 class ScriptRun(NamedTuple):
-    """A script that is run, for a step or for others that Redis cannot tell from it."""
+    """A script that is run, for a step, or for others that are the same to Redis."""
 
     seen: Seen
     name: str
@@ -71,7 +71,7 @@ class Difference:
     trace: str
     expected: Seen
     found: Seen
-    heard: ModelRecord | None
+    returned: ModelRecord | None
 
 
 class Replay:
@@ -95,10 +95,10 @@ class Replay:
         for run, expected, before, step in self._runs():
             self._time.passed_ms = run.seen.lives * LIFE_MS
             relay = self._spares.pop(run.seen, None) or self._copy(self._relays[run.seen])
-            heard = self._run(relay, run)
+            returned = self._run(relay, run)
             found = self._found(relay, lives=expected.lives)
-            if found != expected or heard != _told(run, expected):
-                return Difference(self._explorer.trace(before, step), expected, found, heard)
+            if found != expected or returned != _reply_record(run, expected):
+                return Difference(self._explorer.trace(before, step), expected, found, returned)
             if self._relays.setdefault(found, relay) is not relay:
                 self._spares.setdefault(found, relay)
         return None
@@ -246,7 +246,7 @@ def _seen(state: State) -> Seen:
     return Seen(state.record, is_created, state.places, taken, state.lives)
 
 
-def _told(run: ScriptRun, expected: Seen) -> ModelRecord | None:
+def _reply_record(run: ScriptRun, expected: Seen) -> ModelRecord | None:
     """The grant that a take is answered with; for any other script, none."""
     record, turn = expected.record, run.turn
     if run.name != "take" or record is None or turn is None or expected.taken[turn] != "grant":

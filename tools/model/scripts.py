@@ -104,7 +104,7 @@ class ModelScripts:
         return self.create(after, record, t)
 
     def end_unknown(self, state: State, record: ModelRecord) -> State:
-        """Nobody knows whether the call made a chat: held, or accepted by consent, once."""
+        """It is unknown whether the call made a chat: held, or accepted by consent, once."""
         doubt = record._replace(unknowns=record.unknowns + 1)
         if self.doubts and record.token is not None:
             doubt = doubt._replace(doubted=doubt.doubted | {record.token})

@@ -29,7 +29,7 @@ class Specification:
     """The steps within these bounds; ``without`` names the guard that is taken out.
 
     ``consents``: the configuration or the event consents to one more call. ``lives``: how often the
-    id's window may end. ``denials``: they are told apart. ``has_log``: an operator reads lines of a
+    id's window may end. ``denials``: with them. ``has_log``: an operator reads lines of a
     log back. ``has_failover``: the primary may be cut off, and be replaced by what it had confirmed
     until then, while workers, callers and readers stay with either; replicas confirm.
     ``old_takes``: not only settles and events arrive there, but takes and releases, and it finds
@@ -49,7 +49,7 @@ class Specification:
 
     @property
     def start(self) -> State:
-        """Nobody has heard of the event."""
+        """The event does not exist."""
         return State((Turn(),) * self.turns)
 
     @property
@@ -100,7 +100,7 @@ def _turn(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
     if turn.phase == "idle":
         yield ModelStep("begin", t), state.turned(t, phase="unsure")
         return
-    # The request, or a repeat, may arrive whenever it likes, with nobody to hear the reply.
+    # The request, or a repeat, may arrive at any time, without a reader of the reply.
     taken, grant = scripts.take(state, t)
     is_its_life = state.record is None or state.record.life == turn.life
     if is_its_life or turn.taken != "grant":  # no request is under way for a whole window
@@ -126,7 +126,7 @@ def _answered(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
         settled = scripts.settle(state, t, turn, kind)
         yield ModelStep("unheard settle", t, kind), settled
         yield ModelStep("settle", t, kind), settled.over(t, "settled")
-    # Ids are in the log or the spool: whoever drains it takes this turn to its end.
+    # Ids are in the log or the spool: the worker that drains it ends this turn.
     if turn.outcome != "created" or not scripts.has("spool"):
         yield ModelStep("crash", t), state.over(t, "dead")
 
@@ -183,7 +183,7 @@ def commands_of(state: State) -> Iterator[tuple[ModelStep, Apply]]:
     yield ModelStep("recreate"), _recreate
     yield ModelStep("give up"), _give_up
     yield ModelStep("set chat id"), _set_chat(OTHER_CHAT)
-    # Or the operator found the chat of a turn that has not told of it yet.
+    # Or the operator found the chat of a turn that has not reported it yet.
     life = state.record.life if state.record else state.lives
     for number, turn in enumerate(state.turns):
         if (turn.outcome, turn.life) == ("created", life):
@@ -285,6 +285,6 @@ def _lost_writes(scripts: ModelScripts, state: State, record: ModelRecord) -> St
 
 
 def _bereft(turn: Turn) -> Turn:
-    """Redis forgot its token, and of what it settled nobody knows what remains."""
+    """Redis forgot its token, and possibly what it settled."""
     is_settled = turn.phase == "settled" and turn.is_doubtful
     return turn._replace(taken="", outcome="unknown" if is_settled else turn.outcome)

@@ -100,7 +100,7 @@ class Workers(RuleBasedStateMachine):
     def step(
         self, move: str, end: str, kind: str, pick: int, event_id: str, *, is_given_up: bool
     ) -> None:
-        """Anybody's next move; one rule, since Hypothesis leaves whole rules out of a run."""
+        """The next move; one rule, since Hypothesis leaves whole rules out of a run."""
         if move == "work":
             self.work(end, kind, pick)
         elif move == "settle" and self.answers:
@@ -119,7 +119,7 @@ class Workers(RuleBasedStateMachine):
     def work(self, end: str, kind: str, pick: int) -> None:
         """Take, call and settle what was called, whenever; or stop anywhere on the way."""
         token = new_token()
-        grant = None if end == "under way" else self.hear(token)
+        grant = None if end == "under way" else self.receive(token)
         if end in {"under way", "unheard"}:
             self.tokens.append(token)
         elif grant and end == "unused":
@@ -144,7 +144,7 @@ class Workers(RuleBasedStateMachine):
         token = self.tokens[pick % len(self.tokens)]
         if is_given_up:
             self.release(token)
-        elif grant := self.hear(token):
+        elif grant := self.receive(token):
             self.use(grant, kind)
 
     def take_nothing(self) -> None:
@@ -200,7 +200,7 @@ class Workers(RuleBasedStateMachine):
             assert self.published.setdefault(event_id, record.chat.id) == record.chat.id
         assert record.chat or event_id not in self.published
 
-    def hear(self, token: str) -> Grant | None:
+    def receive(self, token: str) -> Grant | None:
         """Let a take arrive, after every backoff, pause and cool-down; a probe finds all well."""
         self.let_time_pass()
         self.let_work_come_in()

@@ -30,7 +30,7 @@ class ModelRecord(NamedTuple):
 
     @property
     def created(self) -> bool | None:
-        """Return whether there is a chat; ``None`` while nobody can know."""
+        """Return whether there is a chat; ``None`` while it is unknown."""
         if self.status == "opened":
             return True
         return None if self.status in {"calling", "unknown"} or self.unknowns else False

@@ -203,7 +203,7 @@ class Simulation:
     waiters: list[VirtualWorker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Begin with an empty Redis, and nobody at work."""
+        """Begin with an empty Redis, and no worker."""
         self.client.flushall()
         self.bench = StoreDriver(with_clock(self.client, self.time), Keys("relay"))
         self._intake = self.bench.intake(record_ttl_seconds=30 * DAY_MS // 1000, max_backlog=10**6)

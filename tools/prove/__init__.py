@@ -1,1 +1,1 @@
-"""The proof: everything is broken on purpose, and one table tells what came of it."""
+"""Fault proofs: everything is broken on purpose, and one table shows the result."""

@@ -32,13 +32,13 @@ MODULES = (outages, rate, redis_faults, ha, old_primary, edges, clocks, crashes,
 
 def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:
     """Run those of ``proofs`` that were asked for; the exit code."""
-    told = _parser().parse_args(arguments)
-    chosen = [proof for proof in proofs if _is_chosen(proof, told)]
+    options = _parser().parse_args(arguments)
+    chosen = [proof for proof in proofs if _is_chosen(proof, options)]
     if not chosen:
-        _say(f"no proof has {told.only!r} in its name")
+        _say(f"no proof has {options.only!r} in its name")
         return 1
-    rows = [_run(proof, told.seed) for proof in chosen]
-    _say(f"\n{render(rows)}\n\nseed {told.seed}")
+    rows = [_run(proof, options.seed) for proof in chosen]
+    _say(f"\n{render(rows)}\n\nseed {options.seed}")
     return int(any(row.faults for row in rows))
 
 
@@ -47,8 +47,8 @@ def all_proofs() -> list[Proof]:
     return [proof for module in MODULES for proof in module.proofs()]
 
 
-def _is_chosen(proof: Proof, told: argparse.Namespace) -> bool:
-    return (proof.is_short or not told.short) and told.only.lower() in proof.name.lower()
+def _is_chosen(proof: Proof, options: argparse.Namespace) -> bool:
+    return (proof.is_short or not options.short) and options.only.lower() in proof.name.lower()
 
 
 def _run(proof: Proof, seed: int) -> ProofRow:

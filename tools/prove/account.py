@@ -19,7 +19,7 @@ SETTLE_TIMEOUT_SECONDS = 60
 class Doing:
     """A fault that was injected: its name, count, and end (monotonic seconds).
 
-    ``forgotten`` are events of which Redis was made to forget all it knew: their records are gone,
+    ``forgotten`` are events that Redis was made to lose: their records are gone,
     and still there is no second chat for any of them. Unless ``may_recreate``, no event consented
     to a second call.
     """

@@ -250,8 +250,8 @@ def _jump_once(deployment: Deployment, clock: RedisClock, seconds: float) -> Ite
         clock.jump(seconds)
     load.wait_for_more()
     load.end()
-    if load.told:
-        yield f"callers were told {sorted(load.told, key=str)}"
+    if load.answers:
+        yield f"callers were answered {sorted(load.answers, key=str)}"
     clock.jump(LONGEST_DELAY_SECONDS)
     try:
         wait_until(lambda: not open_events(deployment), 30, "all events to be settled")

@@ -35,7 +35,7 @@ class Kind:
 
 CREATED = Kind("created", Behaviour.CREATE, "opened")
 NO_ANSWER = Kind("no-answer", Behaviour.CREATE_THEN_CLOSE, "unknown")
-NOT_SENT = Kind("not-sent", None, "opened")  # at first nobody listens there
+NOT_SENT = Kind("not-sent", None, "opened")  # at first without a listener
 KINDS = (
     CREATED,
     Kind("refused-404", Behaviour.USER_NOT_FOUND, "failed"),
@@ -88,7 +88,7 @@ class Crash:
 
     @property
     def is_lost(self) -> bool:
-        """Return whether a process died that alone knew where its calls were."""
+        """Return whether a process died that alone had the state of its calls."""
         return self.way is Way.KILL and (self.edge, self.step) in UNSENT | UNLOGGED | LOGGED
 
     @property
@@ -123,7 +123,7 @@ def crashes_at(step: DurableStep, ways: Sequence[Way]) -> Iterator[Crash]:
 
 
 def _comes_to(kind: Kind, edge: Edge, step: DurableStep) -> bool:
-    """Nothing is sent where nobody listens; and where it is, no answer need begin."""
+    """Nothing is sent without a listener; with one, no answer need begin."""
     has_begun = (edge, step) == (Edge.BEFORE, DurableStep.ANSWERED)
     return not (has_begun and kind in {NO_ANSWER, NOT_SENT}) and not (
         kind is NOT_SENT and step is DurableStep.SENT
@@ -131,7 +131,7 @@ def _comes_to(kind: Kind, edge: Edge, step: DurableStep) -> bool:
 
 
 def _together(kinds: Sequence[Kind], step: DurableStep) -> list[Sequence[Kind]]:
-    """At an address where nobody listens all calls are alike."""
+    """At an address without a listener all calls are alike."""
     if step is DurableStep.ACCEPTED:
         return [kinds]
     others = [kind for kind in kinds if kind is not NOT_SENT]

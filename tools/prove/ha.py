@@ -1,6 +1,6 @@
 """Redis that fails over: sentinels, a cluster, and an address that leads to another server.
 
-As many acknowledgements are asked for as replicas can be promoted, so that whoever is promoted has
+As many acknowledgements are asked for as replicas can be promoted, so that each promoted server has
 all that was confirmed. The servers are the wheel's own, and Debian's Redis 7 where that is there.
 """
 
@@ -137,14 +137,14 @@ class Callers:
 
     @property
     def refused(self) -> int:
-        """Return how often callers were told to repeat."""
+        """Return how many answers were 503."""
         return sum(len(load.refusals) for load in self._loads)
 
     def faults(self) -> Iterator[str]:
         """Return answers that are neither good nor a timely 503 with ``Retry-After``."""
         for load in self._loads:
-            if load.told - {(503, "1")}:
-                yield f"callers were told {sorted(load.told, key=str)}"
+            if load.answers - {(503, "1")}:
+                yield f"callers were answered {sorted(load.answers, key=str)}"
             if load.slowest_seconds > ANSWER_SECONDS:
                 yield f"a caller was answered after {load.slowest_seconds:.1f} s"
 
@@ -213,7 +213,7 @@ def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
             over_at = time.monotonic()
             callers.wait_for_more()
         callers.end()
-        note = f"{callers.refused} times told to repeat"
+        note = f"{callers.refused} times answered 503"
         doing = Doing(name=name, times=len(others), over_at=over_at, note=note)
         return account(deployment, doing, callers.faults())
 
@@ -225,16 +225,16 @@ def _silent(name: str, directory: Path, random: Random) -> ProofRow:
         _at_work(directory, redis.url, acks=2) as deployment,
         Callers(deployment) as callers,
     ):
-        everybody = redis.all
-        for server in everybody:
+        servers = redis.all
+        for server in servers:
             server.pause()
         time.sleep(STALL_SECONDS + random.uniform(0, 2))
-        for server in everybody:
+        for server in servers:
             server.resume()
         over_at = time.monotonic()
         callers.wait_for_more()
         callers.end()
-        note = f"{callers.refused} times told to repeat"
+        note = f"{callers.refused} times answered 503"
         return account(deployment, Doing(name=name, over_at=over_at, note=note), callers.faults())
 
 
@@ -261,7 +261,7 @@ def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
                 *(["an event was accepted without its confirmation"] if accepted else []),
                 *([f"{called} calls without a confirmed intent"] if called else []),
             ]
-            note = f"{callers.refused} times told to repeat"
+            note = f"{callers.refused} times answered 503"
             return account(deployment, Doing(name=name, over_at=over_at, note=note), faults)
 
 
@@ -288,14 +288,14 @@ def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) 
                 over_at = time.monotonic()
                 callers.wait_for_more()
             callers.end()
-            note = f"{callers.refused} times told to repeat"
+            note = f"{callers.refused} times answered 503"
             doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
             row = account(deployment, doing, callers.faults())
             return row if acks else _fine_print(row, deployment)
 
 
 def _fine_print(row: ProofRow, deployment: Deployment) -> ProofRow:
-    """No fault of the relay's: what nobody confirmed may be lost, and then is called again."""
+    """No fault of the relay's: unconfirmed writes may be lost, and then are called again."""
     creates = Counter(create.user_id for create in deployment.creates)
     twice = sum(number > 1 for number in creates.values())
     note = "FINE PRINT: this is what a fail-over costs without MIN_REPLICAS_ACKED"

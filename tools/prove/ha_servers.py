@@ -73,7 +73,7 @@ class Address(RedisLine):
         self.mend()
 
     def lead_next_to(self, port: int) -> None:
-        """Lead there whoever comes from now on."""
+        """Lead new connections there."""
         self._upstream = ("127.0.0.1", port)
 
 
@@ -210,7 +210,7 @@ class Node(RedisServer):
         return len(str(self.command("CLUSTER", "NODES")).splitlines()) == count
 
     def owner_of(self, slot: int) -> int:
-        """The port of whoever serves a slot, in its eyes."""
+        """Return the port of the node that serves a slot, by its view."""
         shares = self.command("CLUSTER", "SLOTS")
         return next((int(share[2][1]) for share in shares if share[0] <= slot <= share[1]), 0)
 
@@ -276,7 +276,7 @@ class Cluster:
         source.command("CLUSTER", "SETSLOT", self.slot, "MIGRATING", target.node_id)
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", self.slot, 100):
             source.command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for node in (target, source):  # the others hear of it
+        for node in (target, source):  # the others learn of it
             node.command("CLUSTER", "SETSLOT", self.slot, "NODE", target.node_id)
 
     def _owner_ports(self) -> set[int]:

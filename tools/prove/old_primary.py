@@ -1,4 +1,4 @@
-"""A fail-over in which web and worker stay with the old primary: no event is told two ids."""
+"""Fail-over in which web and worker stay with the old primary: no event gets two ids."""
 
 import time
 from collections import defaultdict

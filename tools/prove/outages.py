@@ -59,7 +59,7 @@ sys.addaudithook(refuse)
 class OutageScenario:
     """One way of being away: how it begins and ends, and what it may cost.
 
-    ``burns``: there are calls of which nobody can know the end. ``reads_work``: probes are
+    ``burns``: the end of some calls stays unknown. ``reads_work``: probes are
     answered. ``threshold`` is how many calls open the breaker; ``sign`` the line in which a worker
     says that it has noticed. ``is_denied``: a failing probe of the way is repeated each cool-down,
     which doubles for the breaker alone.

@@ -100,7 +100,7 @@ def _throttle_once(deployment: Deployment, way: Behaviour, first: int) -> Iterat
     _sleep_until(throttled.at + NOTICE_SECONDS)
     post(deployment, range(first + 5, first + 25))
     _sleep_until(throttled.at + PAUSE_SECONDS)
-    # x-ratelimit-reset is in whole seconds, and so may be told up to one too early.
+    # x-ratelimit-reset is in whole seconds, and may be up to one too early.
     shortest = PAUSE_SECONDS - (way is Behaviour.THROTTLED_RESET)
     after = [call.at - throttled.at for call in calls_of(deployment)[known:]]
     early = [seconds for seconds in after if NOTICE_SECONDS < seconds < shortest]

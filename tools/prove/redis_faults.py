@@ -1,6 +1,6 @@
 """Between the relay and its Redis something breaks, while callers go on posting.
 
-Meanwhile every caller is answered within three seconds, accepted or told to repeat; no worker
+Meanwhile every caller is answered within three seconds, accepted or with 503; no worker
 spins or ends. Afterwards nothing is lost and nothing was called twice.
 """
 
@@ -50,7 +50,7 @@ class LineScene:
 class Trouble:
     """Something that breaks while the context lasts.
 
-    ``refuses``: callers are told to repeat; ``False``: none is; ``None``: some may be.
+    ``refuses``: callers get 503; ``False``: none does; ``None``: some may.
     """
 
     name: str
@@ -80,7 +80,7 @@ def _prove(trouble: Trouble, directory: Path, random: Random) -> ProofRow:
         over_at = time.monotonic()
         load.wait_for_more()
         load.end()
-        note = f"{len(load.refusals)} told to repeat, slowest {load.slowest_seconds:.1f} s"
+        note = f"{len(load.refusals)} answered 503, slowest {load.slowest_seconds:.1f} s"
         times = line.losses or 1
         doing = Doing(name=trouble.name, times=times, over_at=over_at, note=note)
         return account(deployment, doing, [*faults, *_unanswered(load, trouble)])
@@ -115,9 +115,9 @@ def _look_up(deployment: Deployment, *, until: float) -> Iterator[str]:
     path = f"/v1/events/{min(deployment.accepted)}"
     while (began := time.monotonic()) < until:
         answer = deployment.caller.get(path)
-        told = (answer.status_code, answer.headers.get("Retry-After"))
-        if told not in {(200, None), UNAVAILABLE}:
-            yield f"a look-up was answered {told}"
+        given = (answer.status_code, answer.headers.get("Retry-After"))
+        if given not in {(200, None), UNAVAILABLE}:
+            yield f"a look-up was answered {given}"
         if (seconds := time.monotonic() - began) > ANSWER_SECONDS:
             yield f"a look-up was answered after {seconds:.1f} s"
         time.sleep(PAUSE_SECONDS)
@@ -131,12 +131,12 @@ def _cpu_seconds(process: Process) -> float:
 
 def _unanswered(load: EventPoster, trouble: Trouble) -> Iterator[str]:
     """Return answers that are neither 200, 202 nor a 503 with ``Retry-After``."""
-    if load.told - {UNAVAILABLE}:
-        yield f"callers were told {sorted(load.told, key=str)}"
+    if load.answers - {UNAVAILABLE}:
+        yield f"callers were answered {sorted(load.answers, key=str)}"
     if load.slowest_seconds > ANSWER_SECONDS:
         yield f"a caller was answered after {load.slowest_seconds:.1f} s"
     if trouble.refuses is not None and trouble.refuses is not bool(load.refusals):
-        yield f"callers were told {len(load.refusals)} times to repeat"
+        yield f"callers were answered {len(load.refusals)} times to repeat"
 
 
 @contextmanager

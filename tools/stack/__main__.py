@@ -52,7 +52,7 @@ ANOTHER = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
 REPEATED = {requests.codes.accepted, requests.codes.unavailable}
 
 
-_told: list[int] = []  # the signals that told us to stop
+_signals: list[int] = []  # signals received so far
 
 
 class StackError(RuntimeError):
@@ -60,7 +60,7 @@ class StackError(RuntimeError):
 
 
 class StopRequested(Exception):
-    """We were told to stop."""
+    """A stop signal was received."""
 
 
 def main(data: Path, *, is_fresh: bool) -> None:
@@ -87,7 +87,7 @@ def _heed_signals() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         # SIGINT as well: a shell that starts us in the background has that ignored.
-        signal.signal(number, lambda number, _: _told.append(number))
+        signal.signal(number, lambda number, _: _signals.append(number))
 
 
 def _environ(data: Path) -> dict[str, str]:
@@ -234,7 +234,7 @@ def _watch(processes: list[Process]) -> None:
 
 def _go_on(processes: list[Process]) -> bool:
     """Always true; raises Stopped where we are to stop, StackError where a process has ended."""
-    if _told:
+    if _signals:
         raise StopRequested
     for process in processes:
         if process.child.poll() is not None:

@@ -18,7 +18,7 @@ PAUSE_SECONDS = 0.05
 class EventPoster:
     """Callers that post one event after the other, each until it is accepted.
 
-    ``refusals`` are the answers that told them to repeat; ``slowest_seconds`` is how long any of
+    ``refusals`` are the 503 answers; ``slowest_seconds`` is how long any of
     them ever had to wait for one answer.
     """
 
@@ -34,7 +34,7 @@ class EventPoster:
         self._running = [self._pool.submit(self._post_events) for _ in range(CALLERS)]
 
     @property
-    def told(self) -> set[tuple[int, str | None]]:
+    def answers(self) -> set[tuple[int, str | None]]:
         """With which status, and which ``Retry-After``, callers were refused."""
         return {(answer.status_code, answer.headers.get("Retry-After")) for answer in self.refusals}
 
@@ -44,7 +44,7 @@ class EventPoster:
         wait_until(lambda: self.accepted >= wanted, 30, "events to be accepted")
 
     def stop(self) -> None:
-        """Post no further event; whoever is refused goes on until accepted."""
+        """Post no further event; refused posts are repeated until accepted."""
         self._over.set()
 
     def end(self) -> None:

@@ -21,7 +21,7 @@ class Run:
     """Facts at the end of a run.
 
     ``records`` has the record of each accepted event as it is now, ``None`` where it is gone;
-    ``seen`` every record that anybody was ever answered with. ``received`` are the chat ids that
+    ``seen`` every record of an answer. ``received`` are the chat ids that
     workers logged, ``spooled`` those that wait in a file. ``consents`` counts, by event, those that
     operators gave; the automatic one shows as ``possible_orphan``.
     """
@@ -83,7 +83,7 @@ def lost_answers(run: Run) -> Iterator[str]:
 
 
 def _hidden_chats(run: Run) -> Iterator[str]:
-    """A chat whose id cannot be had shows: its event says that nobody knows."""
+    """A chat whose id cannot be had shows: its event is ``unknown``."""
     open_about_it = {
         record["user_id"]
         for record in run.found

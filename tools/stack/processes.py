@@ -17,7 +17,7 @@ from typing import IO, TypeVar
 T = TypeVar("T")
 Child = subprocess.Popen[bytes]
 
-# Whoever asks takes time from what is waited for: the longer it takes, the less often.
+# Each poll takes time from the awaited work: the longer it takes, the less often.
 POLL_SECONDS = (0.01, 0.05)
 
 # Below every system's range for outgoing connections: inside it, a client that keeps calling a
@@ -33,9 +33,9 @@ _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on at this moment, and that is given to nobody else.
+    """Reserve a loopback TCP port without a listener, for this process alone.
 
-    Until this process ends it holds the UDP port of the same number, which tells all others.
+    Until this process ends it holds the UDP port of the same number, which all others see.
     """
     while True:
         port = _random.choice(PORTS)

@@ -1,4 +1,4 @@
-"""The line to Redis, as a proxy that tests cut: what is on its way is lost, and nobody is told."""
+"""The line to Redis, as a proxy that tests cut: data on its way is lost silently."""
 
 import socket
 import struct
@@ -44,13 +44,13 @@ class RedisLine:
         self._is_cut.set()
 
     def cut_at(self, mark: bytes) -> None:
-        """Cut at the first reply in which ``mark`` is: Redis did it, and nobody hears of it."""
+        """Cut at the first reply in which ``mark`` is: Redis ran it, and the reply is lost."""
         self._mark = mark
 
     def lose(self, random: Random, share: float, *, resets: bool) -> None:
         """Lose so large a share of what is said from now on, commands and replies alike.
 
-        With ``resets`` the connection is reset there; without, whoever waits for it waits in vain.
+        With ``resets`` the connection is reset there; without, its reader waits in vain.
         """
         self._random, self._lost_share, self._resets = random, share, resets
 

@@ -75,5 +75,5 @@ def _received(deployment: Deployment) -> set[str]:
 
 
 def _written(directory: Path) -> Iterator[Path]:
-    """Logs and spools, and all that Redis was ever told: its append-only file is the very words."""
+    """Logs and spools, and all commands of Redis, from its append-only file."""
     return (path for path in directory.rglob("*") if path.is_file())

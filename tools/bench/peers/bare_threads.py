@@ -1,4 +1,4 @@
-"""As many bare threads as are told, each with one call after the other on a fresh connection."""
+"""Bare threads, each with one call after the other on a fresh connection."""
 
 import sys
 from itertools import count

@@ -11,14 +11,14 @@ STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    told = _arguments().parse_args()
+    options = _arguments().parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # in the threads to come as well
     with ChannelIo(
-        told.key,
-        told.secret,
-        told.port,
-        limit_per_second=told.limit_per_second,
-        burst=told.burst,
+        options.key,
+        options.secret,
+        options.port,
+        limit_per_second=options.limit_per_second,
+        burst=options.burst,
     ) as stand_in:
         sys.stdout.write(f"the stand-in of Channel.io serves {stand_in.url}\n")
         sys.stdout.flush()

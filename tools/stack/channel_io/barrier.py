@@ -12,10 +12,10 @@ class Withheld(StrEnum):
 
 
 class Barrier:
-    """Holds whoever waits until the next ``release``, or for good once ``stopping`` is set."""
+    """Holds requests until the next ``release``, or for good once ``stopping`` is set."""
 
     def __init__(self, stopping: threading.Event) -> None:
-        """Nobody waits."""
+        """Start with no request waiting."""
         self._stopping = stopping
         self._changed = threading.Condition()
         self._releases = 0
@@ -45,6 +45,6 @@ class Barrier:
             self._changed.notify_all()
 
     def wake(self) -> None:
-        """Let whoever waits see that ``stopping`` is set."""
+        """Wake waiting requests so that they see ``stopping``."""
         with self._changed:
             self._changed.notify_all()

@@ -84,7 +84,7 @@ class Behaviour(StrEnum):
 
     @property
     def user_id(self) -> str:
-        """The user for whom the stand-in behaves so unless it is told otherwise."""
+        """The user for whom the stand-in behaves so by default."""
         return "stand-in-" + self.replace("_", "-")
 
 

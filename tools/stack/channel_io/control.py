@@ -1,4 +1,4 @@
-"""The stand-in's own routes, ``/stand-in/...``, for whoever runs it in another process."""
+"""The stand-in's own routes, ``/stand-in/...``, for use from another process."""
 
 import json
 from collections.abc import Callable
@@ -54,13 +54,13 @@ class Control:
         return self._barrier.waiting
 
     def _behaviour(self, body: bytes) -> str:
-        told = json.loads(body)
-        behaviour = Behaviour(told["behaviour"].replace("-", "_"))
-        line = ScriptLine(behaviour, told.get("seconds"), told.get("retry_after"))
-        if "times" in told:
-            self._script.plan([line] * told["times"], told.get("user_id"))
+        command = json.loads(body)
+        behaviour = Behaviour(command["behaviour"].replace("-", "_"))
+        line = ScriptLine(behaviour, command.get("seconds"), command.get("retry_after"))
+        if "times" in command:
+            self._script.plan([line] * command["times"], command.get("user_id"))
         else:
-            self._script.always(line, told.get("user_id"))
+            self._script.always(line, command.get("user_id"))
         return behaviour
 
     def _release(self, _: bytes) -> int:

@@ -21,7 +21,7 @@ class Create:
 class Request:
     """One request as it arrived. Header names are in lower case; ``at`` is in epoch seconds.
 
-    ``client_port`` tells connections apart: equal means the same connection.
+    ``client_port`` identifies the connection.
     """
 
     method: str

@@ -23,13 +23,13 @@ class ScriptLine:
 class Script:
     """Which behaviour each create gets; safe to change and read from any thread.
 
-    First what is planned next for this user, then for anybody; then what is always done for this
-    user, what the user id itself names, what is always done for anybody. ``probe`` is what every
+    First what is planned next for this user, then for any user; then what is always done for this
+    user, what the user id itself names, what is always done for any user. ``probe`` is what every
     ``GET {base}/channel`` gets.
     """
 
     def __init__(self) -> None:
-        """Create chats for everybody."""
+        """Create chats for every user."""
         self.probe = ScriptLine()
         self._lock = threading.Lock()
         self._planned: defaultdict[str | None, deque[ScriptLine]] = defaultdict(deque)

@@ -28,7 +28,7 @@ class StandInService:
 
     keys: tuple[str, str]
     bucket: LeakyBucket
-    tells_retry_after: bool
+    sends_retry_after: bool
     latency_seconds: float
     ledger: Ledger
     script: Script
@@ -74,8 +74,8 @@ class StandInService:
         )
 
     def _throttle(self, exchange: Exchange) -> None:
-        told = [("Retry-After", str(math.ceil(exchange.level.wait_seconds)))]
-        exchange.answer(429, TOO_MANY, told if self.tells_retry_after else [])
+        headers = [("Retry-After", str(math.ceil(exchange.level.wait_seconds)))]
+        exchange.answer(429, TOO_MANY, headers if self.sends_retry_after else [])
 
     def _keys_of(self, arrival: Arrival) -> tuple[str, str]:
         names = ("x-access-key", "x-access-secret")

@@ -19,7 +19,7 @@ class ChannelIo:
     """Channel.io on loopback, behaving as the test sets it.
 
     It creates by default. With ``limit_per_second`` it also has a real rate limit: a leaky bucket
-    ``burst`` deep, whose 429 says when to come back only if ``tells_retry_after``. Every answer
+    ``burst`` deep, whose 429 says when to come back only if ``sends_retry_after``. Every answer
     takes ``latency_seconds``.
     """
 
@@ -31,10 +31,10 @@ class ChannelIo:
         *,
         limit_per_second: float | None = None,
         burst: int = 1000,
-        tells_retry_after: bool = True,
+        sends_retry_after: bool = True,
         latency_seconds: float = 0,
     ) -> None:
-        """Listen to nobody yet. The port stays the same over ``stop`` and ``start``."""
+        """Do not listen yet. The port stays the same over ``stop`` and ``start``."""
         self.port = port or free_port()
         self._ledger = Ledger()
         self._script = Script()
@@ -44,7 +44,7 @@ class ChannelIo:
         self._service = StandInService(
             keys=(access_key, access_secret),
             bucket=LeakyBucket(limit_per_second, burst),
-            tells_retry_after=tells_retry_after,
+            sends_retry_after=sends_retry_after,
             latency_seconds=latency_seconds,
             ledger=self._ledger,
             script=self._script,
@@ -93,7 +93,7 @@ class ChannelIo:
         retry_after: str | None = None,
         withheld: Withheld | None = None,
     ) -> None:
-        """Behave so for the next creates, one after the other: this user's, or anybody's.
+        """Behave so for the next creates, one after the other: this user's, or any user's.
 
         What is ``withheld`` of an answer waits for ``release``; a close without one waits as well.
         """
@@ -116,7 +116,7 @@ class ChannelIo:
         self._script.probe = ScriptLine(behaviour, seconds)
 
     def behave_well(self) -> None:
-        """Forget all plans: create for everybody, answer every probe."""
+        """Forget all plans: create for every user, answer every probe."""
         self._script.clear()
 
     def start(self) -> None:

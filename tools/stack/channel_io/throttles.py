@@ -24,7 +24,7 @@ def throttled_bare(exchange: Exchange) -> None:
 
 
 def throttled_reset(exchange: Exchange) -> None:
-    """Tell only the reset and the date, both by a clock an hour behind the client's."""
+    """Send only the reset and the date, both by a clock an hour behind the client's."""
     now = time.time() - OTHER_CLOCK_SECONDS
     reset_at = int(now + (exchange.seconds or RESET_SECONDS))
     headers = [

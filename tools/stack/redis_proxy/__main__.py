@@ -10,7 +10,7 @@ from tools.stack.redis_proxy.proxy import LineFault, Mode, ProxyServer
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    """Serve clients, and whoever controls the faults."""
+    """Serve clients, and the control connection."""
     proxy = ProxyServer(arguments.upstream)
 
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
