@@ -34,7 +34,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make prove   breaks everything on purpose, and tells what came of it; some minutes"
 	@echo "make bench   measures the relay beside the same job done otherwise; half an hour, on an idle machine"
-	@echo "make check   lint, format and types"
+	@echo "make check   lint, format, types and vocabulary"
 	@echo "make format  let the formatter rewrite the code"
 	@echo "make docs    write the documents that come from code"
 	@echo "make lock    pin the newest versions that requirements*.in allow"
@@ -59,6 +59,7 @@ check: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tools.style
 
 format: $(INSTALLED)
 	@$(BIN)/ruff format .

@@ -35,7 +35,7 @@ STOP_LINES = ("worker_stopping", "Handling signal: term")
 
 
 @dataclass(frozen=True)
-class Finding:
+class CrashResult:
     """Result of one crash; ``faults`` are sentences, none when it is good."""
 
     run: Run
@@ -61,7 +61,7 @@ class CrashScene:
         self._faults: list[str] = []
         self._seen: list[Json] = []
 
-    def play(self) -> Finding:
+    def play(self) -> CrashResult:
         """Let it happen, put everything right again, and look at what is left."""
         self._prepare()
         struck = (
@@ -241,7 +241,7 @@ class CrashScene:
                     if isinstance(line, CreatedLine):
                         self._operations.recover(line.as_logged_chat(), is_trusted=True)
 
-    def _finding(self, recovery_seconds: float) -> Finding:
+    def _finding(self, recovery_seconds: float) -> CrashResult:
         records: dict[str, Json | None] = {**self._records()}
         run = run_of(self._relay, records)
         run = Run(
@@ -254,7 +254,7 @@ class CrashScene:
         if self._crash.is_unsent and run.creates:
             self._faults.append("a call was made")
         said = [*self._faults, *faults_of(run), *find_process_faults(self._relay)]
-        return Finding(run, [f"{self._crash}: {fault}" for fault in said], recovery_seconds)
+        return CrashResult(run, [f"{self._crash}: {fault}" for fault in said], recovery_seconds)
 
     def _start(self, name: str, *module: str, **settings: str) -> Process:
         log = self._relay.directory / f"{name}-struck.log"

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tools.prove.crash_points import DurableStep
-from tools.prove.crash_scene import CrashScene, Finding
+from tools.prove.crash_scene import CrashScene, CrashResult
 from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, Way, crashes_at
 from tools.prove.table import Proof, ProofRow
 from tools.stack.deployment import Deployment
@@ -72,10 +72,10 @@ def _prove(step: DurableStep, ways: Sequence[Way], directory: Path, random: Rand
     )
 
 
-def _play(crash: Crash, directory: Path) -> Finding:
+def _play(crash: Crash, directory: Path) -> CrashResult:
     deployment = Deployment(directory, valkey_arguments=WRITTEN_FIRST, **NO_HURRY)
     with deployment as relay, relay.connect() as client:
         try:
             return CrashScene(crash, relay, client).play()
         except (TimeoutError, AssertionError) as error:
-            return Finding(Run(creates=[], records={}), [f"{crash}: {error}"], 0)
+            return CrashResult(Run(creates=[], records={}), [f"{crash}: {error}"], 0)
