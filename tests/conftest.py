@@ -1,27 +1,22 @@
 """Fixtures of all tests: one real Valkey, emptied before each test that uses it."""
 
 import gc
+import json
 from collections.abc import Iterator
+from math import inf
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.durations import DurationRecorder
 from tools.stack.redis_client import Client, connect_to
 from tools.stack.valkey import Valkey
 
-# Each file is one process's work: begun last, these would leave the other cores idle at the end.
-LONGEST_FIRST = (
-    *("test_slow_clients", "test_call", "test_time", "test_taker", "test_notices"),
-    *("test_redis_failover", "test_tracing", "test_stalled_log", "test_redis_ways"),
-    *("test_client_patched", "test_waiting", "test_run", "test_deadline"),
-    *("test_wait_and_metrics", "test_examples", "test_process", "test_signals"),
-    *("test_audit_at_start", "test_start_up", "test_state_machine", "test_schemathesis"),
-    *("test_waiters", "test_stopping_workers", "test_scripts", "test_redis_away"),
-    *("test_channel_io_away", "test_killed_workers", "test_logging", "test_patched"),
-    *("test_settle", "test_round_trips", "test_kept_results", "test_hostile", "test_gate"),
-    *("test_one_event", "test_api_page", "test_early_answers", "test_lookups"),
-    *("test_spool_unusable", "test_connector", "test_gunicorn", "test_spool_disk"),
-)
+ROOT = Path(__file__).parents[1]
+# Seconds of each test file. Each file runs in one process: begun last, a long one would leave the
+# other cores idle. Recorded anew by `make test ARGS=--record-durations`.
+DURATIONS = Path(__file__).with_name("durations.json")
 settings.register_profile("tests", max_examples=30, deadline=None)
 settings.load_profile("tests")
 
@@ -29,10 +24,21 @@ settings.load_profile("tests")
 gc.disable()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that records how long each file takes."""
+    parser.addoption("--record-durations", action="store_true", help=f"write {DURATIONS.name}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record durations where the reports of all processes arrive."""
+    if config.getoption("--record-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(DurationRecorder(DURATIONS))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest."""
-    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    """Begin with the files that take longest, and with those without a record."""
+    seconds = json.loads(DURATIONS.read_text())
+    items.sort(key=lambda item: -seconds.get(item.path.relative_to(ROOT).as_posix(), inf))
 
 
 @pytest.hookimpl(tryfirst=True)
