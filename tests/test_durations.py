@@ -33,9 +33,10 @@ def test_each_file_is_recorded(tmp_path: Path) -> None:
 
     assert 0 == run_pytest(tmp_path, "pass")
 
-    assert {"test_a.py", "test_b.py"} == json.loads(
-        (tmp_path / "durations.json").read_text()
-    ).keys()
+    recorded = json.loads(path.read_text())
+    assert ["test_a.py", "test_b.py", "test_c.py"] == list(recorded)
+    assert 7 > recorded["test_a.py"]
+    assert 8 == recorded["test_c.py"]
 
 
 def test_a_failed_run_records_nothing(tmp_path: Path) -> None:
