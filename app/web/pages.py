@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flask import Response, request
-from jinja2 import Environment
-from markupsafe import Markup
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
 
+from app.web.code_samples import ADDRESS, code_samples
 from app.web.openapi import DOCUMENT, resolve
 from app.web.problems import PROBLEMS, ProblemError
 from app.web.responses import json_response
-from app.web.schema_html import SchemaHtml, render_line, render_paragraphs
+from app.web.schema_html import SchemaHtml, render_line, render_paragraphs, strip_code
 
 HERE = Path(__file__).parent
 STYLE = (HERE / "pages.css").read_text(encoding="utf-8")
@@ -28,24 +29,12 @@ POLICY = (
     " frame-ancestors 'none'"
 )
 
-PROBLEM_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ problem.title }}</title>
-<style>{{ style }}</style>
-<h1>{{ problem.title }}</h1>
-<p><code>{{ problem.status }}</code> <code>/problems/{{ problem.slug }}</code></p>
-<h2>What it means</h2><p>{{ problem.meaning | line }}</p>
-<h2>What to do</h2><p>{{ problem.remedy | line }}</p>
-</html>
-"""
+_ENVIRONMENT = Environment(autoescape=True, loader=FileSystemLoader(HERE))
 
 
 def _render(template: str, **content: Any) -> bytes:
-    environment = Environment(autoescape=True)
-    environment.filters |= {"pretty": _pretty, "resolve": resolve}
-    environment.filters |= {"line": render_line, "paragraphs": render_paragraphs}
     # The style has no end tag in it, and its bytes are what the policy's digest is of.
-    return environment.from_string(template).render(style=Markup(STYLE), **content).encode()  # noqa: S704
+    return _ENVIRONMENT.get_template(template).render(style=Markup(STYLE), **content).encode()  # noqa: S704
 
 
 def _pretty(content: Any) -> str:
@@ -75,19 +64,21 @@ def _common_slugs() -> set[str]:
 @cache
 def _api_page() -> bytes:
     return _render(
-        (HERE / "api_page.html").read_text(encoding="utf-8"),
+        "api_page.html",
         api=DOCUMENT,
         problems=PROBLEMS.values(),
         schemas=SchemaHtml(DOCUMENT["components"]["schemas"]),
         describe_access=_describe_access,
         slugs=_slugs,
         common_slugs=_common_slugs(),
+        code_samples=code_samples,
     )
 
 
 def api_page() -> Response:
-    """Describe the API to people: the OpenAPI document as a page."""
-    return _page(_api_page())
+    """Return the OpenAPI document as a page, whose examples have the address of the request."""
+    address = escape(request.host_url.rstrip("/"))
+    return _page(_api_page().replace(ADDRESS.encode(), address.encode()))
 
 
 def problem_page(slug: str) -> Response:
@@ -97,7 +88,7 @@ def problem_page(slug: str) -> Response:
         raise ProblemError("not-found")
     types = request.accept_mimetypes
     if types["text/html"] > types["application/json"]:
-        return _page(_render(PROBLEM_PAGE, problem=problem))
+        return _page(_render("problem_page.html", problem=problem, problems=PROBLEMS.values()))
     content = {
         "type": f"/problems/{slug}",
         "title": problem.title,
@@ -106,6 +97,10 @@ def problem_page(slug: str) -> Response:
         "remedy": problem.remedy,
     }
     return json_response(content)
+
+
+_ENVIRONMENT.filters |= {"pretty": _pretty, "resolve": resolve}
+_ENVIRONMENT.filters |= {"line": render_line, "paragraphs": render_paragraphs, "plain": strip_code}
 
 
 def _page(html: bytes) -> Response:

@@ -52,6 +52,11 @@ def render_line(text: str) -> Markup:
     )
 
 
+def strip_code(text: str) -> str:
+    """Return ``text`` without its backticks, for where HTML has no markup."""
+    return text.replace("`", "")
+
+
 def _code(value: Any) -> Markup:
     return Markup("<code>{}</code>").format(value)
 

@@ -5,13 +5,19 @@ import hashlib
 import html
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
+from werkzeug.test import create_environ
 
 from app.chats.record import FailureCode, Status
+from app.web.code_samples import ADDRESS, code_samples
 from app.web.openapi import DOCUMENT
+from app.web.pages import api_page
 from app.web.schema_html import render_line
 from tests.web.browser import Browser
 from tests.web.described import OPERATIONS, problems_of
@@ -20,20 +26,70 @@ from tests.web.service import WebService
 
 # A page with nothing on it is a picture of a few kilobytes.
 BLANK_BYTES = 50_000
+PARTS = ("glossary", "bodies", "meanings", "problems")
+SAMPLE = "<summary>(curl|Python|JavaScript)</summary><pre>(.*?)</pre>"
+# Appended to the copy of a page in a frame: the page's own policy allows neither.
+MEASURE = """<script>
+const box = (name) => document.querySelector(name).getBoundingClientRect();
+parent.document.title += JSON.stringify([
+  window.innerWidth, document.documentElement.scrollWidth, box("nav").right, box("main").left,
+]) + ";"
+</script>"""
+FRAME = '<iframe style="border: 0; height: 1500px; width: {}px" srcdoc="{}"></iframe>'
 
 
 def test_it_shows_what_the_document_has(service: WebService) -> None:
-    """Every route, status, field and problem, and a curl line for each operation."""
+    """Every route, status, field and problem."""
     page = html.unescape(service.caller.get("/docs").text)
 
     for (method, path), operation in OPERATIONS.items():
         assert f"<b>{method.lower()}</b> <code>{path}</code>" in page
-        assert all(sample["source"] in page for sample in operation["x-codeSamples"])
         assert all(parameter["name"] in page for parameter in operation.get("parameters", ()))
     for schema in DOCUMENT["components"]["schemas"].values():
         assert all(f"<code>{field}</code>" in page for field in schema.get("properties", ()))
     for slug in DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]:
         assert f'href="{slug}"' in page
+
+
+@pytest.mark.parametrize("host", ["relay.internal.example", "127.0.0.1:8010", "[::1]:8000"])
+def test_samples_have_the_address_of_the_request(service: WebService, host: str) -> None:
+    """For curl, Python and JavaScript, in each operation."""
+    page = html.unescape(service.caller.get("/docs", headers={"Host": host}).text)
+
+    for (method, path), operation in OPERATIONS.items():
+        section = dict(sections(page))[operation["operationId"]]
+        samples = re.findall(
+            "<summary>(curl|Python|JavaScript)</summary><pre>(.*?)</pre>", section, re.DOTALL
+        )
+        assert ["curl", "Python", "JavaScript"] == [language for language, _ in samples]
+        prefix = path.partition("{")[0]
+        assert all(f'"http://{host}{prefix}' in source for _, source in samples), (method, path)
+    assert ADDRESS not in page
+
+
+def test_the_address_of_a_request_is_escaped() -> None:
+    """A Host that reaches the application cannot put markup into the page."""
+    environ = create_environ(base_url="http://relay/") | {"HTTP_HOST": '"><script>x'}
+
+    with Flask("test").request_context(environ):
+        page = api_page().get_data(as_text=True)
+
+    assert "<script" not in page
+
+
+def test_samples_can_be_pasted(tmp_path: Path) -> None:
+    """The Python and JavaScript of each operation compile."""
+    samples = [
+        dict(code_samples(path, method.lower(), operation))
+        for (method, path), operation in OPERATIONS.items()
+    ]
+    script = tmp_path / "samples.mjs"
+    script.write_text("\n".join(f"{{\n{sample['JavaScript']}\n}}" for sample in samples))
+
+    for sample in samples:
+        compile(sample["Python"], "sample", "exec")
+    node = shutil.which("node")
+    assert node is None or 0 == subprocess.run([node, "--check", script], check=False).returncode
 
 
 @pytest.mark.parametrize("values", [Status, FailureCode])
@@ -119,9 +175,29 @@ def test_a_browser_opens_it(redis_url: str, tmp_path: Path) -> None:
 
     assert browser.complaints == []
     assert asked == {"/docs"}
-    assert document.count("<section") == len(OPERATIONS) + len(["bodies", "meanings", "problems"])
+    assert document.count("<section") == len(OPERATIONS) + len(PARTS)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size > BLANK_BYTES
+
+
+def test_pages_fit_the_window(service: WebService, tmp_path: Path) -> None:
+    """Nothing is wider than the window; from 900 pixels on the navigation is beside the text."""
+    pages = [
+        html.escape(service.caller.get(path, headers={"Accept": "text/html"}).text + MEASURE)
+        for path in ("/docs", "/problems/event-id-reused")
+    ]
+    frames = tmp_path / "frames.html"
+    widths = (360, 899, 900)
+    frames.write_text("".join(FRAME.format(width, page) for page in pages for width in widths))
+
+    document = Browser(tmp_path).open(frames.as_uri(), tmp_path / "frames.png")
+
+    (title,) = re.findall("<title>(.*?)</title>", document)
+    measured = [json.loads(part) for part in title.split(";")[:-1]]
+    assert len(pages) * len(widths) == len(measured)
+    for width, content, navigation_right, main_left in measured:
+        assert content <= width
+        assert (width >= 900) == (navigation_right <= main_left)
 
 
 def _addresses(web: Web) -> set[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from tools.prove.crash_points import DurableStep
-from tools.prove.crash_scene import CrashScene, CrashResult
+from tools.prove.crash_scene import CrashResult, CrashScene
 from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, Way, crashes_at
 from tools.prove.table import Proof, ProofRow
 from tools.stack.deployment import Deployment
