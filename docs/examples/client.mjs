@@ -1,4 +1,4 @@
-// Have a chat opened for a user: node client.mjs EVENT_ID USER_ID
+// Open a chat for a user: node client.mjs EVENT_ID USER_ID
 import { setTimeout as sleep } from "node:timers/promises";
 
 const URL = `${process.env.RELAY}/v1/events`;
@@ -8,8 +8,8 @@ const GIVE_UP_MS = 24 * 3600 * 1000;
 async function post(event, waitSeconds) {
   const headers = { "Authorization": `Bearer ${TOKEN}`, "Content-Type": "application/json", "Prefer": `wait=${waitSeconds}` };
   const signal = AbortSignal.timeout((waitSeconds + 5) * 1000);
-  const answer = await fetch(URL, { method: "POST", headers, body: JSON.stringify(event), signal });
-  return { status: answer.status, retryAfter: answer.headers.get("Retry-After"), text: await answer.text() };
+  const response = await fetch(URL, { method: "POST", headers, body: JSON.stringify(event), signal });
+  return { status: response.status, retryAfter: response.headers.get("Retry-After"), text: await response.text() };
 }
 
 // Posts the event until it is settled or held; returns its record.
@@ -17,15 +17,15 @@ export async function openChat(event, waitSeconds = 10) {
   const until = performance.now() + GIVE_UP_MS;
   let pause = 0.5;
   while (performance.now() < until) {
-    // Without an answer the event may be stored or not: it is repeated.
+    // Without a response the event may be stored or not: repeat it.
     const { status, retryAfter, text } = await post(event, waitSeconds).catch(() => ({ status: "no answer" }));
     if (status === 200) return JSON.parse(text);
-    if (status < 500 && ![202, 408, 429].includes(status)) throw new Error(text); // a repeat would be refused as well
+    if (status < 500 && ![202, 408, 429].includes(status)) throw new Error(text); // a repeat would be refused too
     pause = /^\d+$/.test(retryAfter) ? Number(retryAfter) : Math.min(2 * pause, 60);
     console.error(`${status}: again in ${pause} s`);
     await sleep(pause * 1000);
   }
-  throw new Error("no end in sight: look the event up later");
+  throw new Error("gave up: look the event up later");
 }
 
 const [, script, event_id, user_id] = process.argv;

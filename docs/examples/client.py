@@ -1,4 +1,4 @@
-"""Have a chat opened for a user: python client.py EVENT_ID USER_ID"""
+"""Open a chat for a user: python client.py EVENT_ID USER_ID"""
 
 import os
 import sys
@@ -17,18 +17,18 @@ def open_chat(event, wait_seconds=10):
     until, pause = time.monotonic() + GIVE_UP_SECONDS, 0.5
     while time.monotonic() < until:
         try:
-            answer = requests.post(URL, json=event, headers=headers, timeout=wait_seconds + 5)
-            status, retry_after = answer.status_code, answer.headers.get("Retry-After", "")
+            response = requests.post(URL, json=event, headers=headers, timeout=wait_seconds + 5)
+            status, retry_after = response.status_code, response.headers.get("Retry-After", "")
         except requests.RequestException:
             status, retry_after = None, ""  # the event may be stored or not: repeat it
         if status == 200:
-            return answer.json()
+            return response.json()
         if status and status < 500 and status not in {202, 408, 429}:
-            raise ValueError(answer.text)  # a repeat would be refused as well
+            raise ValueError(response.text)  # a repeat would be refused too
         pause = int(retry_after) if retry_after.isdigit() else min(2 * pause, 60)
         print(f"{status or 'no answer'}: again in {pause:g} s", file=sys.stderr)
         time.sleep(pause)
-    raise TimeoutError("no end in sight: look the event up later")
+    raise TimeoutError("gave up: look the event up later")
 
 
 if __name__ == "__main__":

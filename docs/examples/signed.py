@@ -1,4 +1,4 @@
-"""Post an event with a signature by Standard Webhooks: python signed.py EVENT_ID USER_ID"""
+"""Post an event, signed by Standard Webhooks: python signed.py EVENT_ID USER_ID"""
 
 import base64
 import hmac
@@ -15,7 +15,7 @@ KEY = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
 
 
 def sign(event_id, body, now):
-    """Return the three headers: each send needs its own, since they are good for five minutes."""
+    """Return the three headers; sign each request anew, since they expire after five minutes."""
     signed = f"{event_id}.{now:.0f}.".encode() + body
     signature = base64.b64encode(hmac.digest(KEY, signed, "sha256")).decode()
     return {
@@ -26,16 +26,16 @@ def sign(event_id, body, now):
 
 
 def post(event_id, event):
-    """Post the event; if the relay refuses it, sign it once more by the relay's clock."""
+    """Post the event; after a 401 sign it once more with the relay's time."""
     body, now = json.dumps(event).encode(), time.time()
     for _ in range(2):
         headers = {"Content-Type": "application/json", **sign(event_id, body, now)}
-        answer = requests.post(URL, data=body, headers=headers, timeout=15)
-        if answer.status_code != 401:
+        response = requests.post(URL, data=body, headers=headers, timeout=15)
+        if response.status_code != 401:
             break
-        now = parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    return answer
+        now = parsedate_to_datetime(response.headers["Date"]).timestamp()
+    return response
 
 
-answer = post(sys.argv[1], {"user_id": sys.argv[2]})
-print(answer.status_code, answer.text)
+response = post(sys.argv[1], {"user_id": sys.argv[2]})
+print(response.status_code, response.text)
