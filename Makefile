@@ -34,6 +34,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make prove   breaks everything on purpose, and tells what came of it; some minutes"
 	@echo "make bench   measures the relay beside the same job done otherwise; half an hour, on an idle machine"
+	@echo "make guards  removes guards of the scripts, one at a time; fails if no test notices; ARGS=--all"
 	@echo "make check   lint, format, types and vocabulary"
 	@echo "make format  let the formatter rewrite the code"
 	@echo "make docs    write the documents that come from code"
@@ -51,6 +52,9 @@ test: $(INSTALLED) $(RUNTIME_INSTALLED)
 
 prove: $(INSTALLED) $(RUNTIME_INSTALLED)
 	@$(BIN)/python -m tools.prove $(ARGS)
+
+guards: $(INSTALLED) $(RUNTIME_INSTALLED)
+	@$(BIN)/python -m tools.guards $(ARGS)
 
 bench: $(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED)
 	@$(BIN)/python -m tools.bench $(ARGS)
@@ -93,4 +97,4 @@ $(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED) $(RUN_INSTALLED):
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$^)
 	@touch $@
 
-.PHONY: help run test prove bench check format docs lock clean
+.PHONY: help run test prove guards bench check format docs lock clean

@@ -20,7 +20,8 @@ SEE_ALL = {
 KNOWS = {
     "app.web": {"app.store", "app.telemetry", "app.chats"},
     "app.worker": {"app.store", "app.channel", "app.telemetry", "app.chats"},
-    "app.operate": {"app.store", "app.chats"},
+    "app.operate": {"app.store", "app.telemetry", "app.chats"},
+    "app.telemetry": {"app.chats"},
     "app.channel": {"app.chats", "config.proxy_url"},
     "app.store": {"app.chats", "config.redis_url"},
     "app.healthcheck": {"config.environment"},
@@ -113,6 +114,15 @@ def test_libraries_stay_at_home(trees: Trees) -> None:
 
     assert {("app.web", "flask"), ("app.channel", "requests"), ("app.store", "redis")} <= arrows
     assert not [(part, name) for part, name in arrows if part not in HOMES.get(name, {part})]
+
+
+def test_tools_import_no_tests() -> None:
+    """``make run`` and ``make prove`` need no test."""
+    files = sorted((ROOT / "tools").rglob("*.py"))
+    names = {name for path in files for name in imported(ast.parse(path.read_text()))}
+
+    assert "tools.stack.relay" in names
+    assert not [name for name in names if name.partition(".")[0] == "tests"]
 
 
 def test_nothing_is_imported_inside_of_a_function(trees: Trees) -> None:

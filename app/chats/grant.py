@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 
@@ -75,16 +76,33 @@ class TakeResult:
     expired_event_ids: Sequence[str]
 
 
+class SettleEffect(StrEnum):
+    """The effect of a settle on its event."""
+
+    OPENED = "opened"
+    DUPLICATE = "duplicate"
+    """The event has another chat, which stays published."""
+    FAILED = "failed"
+    ACCEPTED = "accepted"
+    """The event will be called again."""
+    UNKNOWN = "unknown"
+    """The event is held."""
+    IGNORED = "ignored"
+    """The result no longer counts, or is settled already."""
+    STALE = "stale"
+    """The result is of another life of the event's id."""
+    NEWER = "newer"
+    """Another release wrote the record: nothing was changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class SettleResult:
-    """The effect of a settle on the event: ``opened``, ``duplicate``, ``failed``, ``accepted``,
-    ``unknown``, ``ignored`` or, for an answer to another life of its id, ``stale``; and on the
-    breaker, ``open`` or ``closed``, where it changed.
+    """The effect of a settle on the event, and on the breaker if that changed (open, closed).
 
-    ``age_seconds``: for how long the event has been accepted.
+    ``age_seconds``: time since the event was accepted.
     """
 
-    result: str
+    effect: SettleEffect
     breaker: str | None
     age_seconds: float = field(default=0.0, compare=False)
 

@@ -6,11 +6,23 @@ An outcome answers one question, "did it create a chat?": yes (``Created``), no 
 
 import random
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from app.chats.record import Chat, FailureCode
 
 MAX_RETRY_DELAY_MS = 60_000
+
+
+class OutcomeKind(StrEnum):
+    """The name of an outcome in scripts, spool, log lines, metrics and spans."""
+
+    CREATED = "created"
+    REFUSED = "refused"
+    DENIED = "denied"
+    THROTTLED = "throttled"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +31,7 @@ class Created:
 
     chat: Chat
     upstream_status: int = 200
-    kind: Literal["created"] = "created"
+    kind: Literal[OutcomeKind.CREATED] = OutcomeKind.CREATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +41,7 @@ class Refused:
     code: FailureCode
     detail: str
     upstream_status: int
-    kind: Literal["refused"] = "refused"
+    kind: Literal[OutcomeKind.REFUSED] = OutcomeKind.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,7 @@ class Denied:
 
     detail: str
     upstream_status: int
-    kind: Literal["denied"] = "denied"
+    kind: Literal[OutcomeKind.DENIED] = OutcomeKind.DENIED
 
     @property
     def reason(self) -> str:
@@ -55,7 +67,7 @@ class Throttled:
 
     retry_after_ms: int
     upstream_status: int = 429
-    kind: Literal["throttled"] = "throttled"
+    kind: Literal[OutcomeKind.THROTTLED] = OutcomeKind.THROTTLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class NotSent:
 
     detail: str
     upstream_status: None = None
-    kind: Literal["not_sent"] = "not_sent"
+    kind: Literal[OutcomeKind.NOT_SENT] = OutcomeKind.NOT_SENT
 
     @property
     def reason(self) -> str:
@@ -79,7 +91,7 @@ class Unknown:
     code: FailureCode
     detail: str
     upstream_status: int | None = None
-    kind: Literal["unknown"] = "unknown"
+    kind: Literal[OutcomeKind.UNKNOWN] = OutcomeKind.UNKNOWN
 
 
 Outcome = Created | Refused | Denied | Throttled | NotSent | Unknown

@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Annotated, Any
+from typing import IO, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
-from app.chats.event import EventId, UserId
-from app.chats.record import Chat, Session, is_chat_id
+from app.chats.outcome import OutcomeKind
 from app.store.operations import LoggedChat
+from app.telemetry.call_line import EVENT, OUTCOME_FIELD, CreatedLine
 
 # Where a collector's object keeps the line that it was given.
 LINE_FIELDS = ("log", "message", "msg")
@@ -26,51 +26,7 @@ _PREFIX = re.compile(
     r"(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:std(?:out|err) F )?)?(?={)"
 )
 # What is left of a line with a created chat, however it was cut or wrapped.
-_MARK = re.compile(r'"outcome\W+created\b')
-
-
-def _check_chat_id(text: str) -> str:
-    if not is_chat_id(text):
-        raise ValueError
-    return text
-
-
-Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Text = Annotated[str, Field(max_length=256)]
-Number = Annotated[int, Field(ge=1, lt=10**14, strict=True)]
-
-
-class CreatedLine(BaseModel):
-    """One call that created a chat, as it is logged: without the sessions' keys."""
-
-    event_id: EventId
-    user_id: UserId
-    attempt: Number
-    life: Number | None = None
-    token: Token | None = None
-    chat_id: Annotated[str, AfterValidator(_check_chat_id)]
-    channel_id: Text | None = None
-    chat_state: Text | None = None
-    session_id: Text | None = None
-    user_session_id: Text | None = None
-
-    def as_logged_chat(self) -> LoggedChat:
-        """Build what can be settled from it."""
-        chat = Chat(
-            self.chat_id,
-            self.channel_id,
-            self.chat_state,
-            _session(self.session_id),
-            _session(self.user_session_id),
-        )
-        return LoggedChat(
-            event_id=self.event_id,
-            user_id=self.user_id,
-            attempt=self.attempt,
-            life_ms=self.life,
-            token=self.token,
-            chat=chat,
-        )
+_MARK = re.compile(rf'"{OUTCOME_FIELD}\W+{OutcomeKind.CREATED}\b')
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +36,7 @@ class UnreadableLine:
     number: int
 
 
-def read_created_lines(log: IO[bytes]) -> Iterator[CreatedLine | UnreadableLine]:
+def read_created_lines(log: IO[bytes]) -> Iterator[LoggedChat | UnreadableLine]:
     """Yield the calls of ``log`` that created a chat; pass over all other lines.
 
     A call is a JSON object that is the whole line, behind a prefix of Docker or Kubernetes at most;
@@ -94,7 +50,7 @@ def read_created_lines(log: IO[bytes]) -> Iterator[CreatedLine | UnreadableLine]
         call = _find_call(text)
         if call is None and _MARK.search(text):
             yield UnreadableLine(number)
-        elif call is not None and call.get("outcome") == "created":
+        elif call is not None and call.get(OUTCOME_FIELD) == OutcomeKind.CREATED:
             yield _validate(call) or UnreadableLine(number)
 
 
@@ -107,7 +63,7 @@ def _skip_rest(log: IO[bytes]) -> None:
 def _find_call(text: str) -> Call | None:
     prefix = _PREFIX.match(text.removeprefix("\ufeff").lstrip(" "))
     found = _parse(prefix.string[prefix.end() :]) if prefix else None
-    if not isinstance(found, dict) or found.get("event") == "call":
+    if not isinstance(found, dict) or found.get("event") == EVENT:
         return found
     calls = [call for name in LINE_FIELDS if (call := _parse_field(found.get(name)))]
     return calls[0] if len(calls) == 1 else None
@@ -115,7 +71,7 @@ def _find_call(text: str) -> Call | None:
 
 def _parse_field(content: Any) -> Call | None:
     found = _parse(content) if isinstance(content, str) else content
-    return found if isinstance(found, dict) and found.get("event") == "call" else None
+    return found if isinstance(found, dict) and found.get("event") == EVENT else None
 
 
 def _parse(text: str) -> Any:
@@ -133,12 +89,16 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _validate(call: Call) -> CreatedLine | None:
+def _validate(call: Call) -> LoggedChat | None:
     try:
-        return CreatedLine.model_validate(call)
+        line = CreatedLine.model_validate(call)
     except ValidationError:
         return None
-
-
-def _session(session_id: str | None) -> Session | None:
-    return Session(session_id, None) if session_id else None
+    return LoggedChat(
+        event_id=line.event_id,
+        user_id=line.user_id,
+        attempt=line.attempt,
+        life_ms=line.life,
+        token=line.token,
+        chat=line.chat,
+    )

@@ -8,14 +8,13 @@ import click
 from app.chats.errors import NothingDone
 from app.operate import json_output, text_output
 from app.operate.context import CliContext, json_option
-from app.operate.log_lines import CreatedLine, read_created_lines
-from app.store.operations import Operations
+from app.operate.log_lines import UnreadableLine, read_created_lines
+from app.store.operations import UNTRUSTED, Operations, RecoverResult
 
 Result = dict[str, str]
 
 # The results of `recover` that changed a record, and those that --trust-log would settle.
-CHANGED = {"opened", "duplicate"}
-UNTRUSTED = {"other_token", "missing"}
+CHANGED = {RecoverResult.OPENED, RecoverResult.DUPLICATE}
 MAX_NUMBERS = 10
 
 
@@ -52,7 +51,7 @@ def recover(context: CliContext, *, log: IO[bytes], trust_log: bool, is_json: bo
     counts = Counter(result["result"] for result in results)
     if counts.keys() & CHANGED:
         return
-    if counts.keys() - {"ignored"}:
+    if counts.keys() - {RecoverResult.IGNORED}:
         raise NothingDone("no line that is believed has a chat that its record has not")
     if counts:
         raise NothingDone("the records have all of these chats already")
@@ -68,11 +67,11 @@ def _recover(
     is_trusted: bool,
 ) -> None:
     for line in read_created_lines(log):
-        if isinstance(line, CreatedLine):
-            result = operations.recover(line.as_logged_chat(), is_trusted=is_trusted)
-            results.append({"event_id": line.event_id, "chat_id": line.chat_id, "result": result})
-        else:
+        if isinstance(line, UnreadableLine):
             unreadable.append(line.number)
+            continue
+        result = operations.recover(line, is_trusted=is_trusted)
+        results.append({"event_id": line.event_id, "chat_id": line.chat.id, "result": result})
 
 
 def _report(results: list[Result], unreadable: list[int], *, is_json: bool) -> None:
@@ -82,7 +81,9 @@ def _report(results: list[Result], unreadable: list[int], *, is_json: bool) -> N
         click.echo(text_output.format_recovered(changed))
     others = Counter(result["result"] for result in results if result["result"] not in CHANGED)
     for result, count in sorted(others.items()):
-        click.echo(f"passed over: {count}, {text_output.RECOVERED[result]}", err=True)
+        click.echo(
+            f"passed over: {count}, {text_output.RECOVERED[RecoverResult(result)]}", err=True
+        )
     if untrusted := sum(others[result] for result in UNTRUSTED):
         click.echo(f"If only workers wrote this log, --trust-log settles {untrusted}.", err=True)
     if unreadable:

@@ -10,7 +10,7 @@ from app.chats.record import Record, Status
 from app.operate import json_output, text_output
 from app.operate.context import CliContext, json_option
 from app.operate.options import confirm, dry_run_option, progress_bar, user_option, yes_option
-from app.store.operations import Operations
+from app.store.operations import ForgetResult, Operations
 
 UNREACHED = (
     "the logs of web and workers, and wherever they are collected: user ids are in them",
@@ -18,7 +18,7 @@ UNREACHED = (
     "traces, backups of Redis, and Channel.io itself",
 )
 PASSES = 2  # the second finds what moved while the first went on
-NEWER = "newer"
+NEWER = ForgetResult.NEWER
 # In the order in which an event passes through them, so that none slips by unseen.
 WALKED = (Status.ACCEPTED, Status.CALLING, Status.UNKNOWN, Status.FAILED)
 
@@ -97,7 +97,7 @@ def _remove(operations: Operations, user_id: str, found: dict[str, str]) -> int:
         with progress_bar(len(found)) as advance:
             for event_id in found:
                 result = operations.forget(event_id, user_id=user_id, token=token)
-                removed += result == "forgotten"
+                removed += result is ForgetResult.FORGOTTEN
                 advance(1)
     except StoreUnavailable:
         click.echo(f"stopped after {removed} of {len(found)} events", err=True)

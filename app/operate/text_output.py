@@ -7,21 +7,22 @@ from datetime import UTC, datetime
 from app.chats.record import Record, Status
 from app.operate.context import SettingsPreview
 from app.store.history import EventHistory, HistoryEntry
-from app.store.relay_stats import FailingProbe, RelayStats
+from app.store.operations import RecoverResult
+from app.store.relay_stats import BreakerState, FailingProbe, RelayStats
 
 HEAD = ("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS", "ACCEPTED (UTC)", "WHY")
 CREATED = {True: "yes", False: "no", None: "not known"}
 DENIED = "Channel.io refuses the key, the address, or their users"
 RECOVERED = {
-    "opened": "opened",
-    "duplicate": "kept beside the chat that was published before",
-    "ignored": "nothing to do: the record has the chat",
-    "newer": "left alone: a newer release of the relay wrote the record",
-    "other_token": "the record does not know the grant of the line",
-    "missing": "no such event is kept",
-    "other_life": "the id belongs to another event by now",
-    "no_life": "an older release wrote the line, without the life of its event",
-    "forgotten": "an operator removed the event",
+    RecoverResult.OPENED: "opened",
+    RecoverResult.DUPLICATE: "kept beside the chat that was published before",
+    RecoverResult.IGNORED: "nothing to do: the record has the chat",
+    RecoverResult.NEWER: "left alone: a newer release of the relay wrote the record",
+    RecoverResult.OTHER_TOKEN: "the record does not know the grant of the line",
+    RecoverResult.MISSING: "no such event is kept",
+    RecoverResult.OTHER_LIFE: "the id belongs to another event by now",
+    RecoverResult.NO_LIFE: "an older release wrote the line, without the life of its event",
+    RecoverResult.FORGOTTEN: "an operator removed the event",
 }
 UNREADABLE = ", written by another release: use its command line and its workers"
 OPERATE = "python -m app.operate"
@@ -91,7 +92,7 @@ def format_event_history(history: EventHistory, stats: RelayStats) -> str:
 def format_recovered(results: Sequence[Mapping[str, str]]) -> str:
     """Format a row for each chat that was read back."""
     rows = [
-        (result["event_id"], result["chat_id"], RECOVERED.get(result["result"], result["result"]))
+        (result["event_id"], result["chat_id"], RECOVERED[RecoverResult(result["result"])])
         for result in results
     ]
     return _align([("EVENT", "CHAT", "WHAT BECAME OF IT"), *rows])
@@ -212,7 +213,7 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
         lines.append(f"Nothing is called, {_format_pause(stats)}: {OPERATE} resume")
     if not stats.workers:
         lines.append("Nothing is called: no worker took anything within 15 s.")
-    if stats.breaker != "closed":
+    if stats.breaker is not BreakerState.CLOSED:
         lines.append(f"Calls are held back: the breaker is {_format_breaker(stats)}.")
     lines += [f"A probe fails {_format_probe(probe)}." for probe in stats.failing_probes]
     if stats.paused_seconds:

@@ -8,7 +8,16 @@ from redis.exceptions import RedisError
 
 from app.chats.errors import RecordFromNewerRelease, StoreUnavailable
 from app.chats.event import OnUnknown
-from app.chats.grant import Decision, Grant, NoWork, Probe, SettleResult, TakeResult, new_token
+from app.chats.grant import (
+    Decision,
+    Grant,
+    NoWork,
+    Probe,
+    SettleEffect,
+    SettleResult,
+    TakeResult,
+    new_token,
+)
 from app.chats.outcome import (
     Created,
     Denied,
@@ -212,10 +221,11 @@ def settle(
         case NotSent():
             argument["delay_ms"] = retry_delay_ms(grant.attempts)
             argument["reason"] = outcome.reason
-    result, breaker, age_ms = scripts.run("settle", argument)
-    if result == "newer":
+    reply, breaker, age_ms = scripts.run("settle", argument)
+    effect = SettleEffect(reply)
+    if effect is SettleEffect.NEWER:
         raise RecordFromNewerRelease("a newer release of the relay wrote the record")
-    return SettleResult(result, breaker or None, age_ms / 1000)
+    return SettleResult(effect, breaker or None, age_ms / 1000)
 
 
 def _jitter() -> float:

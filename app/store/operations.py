@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from app.chats.errors import NothingDone, RecordFromNewerRelease
 from app.chats.event import OnUnknown
-from app.chats.grant import Grant, new_token
+from app.chats.grant import Grant, SettleEffect, new_token
 from app.chats.outcome import Created
 from app.chats.record import Chat, Failure, FailureCode, Record, Status
 from app.store.grants import settle
@@ -55,6 +56,34 @@ class LoggedChat:
     life_ms: int | None
     token: str | None
     chat: Chat
+
+
+class RecoverResult(StrEnum):
+    """The result of ``recover`` for one line."""
+
+    OPENED = "opened"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    NEWER = "newer"
+    OTHER_TOKEN = "other_token"  # noqa: S105 - no secret: the record does not have this grant
+    MISSING = "missing"
+    OTHER_LIFE = "other_life"
+    NO_LIFE = "no_life"
+    FORGOTTEN = "forgotten"
+
+
+# Settled only where the log is trusted.
+UNTRUSTED = frozenset({RecoverResult.OTHER_TOKEN, RecoverResult.MISSING})
+
+
+class ForgetResult(StrEnum):
+    """The result of ``forget`` for one event; the last three change nothing."""
+
+    FORGOTTEN = "forgotten"
+    GONE = "gone"
+    NOT_THEIRS = "not_theirs"
+    CALLING = "calling"
+    NEWER = "newer"
 
 
 class Operations(RelayStatsReader):
@@ -184,26 +213,22 @@ class Operations(RelayStatsReader):
                     page.gone.append(event_id)
         return page
 
-    def forget(self, event_id: str, *, user_id: str, token: str) -> str:
+    def forget(self, event_id: str, *, user_id: str, token: str) -> ForgetResult:
         """Remove one event of the user: its record, its place in line, its look-ups.
 
-        ``token`` names the command. Return ``forgotten``, ``gone`` (there was no record),
-        ``not_theirs``, ``calling`` (a grant is out) or ``newer``; the last three change nothing.
+        ``token`` names the command.
         """
         argument = {"event_id": event_id, "user_id": user_id, "token": token}
-        result: str = self._scripts.run("forget", argument)
-        return result
+        return ForgetResult(self._scripts.run("forget", argument))
 
-    def recover(self, logged: LoggedChat, *, is_trusted: bool = False) -> str:
-        """Settle a created chat that only a log line holds; return what became of it.
+    def recover(self, logged: LoggedChat, *, is_trusted: bool = False) -> RecoverResult:
+        """Settle a created chat that only a log line holds.
 
-        ``opened``, ``duplicate`` or ``ignored`` (the record has it), as of ``settle``; ``newer``.
-        Not settled: ``other_token`` (the record has not this grant's) and ``missing`` (no record),
-        unless ``is_trusted``; ``other_life``, ``no_life`` and ``forgotten`` never.
+        ``is_trusted``: also without a record, and for a grant that the record does not have.
         """
         left, *_, forgotten = self._event_history(logged.event_id)
         doubt = self._doubt(logged, left, forgotten)
-        if doubt and not (is_trusted and doubt in {"other_token", "missing"}):
+        if doubt and not (is_trusted and doubt in UNTRUSTED):
             return doubt
         fields = calling_fields(
             left or {},
@@ -215,32 +240,34 @@ class Operations(RelayStatsReader):
         token = logged.token or new_token()
         grant = Grant(logged.event_id, logged.user_id, logged.attempt, token, fields)
         try:
-            result = settle(self._scripts, grant, Created(logged.chat)).result
+            effect = settle(self._scripts, grant, Created(logged.chat)).effect
         except RecordFromNewerRelease:
-            return "newer"
-        # Its record was removed, or ended, since it was read.
-        return "other_life" if result == "stale" else result
+            return RecoverResult.NEWER
+        # The record was removed, or ended, since it was read.
+        if effect is SettleEffect.STALE:
+            return RecoverResult.OTHER_LIFE
+        return RecoverResult(effect)
 
     def _doubt(
         self, logged: LoggedChat, fields: dict[str, Any] | None, forgotten: str
-    ) -> str | None:
-        """Return why a line is not believed, if it is not."""
+    ) -> RecoverResult | None:
+        """Return why a line is not settled, or None."""
         if logged.life_ms is None or logged.token is None:
-            return "no_life"
+            return RecoverResult.NO_LIFE
         if fields is None:
-            return "forgotten" if forgotten else "missing"
+            return RecoverResult.FORGOTTEN if forgotten else RecoverResult.MISSING
         if self._readable(logged.event_id, fields) is None:
-            return "newer"
+            return RecoverResult.NEWER
         apart_ms = abs(fields["accepted_ms"] - logged.life_ms)
         # The line has no fingerprint; what it has of one is the user.
         if apart_ms >= fields["ttl_ms"] or fields["user_id"] != logged.user_id:
-            return "other_life"
+            return RecoverResult.OTHER_LIFE
         if apart_ms and forgotten:
-            return "forgotten"
+            return RecoverResult.FORGOTTEN
         known = {fields.get("chat_id"), *fields.get("duplicate_chat_ids", ())}
         is_its_own = tokens_of(fields).get(logged.token) == logged.attempt
         is_believed = logged.chat.id in known or (is_its_own and not apart_ms)
-        return None if is_believed else "other_token"
+        return None if is_believed else RecoverResult.OTHER_TOKEN
 
     def _resolve(self, event_id: str, action: str, *, by: str, **about: Any) -> Record:
         return self._decide("resolve", "resolved", event_id, by=by, action=action, **about)

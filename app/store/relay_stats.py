@@ -3,12 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from app.store.records import to_datetime
 from app.store.scripts import Scripts
 
 # A way whose probe was not repeated for so long is no worker's any more.
 FORGOTTEN_PROBE_MS = 5 * 60_000
+
+
+class BreakerState(StrEnum):
+    """The state of the gate's breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,7 @@ class FailingProbe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayStats:
-    """Counts of events, and the gate. ``breaker`` is ``closed``, ``open`` or ``half_open``.
-
+    """Counts of events, and the gate.
     ``unreadable``: those of ``waiting`` and ``calling`` whose record another release wrote, as far
     as workers met them. They are left alone. ``workers``: those that took within 15 s.
     ``paused_seconds``: what is left of the pause that a 429 set. ``denied_since``: since when
@@ -45,7 +53,7 @@ class RelayStats:
     unreadable: int
     workers: int
     oldest_waiting_seconds: float
-    breaker: str
+    breaker: BreakerState
     breaker_reason: str | None
     paused_seconds: float
     denied_since: datetime | None
@@ -82,7 +90,7 @@ class RelayStatsReader:
             unreadable=unreadable,
             workers=workers,
             oldest_waiting_seconds=waited_ms / 1000,
-            breaker=gate.get("state", "closed"),
+            breaker=BreakerState(gate.get("state", BreakerState.CLOSED)),
             breaker_reason=gate.get("reason"),
             paused_seconds=pause_ms / 1000,
             denied_since=to_datetime(denied_ms) if denied_ms else None,

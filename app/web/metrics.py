@@ -19,20 +19,20 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.chats.errors import StoreUnavailable
-from app.store.relay_stats import RelayStatsReader
+from app.store.relay_stats import BreakerState, RelayStatsReader
+from app.web.request_context import PostResult
 
 log = structlog.get_logger("relay.web")
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-RESULTS = ("accepted", "duplicate", "reused", "invalid", "unauthorized", "full", "unavailable")
 # By the problem that was answered; every other one says that the event or its form is not valid.
 RESULT_OF = {
-    "event-id-reused": "reused",
-    "unauthorized": "unauthorized",
-    "forbidden": "unauthorized",
-    "backlog-full": "full",
-    "unavailable": "unavailable",
-    "internal-error": "unavailable",
+    "event-id-reused": PostResult.REUSED,
+    "unauthorized": PostResult.UNAUTHORIZED,
+    "forbidden": PostResult.UNAUTHORIZED,
+    "backlog-full": PostResult.FULL,
+    "unavailable": PostResult.UNAVAILABLE,
+    "internal-error": PostResult.UNAVAILABLE,
 }
 NO_ROUTE = "none"
 # The types of metric that are counted here: prometheus-client has a file for each.
@@ -67,7 +67,7 @@ class WebMetrics:
         self._lost_lines = Counter(
             "relay_log_lines_lost", "Log lines that stdout did not take.", registry=self._own
         )
-        for result in RESULTS:
+        for result in PostResult:
             self._events.labels(result)
         counts = _RegistryCollector(Path(directory)) if directory else self._own
         self._collectors: list[Collector] = [
@@ -91,7 +91,7 @@ class WebMetrics:
         """Count one posted event by its result, or by the problem that it was answered with."""
         with self._tolerate_faults():
             self._check_files()
-            self._events.labels(result or RESULT_OF.get(problem or "", "invalid")).inc()
+            self._events.labels(result or RESULT_OF.get(problem or "", PostResult.INVALID)).inc()
 
     def count_lost_line(self) -> None:
         """Count a log line that was dropped."""
@@ -229,7 +229,11 @@ class _RedisStatsCollector(Collector):
         )
         yield _gauge("held_events", "Events that may have a chat or not.", now.held)
         yield _gauge("failed_events", "Failed events that are still kept.", now.failed)
-        yield _gauge("breaker_open", "1 unless the breaker is closed.", now.breaker != "closed")
+        yield _gauge(
+            "breaker_open",
+            "1 unless the breaker is closed.",
+            now.breaker is not BreakerState.CLOSED,
+        )
         yield _gauge("workers", "Worker processes that took within 15 s.", now.workers)
         yield _gauge(
             "probe_failing", "1 while a probe of Channel.io fails.", now.failing_probes != ()

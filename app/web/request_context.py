@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, cast
 
 from flask import Request, Response, request
@@ -16,6 +17,18 @@ SERVER_ERRORS = range(500, 600)
 REQUEST_SECONDS = 2.6
 
 
+class PostResult(StrEnum):
+    """The result of a posted event, in log lines and metrics."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REUSED = "reused"
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    FULL = "full"
+    UNAVAILABLE = "unavailable"
+
+
 @dataclass(slots=True)
 class RequestContext:
     """One request, from its arrival on. A field that is not known (yet) is ``None``.
@@ -27,7 +40,7 @@ class RequestContext:
     trace: Trace
     caller: Caller | None = None
     event_id: str | None = None
-    result: str | None = None
+    result: PostResult | None = None
     problem: str | None = None
     deadline: float = field(default_factory=lambda: time.monotonic() + REQUEST_SECONDS)
     _began: float = field(default_factory=time.perf_counter)

@@ -16,7 +16,7 @@ from app.web.parameters import read_limit, reject_parameters
 from app.web.prefer import preferred_wait
 from app.web.problems import ProblemError
 from app.web.reading import BodyMemory, check_head, parse_event, read_body
-from app.web.request_context import current_context
+from app.web.request_context import PostResult, current_context
 from app.web.responses import json_response
 
 # Of its own for each look of a wait, the last one included.
@@ -50,7 +50,7 @@ class EventViews:
             record, is_new = self._events.accept(
                 event, until=context.deadline, traceparent=context.trace.traceparent
             )
-            context.result = "accepted" if is_new else "duplicate"
+            context.result = PostResult.ACCEPTED if is_new else PostResult.DUPLICATE
             if notice is not None:
                 record = self._wait_until_over(notice, record, wait_seconds)
         response = _answer_with(record, wait_seconds)

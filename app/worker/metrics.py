@@ -1,13 +1,12 @@
-"""Metrics of a worker: counts of calls, and of what came of them."""
+"""Metrics of a worker: calls by outcome, and their durations."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from app.chats.grant import Grant, SettleResult
-from app.chats.outcome import Created, Outcome, Unknown
+from app.chats.grant import Grant, SettleEffect, SettleResult
+from app.chats.outcome import Created, Outcome, OutcomeKind, Unknown
 
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 SETTLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
-OUTCOMES = ("created", "refused", "denied", "throttled", "not_sent", "unknown")
 
 
 class WorkerMetrics:
@@ -37,7 +36,7 @@ class WorkerMetrics:
             buckets=SETTLE_SECONDS,
             registry=self.registry,
         )
-        for outcome in OUTCOMES:
+        for outcome in OutcomeKind:
             self._calls.labels(outcome)
         self._orphans = self._counter("possible_orphans", "Calls that may have made a second chat.")
         self._duplicates = self._counter("duplicate_chats", "Chats beside the published one.")
@@ -68,12 +67,12 @@ class WorkerMetrics:
             self._orphans.inc()
 
     def count_settled(self, settled: SettleResult) -> None:
-        """Count what a call's outcome changed."""
-        if settled.result in {"opened", "failed"}:
+        """Count the effect of a call's outcome."""
+        if settled.effect in {SettleEffect.OPENED, SettleEffect.FAILED}:
             self._settle_seconds.observe(settled.age_seconds)
-        elif settled.result == "duplicate":
+        elif settled.effect is SettleEffect.DUPLICATE:
             self._duplicates.inc()
-        elif settled.result == "stale":
+        elif settled.effect is SettleEffect.STALE:
             self._stale.inc()
 
     def _counter(self, name: str, meaning: str) -> Counter:

@@ -6,15 +6,17 @@ from typing import Any
 
 import structlog
 
-from app.chats.grant import SettleResult, TakeResult
-from app.chats.outcome import Created, Outcome, Throttled
-from app.chats.record import Session
+from app.chats.grant import SettleEffect, SettleResult, TakeResult
+from app.chats.outcome import Created
+from app.telemetry.call_line import EVENT, call_fields
 from app.telemetry.trace_context import ExportSpan, Span
 from app.worker.metrics import WorkerMetrics
 from app.worker.outage import Outage
 from app.worker.spool import CallResult
 
 log = structlog.get_logger("relay.worker")
+# Effects of a settle that are logged.
+UNUSUAL = {SettleEffect.DUPLICATE, SettleEffect.IGNORED, SettleEffect.UNKNOWN}
 
 
 class CallReporter:
@@ -58,11 +60,11 @@ class CallReporter:
 
     def log_call(self, result: CallResult) -> None:
         """Write the canonical line of a call; ``result.is_logged`` is set where it was taken."""
-        result.is_logged = self._write_line("call", **_call_fields(result))
+        result.is_logged = self._write_line(EVENT, **_call_fields(result))
 
     def log_settled_call(self, result: CallResult) -> None:
         """Write the line of a call that needs it no more: where there is no room, it is dropped."""
-        log.info("call", **_call_fields(result))
+        log.info(EVENT, **_call_fields(result))
 
     def report_settlement(self, result: CallResult, settled: SettleResult) -> None:
         """Log a settlement that is out of the ordinary, and count it."""
@@ -70,11 +72,11 @@ class CallReporter:
         if settled.breaker:
             # Not as `outcome`: a log is searched for the calls that created a chat.
             log.warning("breaker", state=settled.breaker, after=result.outcome.kind)
-        if settled.result in {"duplicate", "ignored", "unknown"}:
+        if settled.effect in UNUSUAL:
             log.warning(
-                "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.result
+                "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.effect
             )
-        elif settled.result == "stale":
+        elif settled.effect is SettleEffect.STALE:
             log.warning("stale_answer", **_call_fields(result))
         self._metrics.count_settled(settled)
 
@@ -101,35 +103,6 @@ class CallReporter:
 
 
 def _call_fields(result: CallResult) -> dict[str, Any]:
-    grant, outcome = result.grant, result.outcome
-    return {
-        "event_id": grant.event_id,
-        "user_id": grant.user_id,
-        "attempt": grant.attempt,
-        "life": grant.stored_fields.get("accepted_ms"),
-        "token": grant.token,
-        "outcome": outcome.kind,
-        "upstream_status": outcome.upstream_status,
-        "trace_id": result.trace.trace_id,
-        "duration_ms": round(result.seconds * 1000, 1),
-        **_outcome_fields(outcome),
-    }
-
-
-def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, Created):
-        chat = outcome.chat
-        return {
-            "chat_id": chat.id,
-            "channel_id": chat.channel_id,
-            "chat_state": chat.state,
-            "session_id": _session_id(chat.session),
-            "user_session_id": _session_id(chat.user_session),
-        }
-    if isinstance(outcome, Throttled):
-        return {"retry_after_ms": outcome.retry_after_ms}
-    return {"detail": outcome.detail}
-
-
-def _session_id(session: Session | None) -> str | None:
-    return session.id if session else None
+    return call_fields(
+        result.grant, result.outcome, trace_id=result.trace.trace_id, seconds=result.seconds
+    )

@@ -92,7 +92,7 @@ def test_a_late_answer_changes_nothing(
     operator.json(*FORGET)
     grant.stored_fields["accepted_ms"] -= ms_earlier
 
-    assert "stale" == operator.settle(grant, outcome).result
+    assert "stale" == operator.settle(grant, outcome).effect
 
     assert [] == keys_with(operator, "u1")
     assert [] == keys_with(operator, "chat-1")
@@ -106,7 +106,7 @@ def test_a_forgotten_id_may_be_posted_again(operator: Operator) -> None:
     before = operator.bench.text()
 
     assert is_new
-    assert "stale" == operator.settle(grant, created("late")).result
+    assert "stale" == operator.settle(grant, created("late")).effect
     assert before == operator.bench.text()
 
 
@@ -118,7 +118,7 @@ def test_an_answer_to_a_new_life_counts_although_the_clock_went_back(operator: O
     operator.bench.accept("e1", user_id="u2")
     operator.bench.set_fields(accepted_ms=life_ms - 1000)
 
-    assert "opened" == operator.settle(operator.bench.grant(operator.worker()), created("c")).result
+    assert "opened" == operator.settle(operator.bench.grant(operator.worker()), created("c")).effect
 
 
 def test_while_a_call_is_under_way_nothing_is_removed(operator: Operator) -> None:

@@ -3,37 +3,39 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.operate.log_lines import (
-    MAX_LINE_BYTES,
-    CreatedLine,
-    UnreadableLine,
-    read_created_lines,
-)
+from app.chats.grant import Grant
+from app.chats.outcome import Created
+from app.chats.record import Chat, Session
+from app.operate.log_lines import MAX_LINE_BYTES, UnreadableLine, read_created_lines
+from app.store.operations import LoggedChat
+from app.telemetry.call_line import EVENT, call_fields
 
+CHAT = Chat("chat-1", "6263", "initial", Session("s-1", "its-key"), None)
+LOGGED = LoggedChat(
+    event_id="e1",
+    user_id="u1",
+    attempt=1,
+    life_ms=1_764_500_000_000,
+    token="token-of-the-grant",
+    chat=replace(CHAT, session=Session("s-1", None)),
+)
+GRANT = Grant("e1", "u1", 1, "token-of-the-grant", {"accepted_ms": 1_764_500_000_000})
+# As a worker writes it.
 CALL = {
-    "event_id": "e1",
-    "user_id": "u1",
-    "attempt": 1,
-    "life": 1_764_500_000_000,
-    "token": "token-of-the-grant",
-    "outcome": "created",
-    "upstream_status": 200,
-    "duration_ms": 12.5,
-    "chat_id": "chat-1",
-    "channel_id": "6263",
-    "chat_state": "initial",
-    "session_id": "s-1",
-    "user_session_id": None,
-    "event": "call",
+    "event": EVENT,
+    **call_fields(
+        GRANT, Created(CHAT), trace_id="4bf92f3577b34da6a3ce929d0e0e4736", seconds=0.0125
+    ),
     "logger": "relay.worker",
     "level": "info",
-    "timestamp": "2026-11-22T10:00:00.123456Z",
+    "timestamp": "2026-11-22T10:00:01.391Z",
 }
 LINE = json.dumps(CALL)
 
@@ -106,7 +108,7 @@ GARBAGE = [
 ]
 
 
-def read(*lines: str) -> list[CreatedLine | UnreadableLine]:
+def read(*lines: str) -> list[LoggedChat | UnreadableLine]:
     """Return the created lines of a log with these lines."""
     text = "".join(f"{line}\n" for line in lines)
     return list(read_created_lines(io.BytesIO(text.encode(errors="surrogateescape"))))
@@ -119,13 +121,8 @@ def without(*names: str, **changed: Any) -> str:
 
 @pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED.keys())
 def test_a_line_is_read_as_collectors_keep_it(wrap: Callable[[str], str]) -> None:
-    """With every field that a record has room for."""
-    (line,) = read(wrap(LINE))
-
-    assert isinstance(line, CreatedLine)
-    assert ("e1", "u1", 1, "chat-1") == (line.event_id, line.user_id, line.attempt, line.chat_id)
-    assert ("s-1", None) == (line.session_id, line.user_session_id)
-    assert (1_764_500_000_000, "token-of-the-grant") == (line.life, line.token)
+    """Every field of a chat comes back, but the keys of its sessions."""
+    assert [LOGGED] == read(wrap(LINE))
 
 
 @pytest.mark.parametrize("name", NOT_READ)
@@ -133,14 +130,14 @@ def test_a_line_in_any_other_form_is_passed_over(name: str) -> None:
     """It is named, so that a person may read the id; the lines after it are read."""
     unreadable = [] if name in UNSEEN else [UnreadableLine(1)]
 
-    assert [*unreadable, CreatedLine.model_validate(CALL)] == read(NOT_READ[name](LINE), LINE)
+    assert [*unreadable, LOGGED] == read(NOT_READ[name](LINE), LINE)
 
 
 def test_the_last_line_may_lack_its_end() -> None:
     """Its file was copied while it grew; a cut one is named."""
     whole, cut = (io.BytesIO(text.encode()) for text in (LINE, f"\n{LINE[:-1]}"))
 
-    assert [CreatedLine.model_validate(CALL)] == list(read_created_lines(whole))
+    assert [LOGGED] == list(read_created_lines(whole))
     assert [UnreadableLine(2)] == list(read_created_lines(cut))
 
 
@@ -155,7 +152,7 @@ def test_no_bytes_make_it_stumble(content: bytes) -> None:
     """Whatever stands before and after, the line that is whole is found."""
     log = io.BytesIO(content + f"\n{LINE}\n".encode() + content)
 
-    assert CreatedLine.model_validate(CALL) in list(read_created_lines(log))
+    assert LOGGED in list(read_created_lines(log))
 
 
 @pytest.mark.parametrize(
@@ -185,4 +182,4 @@ def test_no_bytes_make_it_stumble(content: bytes) -> None:
 )
 def test_a_created_chat_that_cannot_be_read_is_told(cut: str) -> None:
     """A person may still read the id: the line is named, and the ones after it are read."""
-    assert [UnreadableLine(2), CreatedLine.model_validate(CALL)] == read("", cut, LINE)
+    assert [UnreadableLine(2), LOGGED] == read("", cut, LINE)

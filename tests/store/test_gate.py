@@ -128,7 +128,7 @@ def test_an_outcome_without_a_transition_is_neutral(bench: StoreDriver) -> None:
 
     settled = bench.worker().settle(grant, UNKNOWN)
 
-    assert (settled.result, settled.breaker) == ("ignored", None)
+    assert (settled.effect, settled.breaker) == ("ignored", None)
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
 
 
@@ -141,7 +141,7 @@ def test_a_duplicate_chat_is_neutral(bench: StoreDriver) -> None:
 
     settled = bench.worker().settle(grant, created("chat-2"))
 
-    assert (settled.result, settled.breaker) == ("duplicate", None)
+    assert (settled.effect, settled.breaker) == ("duplicate", None)
     assert int(bench.gate()["failures"]) == THRESHOLD - 1
 
 

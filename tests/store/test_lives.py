@@ -28,7 +28,7 @@ def test_an_answer_to_an_earlier_life_changes_nothing(bench: StoreDriver, outcom
     earlier = begin_again(bench, ms_later=1, user_id="bob")
     before = bench.text()
 
-    assert "stale" == bench.worker().settle(earlier, outcome).result
+    assert "stale" == bench.worker().settle(earlier, outcome).effect
 
     assert before == bench.text()
     assert ["e1"] == list(bench.queue("due"))
@@ -39,7 +39,7 @@ def test_the_same_event_a_window_later_is_another_life(bench: StoreDriver) -> No
     """It was accepted anew, with the same payload, when the first record was over."""
     earlier = begin_again(bench, ms_later=WINDOW_MS)
 
-    assert "stale" == bench.worker().settle(earlier, CREATED).result
+    assert "stale" == bench.worker().settle(earlier, CREATED).effect
 
     assert Status.ACCEPTED is bench.record().status
 
@@ -49,7 +49,7 @@ def test_the_same_event_within_the_window_is_one_life(bench: StoreDriver, ms_lat
     """Redis lost the first acceptance, and the caller repeated it: the answer is the event's."""
     earlier = begin_again(bench, ms_later=ms_later)
 
-    assert "opened" == bench.worker().settle(earlier, CREATED).result
+    assert "opened" == bench.worker().settle(earlier, CREATED).effect
 
     assert Status.OPENED is bench.record().status
 
@@ -59,7 +59,7 @@ def test_a_life_whose_record_is_gone_is_rebuilt(bench: StoreDriver) -> None:
     earlier = bench.granted()
     bench.client.unlink(bench.keys.event("e1"), bench.key("calling"))
 
-    assert "opened" == bench.worker().settle(earlier, CREATED).result
+    assert "opened" == bench.worker().settle(earlier, CREATED).effect
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OUTCOMES if kind != "created"])
@@ -71,7 +71,7 @@ def test_a_life_that_is_over_does_not_begin_again(bench: StoreDriver, kind: str)
 
     settled = bench.worker().settle(replace(earlier, stored_fields=ended), OUTCOMES[kind])
 
-    assert "stale" == settled.result
+    assert "stale" == settled.effect
     assert bench.text() is None
 
 
@@ -91,9 +91,9 @@ def test_a_forgotten_life_stays_forgotten(bench: StoreDriver, outcome: Outcome) 
     grant = bench.granted()
     bench.client.set(bench.key("forgotten:e1"), f"{grant.life_ms} token", px=60_000)
 
-    assert "stale" == bench.worker().settle(grant, outcome).result
+    assert "stale" == bench.worker().settle(grant, outcome).effect
     bench.client.unlink(bench.keys.event("e1"), bench.key("calling"))
-    assert "stale" == bench.worker().settle(grant, outcome).result
+    assert "stale" == bench.worker().settle(grant, outcome).effect
 
     assert bench.text() is None
 

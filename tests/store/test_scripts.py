@@ -239,7 +239,7 @@ def test_with_a_replica_all_is_confirmed(replica: Valkey, own_bench: StoreDriver
     grants = [worker.take(token).decision for _ in range(2)]
     assert grants[0] == grants[1]
     assert isinstance(grants[0], Grant)
-    results = [worker.settle(grants[0], CREATED).result for _ in range(2)]
+    results = [worker.settle(grants[0], CREATED).effect for _ in range(2)]
     assert results == ["opened", "ignored"]
 
 

@@ -37,7 +37,7 @@ RECREATE = OnUnknown.RECREATE
 
 def settle(bench: StoreDriver, grant: Grant, outcome: Outcome) -> str:
     """Settle by a worker that consents to nothing; what became of the event."""
-    return bench.worker().settle(grant, outcome).result
+    return bench.worker().settle(grant, outcome).effect
 
 
 # What each outcome does
@@ -152,7 +152,7 @@ def test_the_same_settle_twice_is_one_settle(bench: StoreDriver, outcome: Outcom
 
     settled = bench.worker().settle(grant, outcome)
 
-    assert (settled.result, settled.breaker) == ("ignored", None)
+    assert (settled.effect, settled.breaker) == ("ignored", None)
     assert (bench.fields(), bench.gate(), bench.queue("due")) == before
 
 

@@ -24,7 +24,7 @@ def deny(bench: StoreDriver, event_id: str, worker: GrantStore | None = None) ->
     bench.move("due", event_id, 0)
     grant = bench.grant(worker)
     assert event_id == grant.event_id
-    return (worker or bench.worker()).settle(grant, DENIED).result
+    return (worker or bench.worker()).settle(grant, DENIED).effect
 
 
 def open_another(bench: StoreDriver, event_id: str, worker: GrantStore | None = None) -> None:

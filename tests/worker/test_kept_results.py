@@ -16,7 +16,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from app.chats.errors import StoreUnavailable
-from app.chats.grant import SettleResult, TakeResult
+from app.chats.grant import SettleEffect, SettleResult, TakeResult
 from app.store.grants import GrantStore
 from app.worker.call import CallRunner
 from app.worker.metrics import WorkerMetrics
@@ -116,7 +116,7 @@ class StoreInOutage(GrantStore):
     def settle(self, *_: Any) -> SettleResult:
         """Settle."""
         self.done.append("settle")
-        return SettleResult("opened", None)
+        return SettleResult(SettleEffect.OPENED, None)
 
 
 def test_what_was_left_during_an_outage_is_settled_before_the_next_take(

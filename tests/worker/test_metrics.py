@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from app.chats.grant import Grant, NoWork, SettleResult, TakeResult
+from app.chats.grant import Grant, NoWork, SettleEffect, SettleResult, TakeResult
 from app.chats.outcome import Outcome
 from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
@@ -14,7 +14,7 @@ from tests.worker.results import TRACE, result_of
 from tests.worker.test_spans import take_line
 from tools.model.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 
-OPENED = SettleResult("opened", None, age_seconds=3)
+OPENED = SettleResult(SettleEffect.OPENED, None, age_seconds=3)
 
 
 @pytest.fixture
@@ -66,7 +66,9 @@ def test_the_time_to_settle_is_that_of_settled_events(
     metrics: WorkerMetrics, reporter: CallReporter, result: str
 ) -> None:
     """From accepting it; one that is held, or was settled before, is none."""
-    reporter.report_settlement(result_of("e1"), SettleResult(result, None, age_seconds=3))
+    reporter.report_settlement(
+        result_of("e1"), SettleResult(SettleEffect(result), None, age_seconds=3)
+    )
 
     values = samples(text(metrics))
     assert (result in {"opened", "failed"}) == values["relay_time_to_settle_seconds_count"]
@@ -79,7 +81,7 @@ def test_a_stale_answer_is_logged_with_its_life_and_ids(reporter: CallReporter) 
     result = result_of("e1", accepted_ms=1_700_000_000_000)
 
     with capture_logs() as lines:
-        reporter.report_settlement(result, SettleResult("stale", None))
+        reporter.report_settlement(result, SettleResult(SettleEffect.STALE, None))
 
     (line,) = lines
     assert ("stale_answer", "warning") == (line["event"], line["log_level"])

@@ -231,7 +231,7 @@ class Simulation:
 
     def settle(self, store: GrantStore, grant: Grant, outcome: Outcome) -> None:
         """Settle a call's outcome, and note when its event was over."""
-        result = store.settle(grant, outcome).result
+        result = store.settle(grant, outcome).effect
         if result in {"opened", "failed"}:
             self.ended_ms[grant.event_id] = self.time.passed_ms
         if result == "failed":

@@ -12,7 +12,7 @@ import requests
 
 from app.chats.grant import new_token
 from app.chats.record import as_json
-from app.operate.log_lines import CreatedLine, read_created_lines
+from app.operate.log_lines import UnreadableLine, read_created_lines
 from app.store.keys import Keys
 from app.store.operations import Operations
 from app.store.scripts import Scripts
@@ -238,8 +238,8 @@ class CrashScene:
         for worker in self._relay.workers:
             with worker.log.open("rb") as log:
                 for line in read_created_lines(log):
-                    if isinstance(line, CreatedLine):
-                        self._operations.recover(line.as_logged_chat(), is_trusted=True)
+                    if not isinstance(line, UnreadableLine):
+                        self._operations.recover(line, is_trusted=True)
 
     def _finding(self, recovery_seconds: float) -> CrashResult:
         records: dict[str, Json | None] = {**self._records()}
