@@ -113,9 +113,7 @@ def check_names(root: Path, scripts: Sequence[str]) -> None:
 def red_test(project: Path, script: str) -> str:
     """Return the first test that fails in ``project``, likely ones first; "" if none does."""
     likely = (FIRST.get(script, f"store/test_{script}.py"), "store/test_gate.py")
-    tests = [
-        f"tests/{name}" for name in dict.fromkeys(likely) if (project / "tests" / name).exists()
-    ]
+    names = [name for name in dict.fromkeys(likely) if (project / "tests" / name).exists()]
     ignored = [f"--ignore=tests/store/test_{name}.py" for name in WITHOUT_SCRIPTS]
     for paths in (*([f"tests/{name}"] for name in names), ["tests/store", "tests/operate"]):
         command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", *ignored, *paths]
