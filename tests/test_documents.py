@@ -43,6 +43,14 @@ def test_core_names_tests_that_exist() -> None:
     assert [] == missing
 
 
+def test_the_scripts_readme_names_each_script() -> None:
+    """A new script has its row."""
+    directory = ROOT / "app" / "store" / "lua"
+    named = set(re.findall(r"`(\w+)`", (directory / "README.md").read_text()))
+
+    assert {path.stem for path in directory.glob("*.lua")} <= named
+
+
 MODELS: dict[str, type[Settings]] = {
     "web": WebSettings,
     "worker": WorkerSettings,
