@@ -28,3 +28,8 @@ def logged_result_of(event_id: str) -> CallResult:
     result = result_of(event_id)
     result.is_logged = True
     return result
+
+
+def take_line(_event: str, **_fields: object) -> bool:
+    """Take every line."""
+    return True

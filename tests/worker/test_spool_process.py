@@ -1,23 +1,30 @@
-"""Tests of kept results: they are settled before the next take.
+"""Tests of workers with spooled results: real processes, and stores that fail.
 
-Found by killing workers just after they had spooled a result: the next one first declared the call
-lost, and only then read in its own directory what had come of it.
+Kept results are settled before the next take, which would declare their calls lost. A worker whose
+``SPOOL_DIR`` cannot be written reports it, works on, and loses no id: its log is enough.
 """
 
+import json
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
 import requests
+from click.testing import CliRunner
 from gevent.event import Event
 from gevent.pool import Pool
 
+from app.bootstrap.operate import build_cli_context
 from app.chats.errors import StoreUnavailable
 from app.chats.grant import SettleEffect, SettleResult, TakeResult
+from app.chats.record import as_json
+from app.operate.commands import cli
 from app.store.grants import GrantStore
+from app.store.keys import Keys
 from app.worker.call import CallRunner
 from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
@@ -27,12 +34,137 @@ from tests.channel.calls import client_of
 from tests.scraped import samples
 from tests.worker.conftest import OpenSpool, close
 from tests.worker.faults import StoreFault
-from tests.worker.results import TRACE, result_of
-from tests.worker.test_spans import take_line
+from tests.worker.results import TRACE, result_of, take_line
 from tests.worker.workbench import PATIENCE_SECONDS, Workbench
 from tools.model.outcomes import CREATED, created
 from tools.model.store_driver import StoreDriver
-from tools.stack.processes import free_port
+from tools.stack.channel_io import Behaviour
+from tools.stack.deployment import Deployment
+from tools.stack.processes import free_port, start_child
+from tools.stack.relay import PYTHON, ROOT, Process
+
+# The program's log goes through a pipe: on this disk nothing can be written, and that is its own.
+FULL = 'ulimit -S -f 0; "$@" | (ulimit -S -f unlimited; cat >> "$LOG")'
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Deployment]:
+    """A relay with a Redis of its own, and no process yet."""
+    with Deployment(tmp_path / "relay", CALL_DEADLINE_SECONDS="60") as relay:
+        yield relay
+
+
+@pytest.fixture
+def no_directory(tmp_path: Path) -> Path:
+    """Something else is where it should be."""
+    (tmp_path / "file").touch()
+    return tmp_path / "file" / "spool"
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A directory that may only be read; root may write to any, unless the whole disk is so."""
+    directory = tmp_path / "read-only"
+    directory.mkdir(mode=0o500)
+    if os.getuid() != 0:
+        yield directory
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", str(directory)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("root may write everywhere here, and mount nothing")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)  # noqa: S607 - the system's own
+
+
+def start_worker(relay: Deployment, spool: Path) -> Process:
+    """A worker with that directory."""
+    return relay.start_worker(SPOOL_DIR=str(spool))
+
+
+def start_on_full_disk(relay: Deployment) -> Process:
+    """A worker that cannot make any file longer than nothing."""
+    log = relay.directory / "worker-full.log"
+    log.touch()
+    environ = {**relay.environ, "LOG": str(log), "PATH": os.defpath}
+    command = ["sh", "-c", FULL, "sh", PYTHON, "-m", "app.worker"]
+    process = Process(start_child(command, env=environ, cwd=ROOT), log)
+    relay.processes.append(process)
+    return process
+
+
+def lose_answer(relay: Deployment, worker: Process) -> str:
+    """Let a chat be made whose answer is neither in Redis nor in a file; its id."""
+    relay.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
+    with relay.connect() as client:
+        StoreDriver(client, Keys("relay")).accept("e1", user_id="u1")
+    relay.channel_io.wait_for_arrivals(timeout_seconds=30)
+    relay.valkey.kill()
+    relay.channel_io.release()
+    worker.wait_for_line("answer_not_spooled", event_id="e1")
+    worker.kill()
+    relay.valkey.start()
+    (create,) = relay.creates
+    return create.chat_id
+
+
+def recover(relay: Deployment, log: Path) -> tuple[int, list[dict[str, str]]]:
+    """Run ``recover``: its exit code, and what became of the lines."""
+    done = CliRunner().invoke(
+        cli,
+        ["recover", "--from-log", str(log), "--json"],
+        obj=build_cli_context({"REDIS_URL": relay.valkey.url}),
+        catch_exceptions=False,
+    )
+    return done.exit_code, json.loads(done.stdout)
+
+
+def look_up(relay: Deployment, chat_id: str) -> dict[str, Any] | None:
+    """Look the event up by its chat."""
+    with relay.connect() as client:
+        record = StoreDriver(client, Keys("relay")).intake().event_of_chat(chat_id)
+        return as_json(record) if record else None
+
+
+def test_no_directory_loses_no_id(relay: Deployment, no_directory: Path) -> None:
+    """Said at the start; read back from the log; twice is once."""
+    worker = start_worker(relay, no_directory)
+    check_said_and_recovered(relay, worker, str(no_directory), "Not a directory")
+
+
+def test_a_read_only_disk_loses_no_id(relay: Deployment, read_only: Path) -> None:
+    """Said at the start; read back from the log; twice is once."""
+    worker = start_worker(relay, read_only)
+    denied = "Read-only file system" if os.getuid() == 0 else "Permission denied"
+    check_said_and_recovered(relay, worker, str(read_only), denied)
+
+
+def test_a_full_disk_loses_no_id(relay: Deployment) -> None:
+    """Said at the start; read back from the log; twice is once."""
+    worker = start_on_full_disk(relay)
+    check_said_and_recovered(relay, worker, str(relay.spool), "File too large")
+
+
+def check_said_and_recovered(relay: Deployment, worker: Process, path: str, reason: str) -> None:
+    """The whole way: what is said at the start, and what is left after everything has failed."""
+    worker.wait_for_line("worker_started")
+    (said,) = worker.lines("spool_unusable", level="error")
+    assert (path, reason) == (said["path"], said["reason"])
+    assert "recover --from-log" in said["advice"]
+
+    chat_id = lose_answer(relay, worker)
+    assert look_up(relay, chat_id) is None
+    code, results = recover(relay, worker.log)
+    record = look_up(relay, chat_id)
+    code_again, again = recover(relay, worker.log)
+
+    assert (0, ["opened"]) == (code, [result["result"] for result in results])
+    assert record is not None
+    assert ("e1", "opened", chat_id) == (record["event_id"], record["status"], record["chat"]["id"])
+    assert (1, ["ignored"]) == (code_again, [result["result"] for result in again])
+    assert record == look_up(relay, chat_id)
+    assert 1 == len(relay.creates)
+    assert [] == worker.lines("greenlet_failed")
+
 
 CONSENTING = {"on_unknown": "recreate"}
 

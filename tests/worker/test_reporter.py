@@ -1,4 +1,4 @@
-"""The worker's metrics: calls by their outcome, and what came of them."""
+"""Tests of the reporter: a log line, a span and metrics for each call."""
 
 import pytest
 from prometheus_client import generate_latest
@@ -6,12 +6,12 @@ from structlog.testing import capture_logs
 
 from app.chats.grant import Grant, NoWork, SettleEffect, SettleResult, TakeResult
 from app.chats.outcome import Outcome
+from app.telemetry.trace_context import Span
 from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
 from tests.scraped import labels, samples
-from tests.worker.results import TRACE, result_of
-from tests.worker.test_spans import take_line
+from tests.worker.results import TRACE, result_of, take_line
 from tools.model.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 
 OPENED = SettleResult(SettleEffect.OPENED, None, age_seconds=3)
@@ -130,3 +130,46 @@ def test_no_id_is_shown(metrics: WorkerMetrics, reporter: CallReporter) -> None:
     reporter.report_settlement(result_of("secret-event"), OPENED)
 
     assert "secret" not in text(metrics)
+
+
+def span_of(outcome: Outcome) -> Span:
+    """Return the span of a call that took two seconds."""
+    spans: list[Span] = []
+    reporter = CallReporter(
+        WorkerMetrics(), take_line, export_span=spans.append, server_address="api.channel.io"
+    )
+    reporter.report_call(result_of("e1", outcome, seconds=2))
+    (span,) = spans
+    return span
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_a_call_fails_unless_it_made_a_chat(kind: str) -> None:
+    """Its status is there if Channel.io gave one; its times are those of the call."""
+    outcome = OUTCOMES[kind]
+
+    span = span_of(outcome)
+
+    assert (TRACE, "client", kind != "created") == (span.trace, span.kind, span.has_failed)
+    assert (kind, outcome.upstream_status) == (
+        span.attributes["relay.outcome"],
+        span.attributes.get("http.response.status_code"),
+    )
+    assert None not in span.attributes.values()
+    assert pytest.approx(2) == span.ended_at - span.began_at
+
+
+def test_a_span_follows_the_log_line() -> None:
+    """The line holds the ids of a chat, and is written before anything else is done."""
+    done: list[str] = []
+
+    def write_line(event: str, **_fields: object) -> bool:
+        done.append(event)
+        return True
+
+    reporter = CallReporter(
+        WorkerMetrics(), write_line, export_span=lambda span: done.append(span.name)
+    )
+    reporter.report_call(result_of("e1"))
+
+    assert ["call", "open chat"] == done
