@@ -30,7 +30,7 @@ FIRST = (
     | dict.fromkeys(("cancel", "pause"), "operate/test_holding_back.py")
     | dict.fromkeys(("forget", "opened_ids"), "operate/test_forgetting.py")
 )
-# They are about connections, and take half a minute each.
+# They are about connections, take half a minute each, and come last.
 WITHOUT_SCRIPTS = ("client_patched", "connector", "notices")
 
 CONDITION = re.compile(
@@ -115,8 +115,14 @@ def red_test(project: Path, script: str) -> str:
     likely = (FIRST.get(script, f"store/test_{script}.py"), "store/test_gate.py")
     names = [name for name in dict.fromkeys(likely) if (project / "tests" / name).exists()]
     ignored = [f"--ignore=tests/store/test_{name}.py" for name in WITHOUT_SCRIPTS]
-    for paths in (*([f"tests/{name}"] for name in names), ["tests/store", "tests/operate"]):
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", *ignored, *paths]
+    last = [f"tests/store/test_{name}.py" for name in WITHOUT_SCRIPTS]
+    stages = (
+        *([f"tests/{name}"] for name in names),
+        [*ignored, "tests/store", "tests/operate"],
+        last,
+    )
+    for paths in stages:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", *paths]
         done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
         if found := re.search(r"^(?:FAILED|ERROR) \S+/(\S+)", done.stdout, re.MULTILINE):
             return found[1]

@@ -41,10 +41,16 @@ class Selection:
                     return
 
     def count(self, operations: Operations) -> int:
-        """Count the events of the status, but no more than ``limit``."""
-        stats = operations.relay_stats()
-        count = stats.held if self.status is Status.UNKNOWN else stats.failed
+        """Count the selected events: without a filter by one command, else by reading them."""
+        if self.user_id or self.code or self.since:
+            return sum(len(page.events) for page in self.pages(operations))
+        count = self.count_status(operations)
         return count if self.limit is None else min(count, self.limit)
+
+    def count_status(self, operations: Operations) -> int:
+        """Count all events of the status."""
+        stats = operations.relay_stats()
+        return stats.held if self.status is Status.UNKNOWN else stats.failed
 
     def _has(self, record: Record | None) -> bool:
         if record is None:  # another release's: its code and time cannot be read
@@ -59,9 +65,10 @@ def confirm_all(
     operations: Operations, selection: Selection, question: str, *, why_none: str, is_yes: bool
 ) -> None:
     """Ask ``question``, a format with ``{count}``. Raises ``NothingDone`` where there are none."""
-    if not any(page.events for page in selection.pages(operations)):
+    count = selection.count(operations)
+    if not count:
         raise NothingDone(why_none)
-    confirm(question.format(count=selection.count(operations)), is_yes=is_yes)
+    confirm(question.format(count=count), is_yes=is_yes)
 
 
 def preview_all(
@@ -110,7 +117,7 @@ def decide_all(
     Raises ``NothingDone`` where none was decided about.
     """
     count, refusals, output = 0, Counter[str](), JsonList()
-    total = selection.count(operations)
+    total = selection.count_status(operations)
     try:
         with progress_bar(total) as advance:
             for page in selection.pages(operations):
@@ -127,7 +134,7 @@ def decide_all(
                 advance(page.looked_at - len(page.events))
     except StoreUnavailable:
         # Each event is decided by itself, so those before the fault are done.
-        click.echo(f"stopped after {count} of {total} events", err=True)
+        click.echo(f"stopped after {count} of the events", err=True)
         raise
     finally:
         output.close()

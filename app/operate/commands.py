@@ -26,8 +26,8 @@ LISTED = [status.value for status in Status if status is not Status.OPENED]
 def cli() -> None:
     """Show the relay's events, and decide about held and failed ones.
 
-    Ends with 0 if it was done, 1 if there was nothing to do, 2 for wrong usage or settings, and 3
-    if Redis did not answer, did not confirm, or refused.
+    Exit codes: 0 done, 1 nothing to do, 2 wrong usage or settings, 3 Redis did not answer, did not
+    confirm, or refused.
     """
 
 
@@ -35,7 +35,7 @@ def cli() -> None:
 @json_option
 @click.pass_obj
 def status(context: CliContext, *, is_json: bool) -> None:
-    """Show how many events wait, are called, are held, have failed; workers, and the gate."""
+    """Show counts of events, workers and the gate."""
     stats = context.connect().relay_stats()
     _warn_if_unused(stats)
     if is_json:
@@ -67,7 +67,7 @@ def list_(
     limit: int,
     is_json: bool,
 ) -> None:
-    """List the events of one status, those that have been so the longest first."""
+    """List the events of one status, longest in it first."""
     is_failure = code is not None and code not in HELD_CODES
     status = Status(wanted or (Status.FAILED if is_failure else Status.UNKNOWN))
     selection = Selection(status=status, user_id=user_id, code=code, since=since, limit=limit)
@@ -80,7 +80,8 @@ def list_(
     if is_json:
         click.echo(json_output.format_records(records))
     else:
-        click.echo(text_output.format_records(records, status))
+        is_filtered = bool(user_id or code or since)
+        click.echo(text_output.format_records(records, status, is_filtered=is_filtered))
     if len(found) == limit:
         click.echo(f"There may be more than these {limit}: see --limit.", err=True)
     if not found:
@@ -92,7 +93,7 @@ def list_(
 @json_option
 @click.pass_obj
 def explain(context: CliContext, event_id: str, *, is_json: bool) -> None:
-    """Show an event's history, why it is where it is, and what can be done."""
+    """Show an event's history, its state, and what can be done."""
     operations = context.connect()
     history = operations.event_history(event_id)
     if is_json:
@@ -108,9 +109,9 @@ def explain(context: CliContext, event_id: str, *, is_json: bool) -> None:
 @json_option
 @click.pass_context
 def settings(ctx: click.Context, *, process: str | None, is_json: bool) -> None:
-    """Show the settings of web and worker in this environment, secrets masked. Needs no Redis.
+    """Show the settings of web and worker, secrets masked.
 
-    Ends with 2 if none of those that are shown could start.
+    Needs no Redis. Ends with 2 if none of the processes shown could start.
     """
     context: CliContext = ctx.obj
     previews = [preview for preview in context.settings() if process in {None, preview.process}]

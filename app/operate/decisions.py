@@ -10,9 +10,9 @@ from app.operate import json_output, text_output
 from app.operate.bulk import Selection, confirm_all, decide_all, preview_all
 from app.operate.context import CliContext, as_option, json_option
 from app.operate.options import (
+    bulk_dry_run_option,
     code_option,
     confirm,
-    dry_run_option,
     limit_option,
     parse_event_id,
     since_option,
@@ -53,7 +53,7 @@ def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> s
 @user_option
 @since_option
 @limit_option
-@dry_run_option
+@bulk_dry_run_option
 @yes_option
 @as_option
 @json_option
@@ -122,7 +122,7 @@ def resolve(
 @user_option
 @since_option
 @limit_option
-@dry_run_option
+@bulk_dry_run_option
 @yes_option
 @as_option
 @json_option
@@ -141,9 +141,10 @@ def redrive(
     by: str,
     is_json: bool,
 ) -> None:
-    """Try failed events again, with a new deadline, if no attempt made a chat.
+    """Try failed events again, if no attempt made a chat.
 
-    Codes: user_not_found, rejected, expired, abandoned, and those of newer releases.
+    Their deadline begins anew. Codes: user_not_found, rejected, expired, abandoned, and those of
+    newer releases.
     """
     if (event_id is None) != all_failed or all_failed != (code is not None):
         raise click.UsageError("Name one EVENT_ID, or say --all-failed --code CODE.")
@@ -180,7 +181,10 @@ def redrive(
 @json_option
 @click.pass_obj
 def cancel(context: CliContext, event_id: str, *, by: str, is_json: bool) -> None:
-    """End an event that waits for its call: it fails as abandoned. A call that began wins."""
+    """End an event that waits for its call: it fails as abandoned.
+
+    A call that has begun is not stopped.
+    """
     _print_record(context.connect().cancel(event_id, by=by), is_json=is_json)
 
 
@@ -188,7 +192,10 @@ def cancel(context: CliContext, event_id: str, *, by: str, is_json: bool) -> Non
 @as_option
 @click.pass_obj
 def pause(context: CliContext, *, by: str) -> None:
-    """Pause all calls of all workers, until `resume`. Deadlines of events go on."""
+    """Pause all calls of all workers, until `resume`.
+
+    Events are still accepted, and their deadlines go on.
+    """
     context.connect().pause(by=by)
     click.echo(
         "No call begins until `python -m app.operate resume`; those under way end. Events are"

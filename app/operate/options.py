@@ -19,12 +19,18 @@ _EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
 
 
+class UnconfirmedError(click.ClickException):
+    """A question that cannot be asked. It has the exit code of wrong usage."""
+
+    exit_code = 2
+
+
 def confirm(question: str, *, is_yes: bool) -> None:
     """Ask on the terminal, unless ``--yes`` was given. Raises ``NothingDone`` for a no."""
     if is_yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} There is no terminal to ask on: say --yes.")
+        raise UnconfirmedError(f"{question} There is no terminal to ask on: add --yes.")
     if not click.confirm(question, err=True):
         raise NothingDone("it was not confirmed")
 
@@ -93,6 +99,12 @@ limit_option = click.option(
 )
 dry_run_option = click.option(
     "--dry-run", "is_dry_run", is_flag=True, help="Show what would be done, and do nothing."
+)
+bulk_dry_run_option = click.option(
+    "--dry-run",
+    "is_dry_run",
+    is_flag=True,
+    help="Of many events only: show what would be done, and do nothing.",
 )
 yes_option = click.option(
     "--yes", "is_yes", is_flag=True, help="Do not ask; needed where there is no terminal."

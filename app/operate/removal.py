@@ -32,9 +32,10 @@ WALKED = (Status.ACCEPTED, Status.CALLING, Status.UNKNOWN, Status.FAILED)
 def forget(
     context: CliContext, *, user_id: str | None, is_dry_run: bool, is_yes: bool, is_json: bool
 ) -> None:
-    """Remove a person for good: all events of a user, their records and their look-ups.
+    """Remove all events of one user, for good.
 
-    Refuses while a call for one of them is under way. Names the places that it cannot reach.
+    Their records and look-ups go too. Refuses while one of them is being called. Names the places
+    that it cannot reach.
     """
     if user_id is None:
         raise click.UsageError("Say whose events: --user ID.")

@@ -27,17 +27,17 @@ RECOVERED = {
 UNREADABLE = ", written by another release: use its command line and its workers"
 OPERATE = "python -m app.operate"
 UNKNOWN_ADVICE = f"""\
-It cannot be known whether a chat was made. Look at the user's chats at Channel.io, then:
+It is unknown whether a chat was made. Look at the user's chats at Channel.io, then:
   {OPERATE} resolve --chat-id ID {{event_id}}   if it is there
   {OPERATE} resolve --recreate {{event_id}}     to call once more; an empty orphan may remain
   {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
 
 REDRIVE_ADVICE = f"""\
-No chat was made, which is certain:
+No call made a chat:
   {OPERATE} redrive {{event_id}}   to try it again"""
 
 CANCEL_ADVICE = f"""\
-It needs nothing else. But it can be ended:
+Nothing needs to be done. To end it instead:
   {OPERATE} cancel {{event_id}}   to let it fail before it is called"""
 
 
@@ -69,10 +69,10 @@ def format_relay_stats(stats: RelayStats) -> str:
     return _align(rows)
 
 
-def format_records(records: Sequence[Record], what: str) -> str:
-    """Format a row for each record; without any, say that no event is ``what``."""
+def format_records(records: Sequence[Record], what: str, *, is_filtered: bool = False) -> str:
+    """Format a row for each record, or that none is ``what``, or none of those that were chosen."""
     if not records:
-        return f"No event is {what}."
+        return f"No event that matches is {what}." if is_filtered else f"No event is {what}."
     return _align([HEAD, *map(_format_row, records)])
 
 
@@ -210,7 +210,9 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
             " fail; any other is about the key or the address."
         )
     if stats.pause:
-        lines.append(f"Nothing is called, {_format_pause(stats)}: {OPERATE} resume")
+        pause = stats.pause
+        lines.append(f"{pause.by} paused all calls at {_format_time(pause.since)}. To end that:")
+        lines.append(f"  {OPERATE} resume")
     if not stats.workers:
         lines.append("Nothing is called: no worker took anything within 15 s.")
     if stats.breaker is not BreakerState.CLOSED:

@@ -50,8 +50,20 @@ def test_without_a_terminal_many_need_a_yes(operator: Operator, command: tuple[s
 
     said = operator.misused(*command)
 
-    assert "There is no terminal to ask on: say --yes." in said
+    assert "There is no terminal to ask on: add --yes." in said
     assert ["unknown", "failed"] == statuses(operator, "held", "failed")
+
+
+def test_an_unasked_question_is_one_line(operator: Operator) -> None:
+    """The command was right: no usage line, and the number of events that the filter leaves."""
+    for event_id, user_id in (("e1", "u1"), ("e2", "u1"), ("e3", "u2")):
+        operator.hold(event_id, user_id=user_id)
+
+    result = operator.run(*GIVE_UP, "--user", "u1")
+
+    question = "Let up to 2 held events fail, for good?"
+    sentence = f"Error: {question} There is no terminal to ask on: add --yes.\n"
+    assert (2, sentence) == (result.exit_code, result.stderr)
 
 
 def test_a_chat_is_published_after_a_yes_only(operator: Operator) -> None:

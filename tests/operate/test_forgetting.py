@@ -158,7 +158,7 @@ def test_it_is_for_good_so_it_needs_a_yes(operator: Operator) -> None:
     shown = operator.run("forget", *WHO, "--dry-run")
     said = operator.misused("forget", *WHO)
 
-    assert "Remove 4 events of u1, for good? There is no terminal to ask on: say --yes." == said
+    assert "Remove 4 events of u1, for good? There is no terminal to ask on: add --yes." == said
     assert shown.stdout.startswith("Would remove the events of u1: 1 accepted, 1 unknown, 1 failed")
     assert 0 == shown.exit_code
     assert None is not operator.bench.text("u1-held")

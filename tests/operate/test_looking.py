@@ -15,6 +15,23 @@ from tools.stack.processes import free_port
 from tools.stack.valkey import Valkey
 
 
+def test_help_cuts_no_command_short(operator: Operator) -> None:
+    """Each command's line fits into 80 columns."""
+    result = operator.run("--help")
+
+    assert " status " in result.output
+    assert "..." not in result.output.partition("Commands:")[2]
+
+
+def test_a_filtered_list_without_events_names_its_filter(operator: Operator) -> None:
+    """Other events may be in that state."""
+    operator.hold("e1")
+
+    result = operator.run("list", "--user", "another")
+
+    assert "No event that matches is unknown.\n" == result.stdout
+
+
 def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
     """``status`` counts events by state, as text and as JSON."""
     operator.fail("failed")
