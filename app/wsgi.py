@@ -2,7 +2,7 @@
 
 import os
 
-from app.bootstrap.web import web
+from app.bootstrap.web import build_web
 from config.settings import WebSettings, load_or_exit
 
-application = web(load_or_exit(WebSettings, os.environ))
+application = build_web(load_or_exit(WebSettings, os.environ))

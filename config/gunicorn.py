@@ -18,7 +18,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
 from config.bind import gunicorn_addresses  # noqa: E402
 from config.logging import WithoutRequests, configure, guard_hub_errors  # noqa: E402
-from config.scratch import metrics_directory, scratch  # noqa: E402
+from config.runtime_dirs import metrics_directory, runtime_dir  # noqa: E402
 from config.settings import WebSettings, load_or_exit  # noqa: E402
 
 _settings = load_or_exit(WebSettings)
@@ -75,7 +75,7 @@ timeout = 60
 control_socket_disable = True
 
 # the heartbeat is a file: on a slow disk it blocks the process; and /tmp may be such a disk
-worker_tmp_dir = scratch()
+worker_tmp_dir = runtime_dir()
 
 # no peer is trusted to say where the application lives: SCRIPT_NAME from one ends in a 500
 forwarded_allow_ips = ""

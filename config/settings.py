@@ -45,8 +45,8 @@ from config.values import (
     RedisUrlSetting,
     Tokens,
     WebhookSecrets,
-    name_of_two,
-    refuse,
+    settings_error,
+    token_with_two_names,
 )
 
 EXIT_SETTINGS_INVALID = 2
@@ -101,7 +101,7 @@ class Settings(BaseModel):
     def _ends_within_the_window(cls, seconds: int, others: ValidationInfo) -> int:
         window = others.data.get("record_ttl_seconds", seconds)
         if seconds > window:
-            raise refuse(
+            raise settings_error(
                 f"{seconds} is longer than RECORD_TTL_SECONDS, {window}: "
                 "raise that, or lower this, so that no event outlives its deduplication"
             )
@@ -142,7 +142,7 @@ class ProcessSettings(Settings):
         if others.data.get("otel_sdk_disabled") or "otlp" not in map(str.strip, exporters):
             return None  # what injected it need not know what is installed here
         if endpoint is not None and not _is_installed(EXPORTER):
-            raise refuse(
+            raise settings_error(
                 "needs what is not installed: pip install --require-hashes "
                 "-r requirements-tracing.txt, or set OTEL_SDK_DISABLED=true"
             )
@@ -164,8 +164,8 @@ class WebSettings(ProcessSettings):
     @field_validator("read_tokens")
     @classmethod
     def _names_one_caller_a_token(cls, tokens: Any, others: ValidationInfo) -> Any:
-        if name := name_of_two(others.data.get("submit_tokens", ()) + tokens):
-            raise refuse(
+        if name := token_with_two_names(others.data.get("submit_tokens", ()) + tokens):
+            raise settings_error(
                 f"the token of {name!r} belongs to another name in SUBMIT_TOKENS: "
                 "use one name for both, or make a new token"
             )
@@ -198,7 +198,7 @@ class WorkerSettings(ProcessSettings):
     def _is_one_version(cls, version: str | None, others: ValidationInfo) -> str | None:
         url = others.data.get("channel_api_url", "")
         if version is None and url.lower().endswith("/open"):
-            raise refuse(
+            raise settings_error(
                 f"is not set, and CHANNEL_API_URL {url} needs one, such as 2026-06-01: without it "
                 "Channel.io answers in a version that can change"
             )
@@ -239,7 +239,7 @@ class WorkerSettings(ProcessSettings):
     def _fits_in_the_call(cls, seconds: float, others: ValidationInfo) -> float:
         deadline = others.data.get("call_deadline_seconds", seconds)
         if seconds > deadline:
-            raise refuse(
+            raise settings_error(
                 f"{seconds:g} is longer than CALL_DEADLINE_SECONDS, {deadline:g}, which bounds "
                 "the whole call: raise that, or lower this"
             )

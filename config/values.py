@@ -46,12 +46,12 @@ class Token:
         return f"{self.name}:{self.token}"
 
 
-def refuse(sentence: str) -> PydanticCustomError:
+def settings_error(sentence: str) -> PydanticCustomError:
     """Make the error that becomes the problem ``sentence``, word for word."""
     return PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
 
 
-def name_of_two(tokens: tuple[Token, ...]) -> str | None:
+def token_with_two_names(tokens: tuple[Token, ...]) -> str | None:
     """Return the later of two names that share one token: one caller would pass for the other."""
     first_name: dict[str, str] = {}
     for token in tokens:
@@ -71,7 +71,7 @@ def _parse_tokens(text: str) -> tuple[Token, ...]:
             problems.append(_wrong_entry(position, name if colon else "", token))
     problems += _repeated(tokens) if tokens or problems else ["holds no token"]
     if problems:
-        raise refuse("; ".join(problems))
+        raise settings_error("; ".join(problems))
     return tuple(tokens)
 
 
@@ -95,7 +95,7 @@ def _repeated(tokens: list[Token]) -> list[str]:
     problems = []
     if len(set(tokens)) < len(tokens):
         problems.append("the same name:token is given twice, drop one")
-    if name := name_of_two(tuple(tokens)):
+    if name := token_with_two_names(tuple(tokens)):
         problems.append(f"the token of {name!r} belongs to another name too, make a new one")
     return problems
 
@@ -104,7 +104,7 @@ def _parse_webhook_secrets(text: str | tuple[()]) -> tuple[SecretStr, ...]:
     entries = list(_entries(text or ""))
     for position, entry in entries:
         if not _is_webhook_secret(entry):
-            raise refuse(f"entry {position} must be {WEBHOOK_SECRET_SENTENCE}")
+            raise settings_error(f"entry {position} must be {WEBHOOK_SECRET_SENTENCE}")
     return tuple(SecretStr(entry) for _, entry in entries)
 
 
@@ -120,14 +120,14 @@ def _parse_redis_url(text: str) -> RedisUrl:
     try:
         return parse_redis_url(text)
     except ValueError as error:
-        raise refuse(str(error)) from None
+        raise settings_error(str(error)) from None
 
 
 def _parse_proxy_url(text: str) -> ProxyUrl:
     try:
         return parse_proxy_url(text)
     except ValueError as error:
-        raise refuse(str(error)) from None
+        raise settings_error(str(error)) from None
 
 
 def _parse_authorities(text: Any) -> Any:
@@ -136,7 +136,7 @@ def _parse_authorities(text: Any) -> Any:
     try:
         return parse_authorities(text)
     except ValueError as error:
-        raise refuse(str(error)) from None
+        raise settings_error(str(error)) from None
 
 
 def _check_api_url(url: str) -> str:

@@ -59,7 +59,7 @@ def test_alerts_look_at_labels_that_exist() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.partition("\n")[0])
-def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: str) -> None:
+def test_an_alert_has_severity_and_remedy(rule: str) -> None:
     """Its part of the guide is where it says."""
     name = rule.partition("\n")[0]
 

@@ -158,7 +158,7 @@ SCRIPT = b"/bin/sh\0/start.sh\0worker\0"
         ([WORKER], {"BIND": "10.0.0.7", "METRICS_PORT": "9100"}, [("10.0.0.7", "9100")]),
     ],
 )
-def test_healthcheck_asks_what_runs(
+def test_healthcheck_checks_what_runs(
     commands: list[bytes], environ: Mapping[str, str], asked: list[tuple[str, str]]
 ) -> None:
     """Web at its port, a worker only where it serves something; whatever started them."""

@@ -14,7 +14,7 @@ log = structlog.get_logger("relay")
 EXIT_UNSAFE_REDIS = 3
 
 
-def refuse_unsafe(auditor: Auditor, settings: Settings) -> None:
+def exit_if_unsafe(auditor: Auditor, settings: Settings) -> None:
     """End the process where Redis is reachable and would lose what we keep in it.
 
     What Redis forbids or refuses is logged alone: web says so at ``/readyz``, the worker waits, and

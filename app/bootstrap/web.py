@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.bootstrap.redis import refuse_unsafe
+from app.bootstrap.redis import exit_if_unsafe
 from app.bootstrap.start import log_settings
 from app.bootstrap.tracing import build_span_exporter
 from app.chats.event import OnUnknown
@@ -22,7 +22,7 @@ from config.settings import WebSettings
 from config.version import VERSION
 
 
-def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask:
+def build_web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask:
     """Build the web application, with its events in a ``store``.
 
     Ends the process where Redis is reachable and unsafe.
@@ -31,7 +31,7 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
     keys = Keys(settings.key_prefix)
     client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
     auditor = Auditor(client, keys, min_replicas_acked=settings.min_replicas_acked)
-    refuse_unsafe(auditor, settings)
+    exit_if_unsafe(auditor, settings)
     client.drop_connections()  # nothing open is shared with the processes that are forked later
     events = store(
         client,
@@ -45,7 +45,7 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
     stdout_lines.on_lost = metrics.count_lost_line
     return create_app(
         events,
-        _authenticator(settings),
+        _build_authenticator(settings),
         Readiness(auditor, allow_unsafe=settings.redis_allow_unsafe),
         Notices(client, keys),
         metrics,
@@ -54,7 +54,7 @@ def web(settings: WebSettings, *, store: type[EventStore] = EventStore) -> Flask
     )
 
 
-def _authenticator(settings: WebSettings) -> Authenticator:
+def _build_authenticator(settings: WebSettings) -> Authenticator:
     tokens = (
         (scope, token.name, token.token.get_secret_value())
         for scope, known in (

@@ -9,10 +9,10 @@ import structlog
 from gevent.event import Event
 from gevent.pool import Pool
 
-from app.bootstrap.redis import refuse_unsafe
+from app.bootstrap.redis import exit_if_unsafe
 from app.bootstrap.start import log_settings
 from app.bootstrap.tracing import build_span_exporter
-from app.channel.client import ChannelClient, way_of
+from app.channel.client import ChannelClient, compute_way
 from app.channel.transport import is_without_proxy, trusted_authorities
 from app.chats.event import OnUnknown
 from app.store.audit import Auditor, Readiness
@@ -21,7 +21,7 @@ from app.store.connector import Connector
 from app.store.grants import GrantStore, Limits
 from app.store.keys import Keys
 from app.worker.call import CallRunner
-from app.worker.http_port import listen
+from app.worker.http_port import start_http_port
 from app.worker.metrics import WorkerMetrics
 from app.worker.process import WorkerProcess
 from app.worker.reporter import CallReporter
@@ -38,7 +38,7 @@ log = structlog.get_logger("relay")
 SPARE_THREADS = 20
 
 
-def worker(settings: WorkerSettings) -> WorkerProcess:
+def build_worker(settings: WorkerSettings) -> WorkerProcess:
     """Build a worker process. Ends the process where Redis is reachable and unsafe."""
     log_settings(settings)
     prepare_process(settings)
@@ -50,13 +50,13 @@ def worker(settings: WorkerSettings) -> WorkerProcess:
         export_span=build_span_exporter(settings.traces_url, "worker"),
         server_address=urlsplit(settings.channel_api_url).hostname or "",
     )
-    return compose(
+    return compose_worker(
         settings,
-        grant_store(settings),
-        channel_client(settings),
+        build_grant_store(settings),
+        build_channel_client(settings),
         Spool(settings.spool_dir),
         reporter,
-        background=_background(settings, metrics),
+        background=_build_background(settings, metrics),
     )
 
 
@@ -66,7 +66,7 @@ def prepare_process(settings: WorkerSettings) -> None:
     gevent.get_hub().threadpool.maxsize = settings.worker_concurrency + SPARE_THREADS
 
 
-def compose(
+def compose_worker(
     settings: WorkerSettings,
     grants: GrantStore,
     channel: ChannelClient,
@@ -94,7 +94,7 @@ def compose(
     )
 
 
-def channel_client(settings: WorkerSettings) -> ChannelClient:
+def build_channel_client(settings: WorkerSettings) -> ChannelClient:
     """Build the client of Channel.io, and log its way there."""
     proxy = settings.proxy
     if proxy and is_without_proxy(settings.channel_api_url, settings.no_proxy):
@@ -116,16 +116,16 @@ def channel_client(settings: WorkerSettings) -> ChannelClient:
     )
 
 
-def grant_store(settings: WorkerSettings) -> GrantStore:
+def build_grant_store(settings: WorkerSettings) -> GrantStore:
     """Build the schedule of calls. Ends the process where Redis is reachable and unsafe."""
     keys = Keys(settings.key_prefix)
     client = RedisClient(Connector(settings.redis_url, slot_key=keys.tag))
     auditor = Auditor(client, keys, min_replicas_acked=settings.min_replicas_acked)
-    refuse_unsafe(auditor, settings)
+    exit_if_unsafe(auditor, settings)
     return GrantStore(
         client,
         keys,
-        way=way_of(
+        way=compute_way(
             settings.channel_api_url,
             settings.channel_api_version,
             settings.channel_access_key.get_secret_value(),
@@ -144,7 +144,7 @@ def grant_store(settings: WorkerSettings) -> GrantStore:
     )
 
 
-def _background(settings: WorkerSettings, metrics: WorkerMetrics) -> list[Callable[[], None]]:
+def _build_background(settings: WorkerSettings, metrics: WorkerMetrics) -> list[Callable[[], None]]:
     """Build what runs beside the worker, on its own connection to Redis."""
     if settings.metrics_port is None:
         return []
@@ -153,4 +153,6 @@ def _background(settings: WorkerSettings, metrics: WorkerMetrics) -> list[Callab
     auditor = Auditor(client, keys, min_replicas_acked=settings.min_replicas_acked)
     readiness = Readiness(auditor, allow_unsafe=settings.redis_allow_unsafe)
     metrics.show_release(VERSION)
-    return [listen(metrics.registry, readiness, settings.bind, settings.metrics_port, VERSION)]
+    return [
+        start_http_port(metrics.registry, readiness, settings.bind, settings.metrics_port, VERSION)
+    ]

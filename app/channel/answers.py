@@ -7,8 +7,8 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from app.channel.attempt import CallAttempt, UpstreamResponse
-from app.channel.body import has_channel, read_chat, says_not_found
-from app.channel.throttle import pause_ms
+from app.channel.body import has_channel, is_user_not_found, read_chat
+from app.channel.throttle import parse_pause_ms
 from app.chats.outcome import Created, Denied, NotSent, Outcome, Refused, Throttled, Unknown
 from app.chats.record import FailureCode
 
@@ -28,7 +28,7 @@ _ERRORS = {
 }
 
 
-def outcome_of(attempt: CallAttempt) -> Outcome:
+def classify_create(attempt: CallAttempt) -> Outcome:
     """Return the outcome of a create, however it ended; raises nothing."""
     why = _why(attempt)
     if not attempt.is_sent:
@@ -39,7 +39,7 @@ def outcome_of(attempt: CallAttempt) -> Outcome:
     return _outcome_of_answer(attempt.response)
 
 
-def problem_of(attempt: CallAttempt) -> str | None:
+def probe_problem(attempt: CallAttempt) -> str | None:
     """Why a probe shows that Channel.io does not serve us, or ``None`` if it does."""
     if attempt.response is None:
         return f"Channel.io did not answer the probe: {_why(attempt)}."
@@ -101,13 +101,13 @@ def _rejected(answer: UpstreamResponse) -> Outcome:
 def _unprocessable(answer: UpstreamResponse) -> Outcome:
     return (
         _user_not_found(answer)
-        if says_not_found(answer.body, answer.charset)
+        if is_user_not_found(answer.body, answer.charset)
         else _rejected(answer)
     )
 
 
 def _throttled(answer: UpstreamResponse) -> Outcome:
-    return Throttled(pause_ms(answer.headers), answer.status)
+    return Throttled(parse_pause_ms(answer.headers), answer.status)
 
 
 def _unknown(code: FailureCode) -> Callable[[UpstreamResponse], Outcome]:

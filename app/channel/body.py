@@ -52,7 +52,7 @@ def has_channel(body: bytes | None, charset: str | None = None) -> bool:
     return isinstance(_read_object(body, charset).get("channel"), dict)
 
 
-def says_not_found(body: bytes | None, charset: str | None = None) -> bool:
+def is_user_not_found(body: bytes | None, charset: str | None = None) -> bool:
     """Return whether an error's body says, in English or Korean, that there is no such user."""
     # JSON may write Korean as \\uXXXX, so what parses is searched as it reads.
     parsed = json.dumps(_read_object(body, charset), ensure_ascii=False)

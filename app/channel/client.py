@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from gevent import Timeout
 from requests import Request
 
-from app.channel.answers import outcome_of, problem_of
+from app.channel.answers import classify_create, probe_problem
 from app.channel.attempt import CallAttempt
 from app.channel.transport import Route, send_request, trusted_authorities
 from app.chats.outcome import Outcome
@@ -17,7 +17,7 @@ from config.proxy_url import ProxyUrl
 WAY_DIGITS = 16
 
 
-def way_of(base_url: str, version: str | None, access_key: str, access_secret: str) -> str:
+def compute_way(base_url: str, version: str | None, access_key: str, access_secret: str) -> str:
     """Return the name of a way to Channel.io: 16 hex digits of a hash.
 
     Not to be logged: it would confirm a guess of the secret.
@@ -58,11 +58,11 @@ class ChannelClient:
         """
         path = f"/users/{quote(user_id, safe='')}/user-chats"
         headers = {} if traceparent is None else {"traceparent": traceparent}
-        return outcome_of(self._send("POST", path, deadline, headers))
+        return classify_create(self._send("POST", path, deadline, headers))
 
     def probe(self, *, deadline: float) -> str | None:
         """Read the channel, which changes nothing; return the problem, if there is one."""
-        return problem_of(self._send("GET", "/channel", deadline, {}))
+        return probe_problem(self._send("GET", "/channel", deadline, {}))
 
     def _send(
         self, method: str, path: str, deadline: float, headers: dict[str, str]

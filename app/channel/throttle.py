@@ -34,7 +34,7 @@ _HTTP_DATES = (
 _FIFTY_YEARS = timedelta(days=50 * 365.2425)
 
 
-def pause_ms(headers: Mapping[str, str]) -> int:
+def parse_pause_ms(headers: Mapping[str, str]) -> int:
     """Milliseconds, 0 to 120,000; one second without a readable header.
 
     Of a header that came several times the longest readable pause counts.

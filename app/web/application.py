@@ -21,7 +21,7 @@ from app.web.health import Liveness, ReadinessView
 from app.web.metrics import WebMetrics
 from app.web.openapi import OpenapiView
 from app.web.pages import api_page, problem_page
-from app.web.problems import OF_STATUS, ProblemError, answer, problem_for
+from app.web.problems import PROBLEM_OF_STATUS, ProblemError, problem_for, problem_response
 from app.web.reading import MAX_BODY_BYTES
 from app.web.request_context import RelayRequest, current_context
 from app.web.views import EventViews
@@ -88,7 +88,7 @@ class RelayApp(Flask):
         except Exception as error:  # noqa: BLE001 - Flask would run the failing hook once more
             self.log_exception(sys.exc_info())
             got_request_exception.send(self, exception=error)
-            response = answer_refusal(ProblemError("internal-error"))
+            response = respond_with_problem(ProblemError("internal-error"))
         response.headers["Cache-Control"] = "no-store"
         response.headers["Request-Id"] = current_context().request_id
         try:
@@ -142,31 +142,31 @@ def redirect_to_api_page() -> BaseResponse:
     return redirect("/docs")
 
 
-def answer_refusal(refusal: ProblemError) -> Response:
-    """Answer the current request with a problem, noted for the log."""
+def respond_with_problem(error: ProblemError) -> Response:
+    """Answer the current request with a problem, and note it for the log."""
     context = current_context()
-    context.problem = refusal.problem.slug
-    return answer(refusal, context.request_id)
+    context.problem = error.problem.slug
+    return problem_response(error, context.request_id)
 
 
 def _add_problems(app: Flask) -> None:
     """Answer everything that ends a request early with a problem."""
-    app.register_error_handler(ProblemError, answer_refusal)
+    app.register_error_handler(ProblemError, respond_with_problem)
 
     @app.errorhandler(RelayError)
     def refuse_relay_error(error: RelayError) -> ResponseReturnValue:
         if isinstance(error, StoreUnavailable):
             trace_id = current_context().request_id
             log.warning("redis_unavailable", reason=str(error), trace_id=trace_id)
-        return answer_refusal(problem_for(error))
+        return respond_with_problem(problem_for(error))
 
     # A fault of ours comes here too, as InternalServerError, once Flask has logged it.
     @app.errorhandler(HTTPException)
     def refuse_http_exception(error: HTTPException) -> ResponseReturnValue:
-        slug = OF_STATUS.get(error.code or 0)
+        slug = PROBLEM_OF_STATUS.get(error.code or 0)
         if slug is None:
             return error  # an extension's; the relay itself raises none
         headers = {}
         if isinstance(error, MethodNotAllowed):
             headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-        return answer_refusal(ProblemError(slug, headers=headers))
+        return respond_with_problem(ProblemError(slug, headers=headers))

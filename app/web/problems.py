@@ -37,7 +37,7 @@ _LISTED: dict[str, dict[str, Any]] = yaml.safe_load(
 )
 PROBLEMS = {slug: Problem(slug, **fields) for slug, fields in _LISTED.items()}
 
-OF_ERROR: dict[type[RelayError], str] = {
+PROBLEM_OF_ERROR: dict[type[RelayError], str] = {
     EventIdReused: "event-id-reused",
     EventTooOld: "event-too-old",
     BacklogFull: "backlog-full",
@@ -47,7 +47,7 @@ OF_ERROR: dict[type[RelayError], str] = {
 # The whole detail of a field that differs: the stored payload may be another caller's.
 DIFFERS = "differs from the accepted event"
 
-OF_STATUS = {
+PROBLEM_OF_STATUS = {
     400: "bad-request",
     404: "not-found",
     405: "method-not-allowed",
@@ -81,10 +81,10 @@ class ProblemError(Exception):
 
 
 def problem_for(error: RelayError) -> ProblemError:
-    """Return the refusal for what the business refused or Redis did not confirm."""
-    slug = next(OF_ERROR[kind] for kind in type(error).__mro__ if kind in OF_ERROR)
+    """Return the problem for an error of the business or the store."""
+    slug = next(PROBLEM_OF_ERROR[kind] for kind in type(error).__mro__ if kind in PROBLEM_OF_ERROR)
     if isinstance(error, StoreUnavailable):
-        # Redis' own words are for the log; the caller needs to know only that nothing is confirmed.
+        # Redis' own words are for the log.
         return ProblemError(slug)
     errors = None
     if isinstance(error, EventIdReused):
@@ -92,30 +92,30 @@ def problem_for(error: RelayError) -> ProblemError:
     return ProblemError(slug, f"{error}.", errors=errors)
 
 
-def problem_body(refusal: ProblemError, request_id: str) -> bytes:
+def problem_body(error: ProblemError, request_id: str) -> bytes:
     """Return the problem as ``application/problem+json``."""
-    problem = refusal.problem
+    problem = error.problem
     content: dict[str, Any] = {
         "type": f"/problems/{problem.slug}",
         "title": problem.title,
         "status": problem.status,
-        "detail": refusal.detail or problem.remedy,
+        "detail": error.detail or problem.remedy,
         "request_id": request_id,
     }
-    if refusal.errors:
-        content["errors"] = refusal.errors
+    if error.errors:
+        content["errors"] = error.errors
     return json.dumps(content).encode() + b"\n"
 
 
-def answer(refusal: ProblemError, request_id: str) -> Response:
-    """Return the response to the request that was refused."""
-    problem = refusal.problem
+def problem_response(error: ProblemError, request_id: str) -> Response:
+    """Return the response to a refused request."""
+    problem = error.problem
     response = Response(
-        problem_body(refusal, request_id),
+        problem_body(error, request_id),
         status=problem.status,
         mimetype="application/problem+json",
     )
     if problem.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(problem.retry_after_seconds)
-    response.headers.update(refusal.headers)
+    response.headers.update(error.headers)
     return response

@@ -20,11 +20,11 @@ for number in (signal.SIGUSR1, signal.SIGUSR2):
 for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
     os.environ.pop(name, None)
 
-from app.bootstrap.worker import worker  # noqa: E402
+from app.bootstrap.worker import build_worker  # noqa: E402
 from config.logging import configure  # noqa: E402
 from config.settings import WorkerSettings, load_or_exit  # noqa: E402
 
 if __name__ == "__main__":
     settings = load_or_exit(WorkerSettings, os.environ)
     configure(settings.log_level)
-    sys.exit(worker(settings).run())
+    sys.exit(build_worker(settings).run())

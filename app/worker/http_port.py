@@ -27,7 +27,7 @@ ADVICE = "give each worker of this host a METRICS_PORT of its own, or a BIND tha
 Answer = tuple[HTTPStatus, str, bytes]
 
 
-def listen(
+def start_http_port(
     registry: CollectorRegistry, readiness: Readiness, bind: str, port: int, version: str
 ) -> Callable[[], None]:
     """Listen on ``bind``; return the function that serves, for a greenlet.

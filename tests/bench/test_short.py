@@ -100,7 +100,7 @@ def test_wave_without_ids_counts_for_nothing() -> None:
         rows([Wave([], [1.0], 4.1)], callers=4)
 
 
-def test_a_row_says_how_good_it_is() -> None:
+def test_a_row_shows_its_ratio() -> None:
     """1 is what must be reached, whichever way is better."""
     assert FLOOR.worth == pytest.approx(1.1)
     assert CEILING.worth == pytest.approx(700 / 710)
@@ -142,7 +142,7 @@ def test_the_exit_code_is_the_verdict(
     assert row.what in capsys.readouterr().out
 
 
-def test_what_cannot_be_measured_is_said(
+def test_a_failed_measure_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the others are measured all the same."""

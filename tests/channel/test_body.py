@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.channel.answers import outcome_of
+from app.channel.answers import classify_create
 from app.channel.attempt import CallAttempt, UpstreamResponse
-from app.channel.body import has_channel, read_chat, says_not_found
+from app.channel.body import has_channel, is_user_not_found, read_chat
 from app.chats.outcome import Created, Outcome, Unknown
 from app.chats.record import Chat, Session
 from tests.channel.calls import CHAT_ID, http, open_chat
@@ -56,7 +56,7 @@ def outcome_of_body(body: bytes | None) -> Outcome:
 
 def outcome_of_answer(status: int, body: bytes | None) -> Outcome:
     """Return the outcome of an answer to a sent request."""
-    return outcome_of(
+    return classify_create(
         CallAttempt(deadline=0, is_sent=True, response=UpstreamResponse(status, {}, body))
     )
 
@@ -171,23 +171,23 @@ def test_the_charset_of_an_answer_is_its_headers(charset: str) -> None:
         b"\xff not found",
     ],
 )
-def test_not_found_is_heard_in_every_shape(body: bytes) -> None:
+def test_user_not_found_is_recognised_in_every_shape(body: bytes) -> None:
     """No error schema is published; messages may be Korean, and escaped."""
-    assert says_not_found(body)
+    assert is_user_not_found(body)
 
 
 @pytest.mark.parametrize("charset", ["euc-kr", "cp949", "utf-16", "utf-8-sig"])
-def test_not_found_is_heard_in_every_charset(charset: str) -> None:
+def test_user_not_found_is_recognised_in_every_charset(charset: str) -> None:
     """As the answer names it."""
     body = '{"message": "사용자를 찾을 수 없습니다"}'.encode(charset)
 
-    assert says_not_found(body, charset)
+    assert is_user_not_found(body, charset)
 
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b'{"message": "User is blocked"}'])
 def test_other_errors_are_not_taken_for_not_found(body: bytes | None) -> None:
     """They are refusals of another kind."""
-    assert not says_not_found(body)
+    assert not is_user_not_found(body)
 
 
 @given(st.binary() | anything.map(lambda value: json.dumps(value).encode()))

@@ -11,7 +11,7 @@ import pytest
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from app.channel.attempt import CallAttempt
-from app.channel.client import ChannelClient, way_of
+from app.channel.client import ChannelClient, compute_way
 from app.channel.transport import Route, _pool_for, trusted_authorities
 from app.chats.outcome import Created, NotSent
 from app.chats.record import Chat, Session
@@ -271,7 +271,7 @@ def test_only_http_is_spoken() -> None:
     assert [] == server.received
 
 
-def test_a_key_that_no_header_can_hold_is_not_sent_and_not_told() -> None:
+def test_a_key_that_no_header_can_hold_is_not_sent() -> None:
     """The library's message quotes the key; the relay's does not."""
     key = "sesame\nx-injected: 1"
 
@@ -327,14 +327,14 @@ def test_headers_that_cannot_be_read_are_not_logged(caplog: pytest.LogCaptureFix
 )
 def test_a_way_has_a_name_of_its_own(other: tuple[str, str | None, str, str]) -> None:
     """Base URL, version, key and secret make a way; its name shows none of them."""
-    way = way_of("https://api.channel.io/open/v4", None, "key", "secret")
+    way = compute_way("https://api.channel.io/open/v4", None, "key", "secret")
 
     assert re.fullmatch(r"[0-9a-f]{16}", way)
-    assert way == way_of("https://api.channel.io/open/v4/", None, "key", "secret")
-    assert way != way_of(*other)
+    assert way == compute_way("https://api.channel.io/open/v4/", None, "key", "secret")
+    assert way != compute_way(*other)
 
 
-def test_a_good_probe_says_nothing(stand_in: ChannelIo) -> None:
+def test_a_good_probe_has_no_problem(stand_in: ChannelIo) -> None:
     """One GET of the channel, with the keys; it creates nothing."""
     before = len(stand_in.creates), len(stand_in.requests)
 
@@ -358,7 +358,7 @@ def test_a_good_probe_says_nothing(stand_in: ChannelIo) -> None:
         (503, b'{"channel": {}}', "with 503."),
     ],
 )
-def test_a_probe_says_what_is_wrong(status: int, body: bytes, problem: str) -> None:
+def test_a_failed_probe_returns_its_problem(status: int, body: bytes, problem: str) -> None:
     """The problem is a sentence for an operator on call."""
     with RawServer(say(http(status, body))) as server:
         text = probe(server.url)
@@ -367,7 +367,7 @@ def test_a_probe_says_what_is_wrong(status: int, body: bytes, problem: str) -> N
     assert text.startswith(f"Channel.io answered the probe {problem}")
 
 
-def test_a_probe_that_reaches_nobody_says_so() -> None:
+def test_an_unanswered_probe_returns_its_problem() -> None:
     """A refused connection is a problem, too."""
     with RawServer(say_nothing) as server:
         url = server.url

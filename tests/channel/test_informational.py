@@ -74,7 +74,7 @@ def test_the_final_answer_decides(final: bytes, kind: type) -> None:
         SWITCHING + b"PRI * HTTP/2.0\r\n\r\n",
     ],
 )
-def test_without_a_final_answer_nothing_is_known(interim: bytes) -> None:
+def test_without_a_final_answer_the_outcome_is_unknown(interim: bytes) -> None:
     """An informational answer says nothing of what becomes of the request."""
     with RawServer(say(interim)) as server:
         outcome = open_chat(server.url)

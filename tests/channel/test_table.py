@@ -164,13 +164,13 @@ def requests_of(stand_in: ChannelIo, user_id: str) -> list[tuple[str, str, bytes
     return [request for request in asked if f"/{user_id}/" in request[1]]
 
 
-def test_the_walk_knows_every_behaviour() -> None:
+def test_every_behaviour_is_in_the_table() -> None:
     """A behaviour that is added to the stand-in must be given a row here."""
     assert set(B) == {row.behaviour for row in ROWS + LATE_ROWS}
 
 
 @pytest.mark.parametrize("status", ODD_STATUSES)
-def test_a_status_that_nobody_defined_is_unknown(status: int) -> None:
+def test_an_undefined_status_is_unknown(status: int) -> None:
     """It proves nothing, so it is held, even with a body that looks right."""
     with RawServer(say(http(status, b""))) as server:
         outcome = open_chat(server.url)
@@ -179,7 +179,7 @@ def test_a_status_that_nobody_defined_is_unknown(status: int) -> None:
     assert (UNREADABLE, status) == (outcome.code, outcome.upstream_status)
 
 
-def test_the_walk_knows_every_row_of_the_table() -> None:
+def test_every_row_of_the_table_is_tried() -> None:
     """No row of the client's table is there without having been walked."""
     # 407 is a proxy's; the tests of the proxy walk it
     walked = {row.status for row in ROWS if row.status} | {407, *ODD_STATUSES}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.channel.throttle import pause_ms
+from app.channel.throttle import parse_pause_ms
 from app.chats.outcome import Throttled
 from tests.channel.calls import http, open_chat
 from tests.channel.raw_server import RawServer, say
@@ -47,7 +47,7 @@ def test_retry_after_is_heeded(retry_after: str, expected_ms: int) -> None:
     """Seconds, or a date that is compared with the answer's own; at most two minutes."""
     headers = {"Retry-After": retry_after, "Date": DATE, "x-ratelimit-reset": "1"}
 
-    assert expected_ms == pause_ms(headers)
+    assert expected_ms == parse_pause_ms(headers)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_reset_counts_where_there_is_no_retry_after(reset: float, expected_m
     """It is an instant of their clock, and so is the answer's date."""
     headers = {"Date": DATE, "x-ratelimit-reset": str(DATE_SECONDS + reset)}
 
-    assert expected_ms == pause_ms(headers)
+    assert expected_ms == parse_pause_ms(headers)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_reset_counts_where_there_is_no_retry_after(reset: float, expected_m
 )
 def test_absurd_headers_mean_one_second(headers: dict[str, str]) -> None:
     """So does a reset that there is no date to compare with: never our clock."""
-    assert 1000 == pause_ms(headers)
+    assert 1000 == parse_pause_ms(headers)
 
 
 @pytest.mark.parametrize(
@@ -91,18 +91,18 @@ def test_a_date_counts_in_each_form(form: str) -> None:
     header = datetime.fromtimestamp(DATE_SECONDS + 4, UTC).strftime(form).replace(",  ", ", ")
     date = datetime.fromtimestamp(DATE_SECONDS, UTC).strftime(form).replace(",  ", ", ")
 
-    assert 4000 == pause_ms({"Retry-After": header, "Date": DATE})
-    assert 4000 == pause_ms({"Retry-After": header, "Date": date})
+    assert 4000 == parse_pause_ms({"Retry-After": header, "Date": DATE})
+    assert 4000 == parse_pause_ms({"Retry-After": header, "Date": date})
 
 
 def test_a_date_without_date_is_read_by_our_clock() -> None:
     """It is a fault of theirs to leave it out, and the pause is clamped as always."""
     for headers in ({}, {"Date": "yesterday"}):
         soon = datetime.now(UTC) + timedelta(seconds=60)
-        paused = pause_ms({**headers, "Retry-After": format_datetime(soon, usegmt=True)})
+        paused = parse_pause_ms({**headers, "Retry-After": format_datetime(soon, usegmt=True)})
         assert 50_000 <= paused <= 60_000
-    assert 0 == pause_ms({"Retry-After": DATE})
-    assert 120_000 == pause_ms({"Retry-After": "Sun, 06 Nov 2094 08:49:30 GMT"})
+    assert 0 == parse_pause_ms({"Retry-After": DATE})
+    assert 120_000 == parse_pause_ms({"Retry-After": "Sun, 06 Nov 2094 08:49:30 GMT"})
 
 
 @pytest.mark.parametrize(("years", "expected_ms"), [(49, 120_000), (51, 0), (1, 120_000), (-1, 0)])
@@ -113,14 +113,14 @@ def test_a_year_of_two_digits_is_no_more_than_fifty_years_ahead(
     now = datetime.now(UTC)
     header = f"Monday, 15-Jun-{(now.year + years) % 100:02} 08:49:37 GMT"
 
-    assert expected_ms == pause_ms({"Retry-After": header})
+    assert expected_ms == parse_pause_ms({"Retry-After": header})
 
 
 def test_a_leap_second_is_a_second() -> None:
     """The grammar has room for it."""
     date = {"Date": "Sat, 31 Dec 2016 23:59:50 GMT"}
 
-    assert 9000 == pause_ms({**date, "Retry-After": "Sat, 31 Dec 2016 23:59:60 GMT"})
+    assert 9000 == parse_pause_ms({**date, "Retry-After": "Sat, 31 Dec 2016 23:59:60 GMT"})
 
 
 @pytest.mark.parametrize(
@@ -139,21 +139,21 @@ def test_a_leap_second_is_a_second() -> None:
 )
 def test_the_longest_of_several_pauses_counts(retry_after: str) -> None:
     """Headers that are repeated arrive as one, with commas; blanks are nothing."""
-    assert 7000 == pause_ms({"Retry-After": retry_after, "Date": f"{DATE}, {DATE}"})
+    assert 7000 == parse_pause_ms({"Retry-After": retry_after, "Date": f"{DATE}, {DATE}"})
 
 
 def test_an_absurd_retry_after_leaves_the_reset() -> None:
     """The next best source is used."""
     headers = {"Retry-After": "soon", "x-ratelimit-reset": str(DATE_SECONDS + 9), "Date": DATE}
 
-    assert 9000 == pause_ms(headers)
+    assert 9000 == parse_pause_ms(headers)
 
 
 @given(st.dictionaries(st.sampled_from(["Retry-After", "x-ratelimit-reset", "Date"]), st.text()))
 @example({"Retry-After": DATE, "Date": DATE})
 def test_no_header_breaks_the_pause(headers: dict[str, str]) -> None:
     """It is always between nothing and two minutes."""
-    assert 0 <= pause_ms(headers) <= 120_000
+    assert 0 <= parse_pause_ms(headers) <= 120_000
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_retry_delays_double_up_to_a_minute(attempts: int, longest_ms: int) -> N
         (410, "base_url"),
     ],
 )
-def test_a_denial_says_what_is_wrong_with_us(status: int, reason: str) -> None:
+def test_a_denial_has_a_reason(status: int, reason: str) -> None:
     """The reason names the key or the base URL."""
     assert reason == Denied("denied", status).reason
 

@@ -82,7 +82,7 @@ def test_defaults_are_those_of_the_design() -> None:
     }.items() <= worker.items()
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """One start reports all problems, one line for each variable."""
     environ = {"PORT": "http", "MAX_BACKLOG": "0", "LOG_LEVEL": "loud", "SUBMIT_TOKENS": "secret"}
 
@@ -501,7 +501,7 @@ def test_connecting_must_fit_in_the_call() -> None:
     assert load(WorkerSettings, WORKER).call_connect_timeout_seconds == 3
 
 
-def test_unsafe_combination_is_told_beside_other_problems() -> None:
+def test_an_unsafe_combination_is_reported_with_other_problems() -> None:
     """A wrong variable does not hide an unsafe combination of others."""
     unsafe = {"RECORD_TTL_SECONDS": "3600", "EVENT_DEADLINE_SECONDS": "7200"}
 
@@ -540,7 +540,7 @@ def test_settings_never_show_a_secret(model: type[Settings], environ: Mapping[st
 
 @pytest.mark.parametrize("name", sorted(SECRETS - {"HTTP_PROXY"}))  # no call goes through it
 @pytest.mark.parametrize("wrong", [" {} {} ", "{}\n{}", "\u00e9{}", "x:{}:\u00e9", "http://{} {}"])
-def test_a_refused_secret_is_not_told(name: str, wrong: str) -> None:
+def test_a_refused_secret_is_not_quoted(name: str, wrong: str) -> None:
     """The message about a refused secret quotes no part of it."""
     model = WebSettings if name.lower() in WebSettings.model_fields else WorkerSettings
     environ = (WEB | WORKER) | {name: wrong.format(SECRET, SECRET)}
@@ -553,7 +553,7 @@ def test_a_refused_secret_is_not_told(name: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("text", [SECRET, f"x{SECRET}", SECRET[3:], f"orders:{SECRET}"])
-def test_a_secret_in_the_wrong_variable_is_not_told(text: str) -> None:
+def test_a_secret_in_the_wrong_variable_is_not_quoted(text: str) -> None:
     """Values are quoted, but for what another variable shows to be a secret."""
     wrong = dict.fromkeys((*NUMBERS[WebSettings], "LOG_LEVEL", "BIND"), text)
 

@@ -61,7 +61,7 @@ GUARDS_OF_SCRIPTS = {
         *("what is kept for a log", "two primaries"),
     ],
 )
-def test_the_scripts_do_what_the_model_says(client: Client, bounds: Specification) -> None:
+def test_scripts_agree_with_the_model(client: Client, bounds: Specification) -> None:
     """From every state, each script leaves Redis exactly where the model is."""
     assert Replay(client, bounds).first_difference() is None
 

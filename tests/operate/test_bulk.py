@@ -213,7 +213,7 @@ def test_a_code_of_a_newer_release_may_be_named(operator: Operator) -> None:
         (["--status", "accepted", "--since", "2999-01-01"], []),
     ],
 )
-def test_a_list_is_of_what_was_asked_for(
+def test_a_list_keeps_to_its_filters(
     operator: Operator, options: list[str], listed: list[str]
 ) -> None:
     """A code alone says which status is meant."""
@@ -272,7 +272,7 @@ def on_terminal(operator: Operator, answer: str, *arguments: str) -> tuple[int, 
     return code, stdout, screen.decode()
 
 
-def test_a_terminal_asks_and_shows_how_far_it_is(operator: Operator) -> None:
+def test_a_terminal_shows_question_and_progress(operator: Operator) -> None:
     """No is the answer without a word; yes begins, and a bar is drawn beside the output."""
     operator.hold("e1")
     operator.hold("e2")

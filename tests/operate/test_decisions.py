@@ -95,7 +95,7 @@ def test_an_operators_consent_does_not_use_up_the_automatic_one(operator: Operat
     assert ("unknown", 3) == tuple(operator.document()[name] for name in ("status", "attempts"))
 
 
-def test_who_gives_up_does_not_know_more(operator: Operator) -> None:
+def test_giving_up_keeps_created_unknown(operator: Operator) -> None:
     """``created`` stays null, and the event is not called again."""
     operator.hold("e1")
 
@@ -246,7 +246,7 @@ def test_what_cannot_be_a_chat_id_is_refused(operator: Operator, chat_id: str) -
         (["--all-held"], HOW),
     ],
 )
-def test_a_resolution_that_nobody_can_mean_is_refused(
+def test_a_contradictory_resolution_is_refused(
     operator: Operator, arguments: list[str], sentence: str
 ) -> None:
     """One event or all held ones, and one of three ways; one chat is not for all."""
@@ -436,9 +436,7 @@ def test_where_nothing_failed_so_nothing_is_done(operator: Operator) -> None:
         ["--all-failed", "--code", "rejected", "--since", "yesterday"],
     ],
 )
-def test_a_redrive_that_nobody_can_mean_is_refused(
-    operator: Operator, arguments: list[str]
-) -> None:
+def test_a_contradictory_redrive_is_refused(operator: Operator, arguments: list[str]) -> None:
     """One event, or all with a code that a failed event can have."""
     operator.fail("e1")
 
@@ -481,7 +479,7 @@ def test_another_command_is_no_repeat(operator: Operator, outcome: Outcome) -> N
     assert "not held" in operator.refused("resolve", "e1", "--recreate")
 
 
-def test_when_redis_goes_in_the_middle_the_done_is_told(operator: Operator) -> None:
+def test_a_stop_in_the_middle_lists_the_decided(operator: Operator) -> None:
     """Of many events some are resolved; which, is on the screen. Exit code 3."""
     for name in ("e1", "e2", "e3"):
         operator.hold(name)
@@ -498,7 +496,7 @@ def test_when_redis_goes_in_the_middle_the_done_is_told(operator: Operator) -> N
     assert "unknown" == operator.document("e3")["status"]
 
 
-def test_who_decides_is_the_login_name_unless_told(
+def test_the_operator_is_the_login_name_by_default(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the system has it."""
@@ -528,7 +526,7 @@ def test_a_user_id_without_a_name_may_decide(
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 65])
-def test_a_name_that_tells_nothing_is_refused(operator: Operator, name: str) -> None:
+def test_a_blank_name_is_refused(operator: Operator, name: str) -> None:
     """Each decision names its operator."""
     operator.hold("e1")
 

@@ -165,7 +165,7 @@ def test_it_is_for_good_so_it_needs_a_yes(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--user", ""], ["--user", "u 1"], ["u1"]])
-def test_a_person_that_nobody_can_be_is_refused(operator: Operator, arguments: list[str]) -> None:
+def test_an_impossible_user_is_refused(operator: Operator, arguments: list[str]) -> None:
     """Before anything is read."""
     operator.misused("forget", *arguments)
 

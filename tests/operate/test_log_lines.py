@@ -180,6 +180,6 @@ def test_no_bytes_make_it_stumble(content: bytes) -> None:
         without(channel_id="x" * 257),
     ],
 )
-def test_a_created_chat_that_cannot_be_read_is_told(cut: str) -> None:
+def test_an_unreadable_created_chat_is_reported(cut: str) -> None:
     """A person may still read the id: the line is named, and the ones after it are read."""
     assert [UnreadableLine(2), LOGGED] == read("", cut, LINE)

@@ -32,7 +32,7 @@ def test_a_filtered_list_without_events_names_its_filter(operator: Operator) -> 
     assert "No event that matches is unknown.\n" == result.stdout
 
 
-def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
+def test_status_counts_events(operator: Operator) -> None:
     """``status`` counts events by state, as text and as JSON."""
     operator.fail("failed")
     operator.hold("held")
@@ -49,7 +49,7 @@ def test_status_tells_how_the_relay_stands(operator: Operator) -> None:
     )
 
 
-def test_status_tells_why_nothing_is_called(operator: Operator) -> None:
+def test_status_explains_why_nothing_is_called(operator: Operator) -> None:
     """The breaker with its reason, and the pause."""
     operator.end("e1", THROTTLED)
     operator.bench.set_gate(pause_until=operator.bench.now_ms() + 60_000, state="open")
@@ -69,7 +69,7 @@ def test_a_pause_that_no_clock_of_ours_meant_is_not_believed(operator: Operator)
     assert operator.json("status")["paused_seconds"] <= 120
 
 
-def test_the_first_in_line_tells_for_how_long_it_has_waited(operator: Operator) -> None:
+def test_status_has_the_wait_of_the_first_event(operator: Operator) -> None:
     """Since it was accepted; and not for less than nothing, whatever a clock was set to."""
     operator.bench.accept("e1")
 
@@ -134,7 +134,7 @@ def test_a_failing_probe_is_shown(operator: Operator) -> None:
     assert "closed" == operator.json("status")["breaker"]
 
 
-def test_status_says_where_only_denied_events_wait(operator: Operator) -> None:
+def test_status_reports_that_only_denied_events_wait(operator: Operator) -> None:
     """And since when: one key or address is wrong, or all their users are."""
     operator.end("e1", DENIED)
     only_denied = operator.json("status")["denied_since"]
@@ -246,7 +246,7 @@ def test_what_cannot_be_an_event_id_is_refused(
     assert "an event id is 1 to 128 of" in operator.misused(command, event_id)
 
 
-def test_an_empty_list_is_said(operator: Operator) -> None:
+def test_an_empty_list_is_a_sentence(operator: Operator) -> None:
     """It is no failure: there is nothing to do."""
     result = operator.run("list")
 
@@ -254,7 +254,7 @@ def test_an_empty_list_is_said(operator: Operator) -> None:
     assert [] == operator.json("list")
 
 
-def test_a_list_that_was_cut_says_so(operator: Operator) -> None:
+def test_a_limited_list_is_marked(operator: Operator) -> None:
     """There may be more."""
     operator.hold("e1")
     operator.hold("e2")
@@ -313,7 +313,7 @@ def test_a_record_of_a_newer_release_hides_no_others(operator: Operator) -> None
     assert "passed over: a newer release of the relay wrote newer\n" == result.stderr
 
 
-def test_explain_tells_of_a_held_event(operator: Operator) -> None:
+def test_explain_describes_a_held_event(operator: Operator) -> None:
     """``explain`` prints the history and the three possible decisions."""
     grant = operator.hold("e1")
 
@@ -361,7 +361,7 @@ def advised(operator: Operator, event_id: str, command: str) -> list[str]:
     return printed.splitlines()[3:]
 
 
-def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> None:
+def test_explain_has_the_place_in_line(operator: Operator) -> None:
     """Its place, from when on it may be called, and what keeps all of them."""
     operator.bench.accept("e1")
     operator.bench.accept("e2")
@@ -376,7 +376,7 @@ def test_explain_tells_where_a_waiting_event_is_in_line(operator: Operator) -> N
     assert stats["next_look"] >= operator.document("e2")["accepted_at"]
 
 
-def test_explain_tells_when_a_lost_worker_will_be_noticed(operator: Operator) -> None:
+def test_explain_has_the_end_of_the_lease(operator: Operator) -> None:
     """An event that is being called needs no operator."""
     operator.bench.granted("e1")
 
@@ -387,7 +387,7 @@ def test_explain_tells_when_a_lost_worker_will_be_noticed(operator: Operator) ->
     assert stats["ahead"] is None
 
 
-def test_explain_tells_of_an_opened_event(operator: Operator) -> None:
+def test_explain_describes_an_opened_event(operator: Operator) -> None:
     """Its chat, and those that were made besides."""
     grant = operator.end("e1", created("chat-1"))
     operator.settle(grant, created("chat-2"))
@@ -399,7 +399,7 @@ def test_explain_tells_of_an_opened_event(operator: Operator) -> None:
     assert operator.json("explain", "e1")["next_look"] is None
 
 
-def test_explain_tells_whether_a_failed_event_can_be_tried_again(operator: Operator) -> None:
+def test_explain_describes_a_failed_event(operator: Operator) -> None:
     """Only without a possible chat."""
     operator.fail("refused")
     operator.hold("abandoned")
@@ -422,7 +422,7 @@ def test_repeats_of_a_harmless_kind_are_counted(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_an_unknown_event_is_said(operator: Operator, options: list[str]) -> None:
+def test_a_missing_event_is_reported(operator: Operator, options: list[str]) -> None:
     """It may never have been there, or its time is over."""
     assert "no event e9 is kept." == operator.refused("explain", "e9", *options)
 
@@ -489,7 +489,7 @@ def test_without_redis_there_is_one_line(command: tuple[str, ...], *, is_changin
 
 
 @pytest.mark.parametrize("command", ["status", "list", "explain e1", "resolve e1 --recreate"])
-def test_a_redis_that_refuses_is_said_to(valkey: Valkey, command: str) -> None:
+def test_a_refusal_of_redis_is_reported(valkey: Valkey, command: str) -> None:
     """In its own words: a wrong password is no Redis that is away."""
     with Operator.connected_to(f"redis://nobody:geheim@127.0.0.1:{valkey.port}/0") as operator:
         result = operator.run(*command.split())

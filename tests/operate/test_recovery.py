@@ -141,7 +141,7 @@ def test_an_earlier_attempt_is_believed_by_its_token_in_the_history(
     ids=["token", "attempt", "attempt-far-ahead"],
 )
 @pytest.mark.parametrize("situation", ["accepted", "calling", "unknown", "failed", "opened"])
-def test_a_line_whose_grant_the_record_does_not_know_is_passed_over(
+def test_a_line_of_another_grant_is_skipped(
     operator: Operator, log: Path, situation: str, changed: dict[str, Any]
 ) -> None:
     """It may be forged: nothing of it is published, and it is counted."""
@@ -194,9 +194,7 @@ def test_a_life_whose_acceptance_redis_lost_is_the_same(
     assert [("e1", "logged", "opened")] == trusted
 
 
-def test_an_event_that_redis_does_not_know_is_made_anew_of_a_trusted_log(
-    operator: Operator, log: Path
-) -> None:
+def test_a_trusted_log_restores_a_missing_event(operator: Operator, log: Path) -> None:
     """The line alone is enough, and its repeat is recognised."""
     lost = line(grant_of(user_id="u7"))
 
@@ -336,9 +334,7 @@ def test_what_another_release_wrote_is_left_alone(
     assert before == operator.bench.text()
 
 
-def test_when_redis_goes_in_the_middle_the_recovered_are_told(
-    operator: Operator, log: Path
-) -> None:
+def test_a_stop_in_the_middle_lists_the_recovered(operator: Operator, log: Path) -> None:
     """Exit code 3; the log may simply be read once more."""
     first, second = operator.hold("e1"), operator.hold("e2")
     log.write_text(f"{line(first, 'c1')}\n{line(second, 'c2')}\n")

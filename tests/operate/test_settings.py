@@ -102,7 +102,7 @@ def test_settings_shows_where_redis_is(url: str, shown: str, broken: dict[str, s
     assert not re.search(r"geheim|\bme\b", output)
 
 
-def test_settings_tells_of_two_that_do_not_go_together() -> None:
+def test_settings_reports_contradicting_values() -> None:
     """Each is shown, and the problem with both."""
     done = show(ALL | {"RECORD_TTL_SECONDS": "60"})
 

@@ -48,7 +48,7 @@ def test_the_table_has_all_that_was_found() -> None:
     assert ["3", "60", "57", "1", "2", "0", "0", "2.5", "s"] == line.split()[5:]
 
 
-def test_faults_are_told_below_the_table() -> None:
+def test_faults_are_listed_below_the_table() -> None:
     """Each with the proof that found it."""
     assert render([GOOD, BAD]).endswith(
         "\n\nFAULT in 'nothing was broken': e1 was accepted, and is gone"
@@ -73,7 +73,7 @@ def test_a_proof_that_cannot_be_completed_is_a_fault(capsys: pytest.CaptureFixtu
     assert "nothing was broken … good" in out
 
 
-def test_only_what_was_asked_for_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_chosen_proofs_run(capsys: pytest.CaptureFixture[str]) -> None:
     """By length, by name, or both."""
     proofs = [proof_of(GOOD), Proof("it hangs", broken, is_short=False)]
 

@@ -222,7 +222,7 @@ def test_plans_come_first_and_each_is_used_once(stand_in: ChannelIo) -> None:
     assert 200 == post(stand_in).status_code
 
 
-def test_a_throttle_says_what_it_is_told_to(stand_in: ChannelIo) -> None:
+def test_a_throttle_sends_the_planned_pause(stand_in: ChannelIo) -> None:
     """``retry_after`` goes out as it is."""
     stand_in.plan(Behaviour.THROTTLED, retry_after="17")
 
@@ -338,7 +338,7 @@ def test_the_rate_limit_lets_a_burst_through_and_no_more(*, gives_hint: bool) ->
     assert 3 == len(stand_in.creates)
 
 
-def test_answers_take_as_long_as_they_are_told_to() -> None:
+def test_answers_take_the_planned_time() -> None:
     """Refusals too: a limit is noticed only after a while."""
     with ChannelIo(limit_per_second=0.1, burst=1, latency_seconds=0.2) as stand_in:
         answers = [post(stand_in) for _ in range(2)]
@@ -362,7 +362,7 @@ def test_reset_is_a_reset(stand_in: ChannelIo) -> None:
         post(stand_in, Behaviour.CREATE_THEN_RESET.user_id)
 
 
-def test_by_itself_it_is_told_and_asked_over_http(tmp_path: Path) -> None:
+def test_a_stand_alone_stand_in_is_controlled_over_http(tmp_path: Path) -> None:
     """In another process the same can be done; SIGTERM ends it cleanly."""
     port = free_port()
     command = [sys.executable, "-m", "tools.stack.channel_io", "--port", str(port)]

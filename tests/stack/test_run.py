@@ -198,7 +198,7 @@ def test_the_curl_lines_of_a_page_work_as_they_stand(stack: Stack, page: str) ->
     assert [] == [answer.text for answer in answers if not answer.ok]
 
 
-def test_a_taken_port_is_told(stack: Stack, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported(stack: Stack, tmp_path: Path) -> None:
     """And what to do about it."""
     refused = Stack(tmp_path / "data", stack.port)
 
@@ -207,7 +207,7 @@ def test_a_taken_port_is_told(stack: Stack, tmp_path: Path) -> None:
     assert (1, sentence) == refused.refusal()
 
 
-def test_what_is_no_port_is_told(tmp_path: Path) -> None:
+def test_an_invalid_port_is_reported(tmp_path: Path) -> None:
     """In the words of web's own settings."""
     refused = Stack(tmp_path / "data", "http")
 
@@ -334,7 +334,7 @@ def test_data_that_it_may_not_use_is_refused(
     assert ["one", "one"] == [path.read_text() for path in kept]
 
 
-def test_data_that_its_redis_cannot_read_is_told(tmp_path: Path) -> None:
+def test_unreadable_data_is_reported(tmp_path: Path) -> None:
     """With the end of its log, and how to begin without it."""
     data = tmp_path / "data"
     (data / "appendonlydir").mkdir(parents=True)

@@ -80,7 +80,7 @@ def test_a_second_server_on_the_same_directory_is_refused(server: Valkey) -> Non
         assert client.ping()
 
 
-def test_a_taken_port_is_told(server: Valkey, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported(server: Valkey, tmp_path: Path) -> None:
     """Another server's answer on the port is not mistaken for our own."""
     with pytest.raises(ValkeyError, match="Address already in use"):
         Valkey(tmp_path / "other", server.port).start()
@@ -137,7 +137,7 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path) -> None:
     parent.wait()
 
 
-def test_a_platform_without_a_binary_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_platform_without_a_binary_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the ways out."""
     monkeypatch.setattr(valkey, "files", lambda _name: [])
 

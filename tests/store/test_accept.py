@@ -74,7 +74,7 @@ def test_an_event_within_the_window_is_accepted(bench: StoreDriver) -> None:
     assert is_new
 
 
-def test_age_is_not_judged_for_a_known_id(bench: StoreDriver) -> None:
+def test_the_age_of_a_duplicate_is_not_checked(bench: StoreDriver) -> None:
     """A duplicate is a duplicate, however long ago the event occurred."""
     bench.accept()
 

@@ -385,7 +385,7 @@ def test_a_replica_is_no_primary(set_up: Client) -> None:
         "SOMENEWCODE of a later release",
     ],
 )
-def test_what_redis_said_is_passed_on(reply: str) -> None:
+def test_the_words_of_redis_are_passed_on(reply: str) -> None:
     """Its code and its sentence, word for word."""
     with (
         canned(reply) as url,
@@ -398,7 +398,7 @@ def test_what_redis_said_is_passed_on(reply: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["MOVED", "ASK"])
-def test_another_node_is_said_without_its_address(code: str) -> None:
+def test_a_moved_slot_is_reported_without_address(code: str) -> None:
     """Strangers read it at ``/readyz``."""
     with (
         canned(f"{code} 3999 10.1.2.3:6379") as url,
@@ -428,7 +428,7 @@ def canned(reply: str) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_wrong_password_is_said_as_it_is(set_up: Client) -> None:
+def test_a_wrong_password_is_reported(set_up: Client) -> None:
     """Not that Redis does not answer; and the password is in no text."""
     with limited(set_up, "~*", "&*", "+@all") as its_own:
         set_up.execute_command("ACL", "SETUSER", USER, "resetpass", ">other")
@@ -465,7 +465,7 @@ def test_a_connection_that_was_closed_is_replaced(client: Client) -> None:
     assert Audit() == audit(client)
 
 
-def test_a_server_that_is_away_is_said_to_be() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     """Not judged, neither safe nor unsafe."""
     with (
         connect_to(f"redis://127.0.0.1:{free_port()}/0") as client,

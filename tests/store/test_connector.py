@@ -196,7 +196,7 @@ def canned(reply: bytes) -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_cluster_that_lets_no_one_in_says_so(cluster: Cluster) -> None:
+def test_a_cluster_with_a_wrong_password_is_reported(cluster: Cluster) -> None:
     """A wrong password is no lack of nodes."""
     url = cluster.url.replace("://", "://nobody:geheim@")
     with connect_to(url) as client, pytest.raises(StoreRefused) as refused:
@@ -208,7 +208,7 @@ def test_a_cluster_that_lets_no_one_in_says_so(cluster: Cluster) -> None:
     assert "geheim" not in str(refused.value)
 
 
-def test_a_slot_that_is_moved_meanwhile_is_said(cluster: Cluster) -> None:
+def test_a_slot_moved_meanwhile_is_reported(cluster: Cluster) -> None:
     """The audit follows it, and says where it stands until then."""
     target = next(node for node in cluster.nodes[:3] if node is not cluster.primary)
     source = cluster.primary

@@ -258,7 +258,7 @@ def test_a_lost_trial_lets_another_begin(bench: StoreDriver) -> None:
     assert bench.gate()["trial"] == reply.decision.token
 
 
-def test_a_trial_that_nobody_ends_is_over_with_its_lease(bench: StoreDriver) -> None:
+def test_an_unfinished_trial_ends_with_its_lease(bench: StoreDriver) -> None:
     """Its event may have been opened by a late answer, so that no lost worker is ever found."""
     fill(bench)
     half_open(bench)
@@ -498,7 +498,7 @@ def test_an_idle_hour_saves_up_no_more_than_a_burst(bench: StoreDriver) -> None:
     assert [isinstance(each, Grant) for each in taken] == [True, True, False]
 
 
-def test_a_worker_is_told_how_long_the_bucket_needs(bench: StoreDriver) -> None:
+def test_take_returns_how_long_the_bucket_needs(bench: StoreDriver) -> None:
     """So that it neither spins nor sleeps past its turn."""
     worker = bench.worker(limits=replace(LIMITS, rate_per_second=2, burst=1))
     fill(bench)

@@ -123,7 +123,7 @@ def test_a_chat_leads_to_its_event(bench: StoreDriver) -> None:
     assert TTL_MS - 5000 < bench.ttl_ms("chat:chat-1") <= TTL_MS
 
 
-def test_a_chat_that_nobody_published_is_not_found(bench: StoreDriver) -> None:
+def test_an_unpublished_chat_is_not_found(bench: StoreDriver) -> None:
     """None, not an error."""
     assert bench.intake().event_of_chat("chat-1") is None
 

@@ -144,7 +144,7 @@ def lossy(line: RedisLine) -> Iterator[StoreDriver]:
 
 
 @pytest.mark.parametrize("name", REPEATED)
-def test_a_lost_command_is_said_again(
+def test_a_lost_command_is_repeated(
     bench: StoreDriver, line: RedisLine, name: str, request: pytest.FixtureRequest
 ) -> None:
     """A fail-over, or a connection that something in between let go of, costs a caller nothing."""
@@ -155,7 +155,7 @@ def test_a_lost_command_is_said_again(
     assert 1 == line.losses
 
 
-def test_a_lost_take_is_not_said_again(
+def test_a_lost_take_is_not_repeated(
     bench: StoreDriver, line: RedisLine, lossy: StoreDriver
 ) -> None:
     """A lost take may still arrive, and grant an event that no worker holds."""

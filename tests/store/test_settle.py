@@ -104,7 +104,7 @@ def test_proof_that_nothing_was_executed_sends_the_event_back(
     assert bench.history() == [outcome.kind]
 
 
-def test_throttled_waits_for_the_time_told(bench: StoreDriver) -> None:
+def test_throttled_waits_for_the_requested_time(bench: StoreDriver) -> None:
     """And never for longer than two minutes."""
     first, second = bench.granted("e1"), bench.granted("e2")
 
@@ -168,7 +168,7 @@ def test_the_token_leaves_a_tombstone(bench: StoreDriver, outcome: Outcome) -> N
 
 
 @pytest.mark.parametrize("outcome", [CREATED, REFUSED, UNKNOWN], ids=lambda outcome: outcome.kind)
-def test_whoever_waits_is_told(bench: StoreDriver, outcome: Outcome) -> None:
+def test_a_settle_notifies_waiting_callers(bench: StoreDriver, outcome: Outcome) -> None:
     """A settled or held event ends a wait."""
     grant = bench.granted()
 
@@ -183,9 +183,7 @@ def test_whoever_waits_is_told(bench: StoreDriver, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(("ago_ms", "seconds"), [(5_000, 5), (-5_000, 0)])
-def test_the_worker_is_told_for_how_long_the_event_was_there(
-    bench: StoreDriver, ago_ms: int, seconds: int
-) -> None:
+def test_settle_returns_the_age_of_the_event(bench: StoreDriver, ago_ms: int, seconds: int) -> None:
     """Never less than nothing, whatever a clock said that was ahead."""
     grant = bench.granted()
     bench.set_fields(accepted_ms=bench.now_ms() - ago_ms)
@@ -410,7 +408,7 @@ def test_late_proof_takes_the_doubt_away(bench: StoreDriver, outcome: Outcome) -
     "outcome", [REFUSED, THROTTLED, NOT_SENT], ids=lambda outcome: outcome.kind
 )
 @pytest.mark.parametrize("is_held", [True, False])
-def test_proof_for_one_attempt_says_nothing_of_another(
+def test_proof_for_one_attempt_leaves_another_in_doubt(
     bench: StoreDriver, outcome: Outcome, *, is_held: bool
 ) -> None:
     """`created` stays null where an earlier attempt ended unknown."""
@@ -442,7 +440,7 @@ def test_proof_of_one_grant_takes_no_doubt_away_from_another(
 @pytest.mark.parametrize(
     "stage", [recreated, calling_again, held, held_again, failed_again, expired]
 )
-def test_a_late_chat_is_published_and_says_so(bench: StoreDriver, stage: Stage) -> None:
+def test_a_late_chat_is_published_with_its_history(bench: StoreDriver, stage: Stage) -> None:
     """Nothing had been published, so nothing changes; the failure is taken back."""
     grant = stage(bench)
 
@@ -470,7 +468,7 @@ def test_the_later_attempts_own_answer_becomes_a_duplicate(bench: StoreDriver) -
     assert bench.intake().event_of_chat("chat-2") is None
 
 
-def test_a_part_of_a_known_chat_id_is_another_id(bench: StoreDriver) -> None:
+def test_a_part_of_a_chat_id_is_another_id(bench: StoreDriver) -> None:
     """Ids are compared whole."""
     grant = bench.granted()
     settle(bench, grant, created("chat-12"))
@@ -638,7 +636,7 @@ def test_the_history_is_bounded(bench: StoreDriver) -> None:
     assert len(bench.record().duplicate_chat_ids) == 70
 
 
-def test_the_kind_of_doubt_is_told(bench: StoreDriver) -> None:
+def test_the_kind_of_doubt_is_in_the_failure(bench: StoreDriver) -> None:
     """A 2xx without a readable id is not the same as no answer."""
     unreadable = Unknown(FailureCode.UNREADABLE_ANSWER, "There was no id.", 200)
 

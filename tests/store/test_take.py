@@ -28,7 +28,7 @@ IDLE = NoWork(1000, is_idle=True)
 MAX_STEPS = 50
 
 
-def test_a_grant_is_stored_before_the_worker_hears_of_it(bench: StoreDriver) -> None:
+def test_a_grant_is_stored_before_its_reply(bench: StoreDriver) -> None:
     """I1: the record is calling, with its fence, its lease and its token."""
     bench.accept()
 
@@ -185,7 +185,7 @@ SHUT_GATES = {
 
 
 @pytest.mark.parametrize("shut", SHUT_GATES.values(), ids=SHUT_GATES.keys())
-def test_lost_workers_and_expiry_are_found_whatever_the_gate_says(
+def test_a_closed_gate_hides_no_lost_worker_or_expiry(
     bench: StoreDriver, shut: dict[str, str]
 ) -> None:
     """A shut gate hides nothing, and grants nothing."""
@@ -244,7 +244,7 @@ def test_an_event_just_within_its_deadline_is_called(bench: StoreDriver) -> None
     assert bench.grant().event_id == "e1"
 
 
-def test_what_expires_after_an_unknown_attempt_is_not_known(bench: StoreDriver) -> None:
+def test_expiry_after_an_unknown_attempt_keeps_created_null(bench: StoreDriver) -> None:
     """`created` stays null: an earlier call may have made a chat."""
     bench.granted()
     bench.lose_worker()
@@ -500,7 +500,7 @@ def test_a_take_without_a_free_slot_consents_as_any_other(bench: StoreDriver) ->
     assert bench.record().status is Status.ACCEPTED
 
 
-def test_an_idle_take_without_a_free_slot_tells_when_something_is_due(bench: StoreDriver) -> None:
+def test_an_idle_take_without_a_slot_returns_the_next_instant(bench: StoreDriver) -> None:
     """As any idle take."""
     bench.accept()
     bench.move("due", "e1", bench.now_ms() + 500)

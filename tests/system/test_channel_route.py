@@ -32,7 +32,7 @@ def test_a_worker_goes_through_the_proxy_that_it_is_given(relay: Deployment) -> 
     assert PASSWORD not in worker.log.read_text()
 
 
-def test_a_worker_goes_directly_where_no_proxy_says_so(relay: Deployment) -> None:
+def test_a_worker_bypasses_the_proxy_for_no_proxy(relay: Deployment) -> None:
     """The stand-in is at an address that NO_PROXY covers; no authority is its own."""
     with ForwardProxy() as proxy:
         worker = relay.start_worker(HTTP_PROXY=proxy.origin, no_proxy="127.0.0.0/8")

@@ -206,7 +206,7 @@ def posted(relay: Deployment, clients: Mapping[str, ExampleClient]) -> Sequence[
 
 @pytest.mark.usefixtures("posted")
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.user_id)
-def test_a_test_card_does_what_its_row_says(relay: Deployment, card: Card) -> None:
+def test_a_test_card_acts_as_described(relay: Deployment, card: Card) -> None:
     """The record of an event for that user ends with the row's last status, and its code."""
     words = re.findall(r"`(\w+)`", card.record)
     (*_, status) = [word for word in words if word in {*Status}]

@@ -70,7 +70,7 @@ def test_what_channel_io_refuses_fails(relay: Deployment, behaviour: Behaviour, 
         (Behaviour.BROKEN_JSON_200, "unreadable_answer"),
     ],
 )
-def test_what_nobody_can_know_is_held(relay: Deployment, behaviour: Behaviour, code: str) -> None:
+def test_an_unknown_result_is_held(relay: Deployment, behaviour: Behaviour, code: str) -> None:
     """The record is ``unknown``, and no second call is made."""
     relay.caller.post({"event_id": behaviour, "user_id": behaviour.user_id})
 
@@ -130,7 +130,7 @@ def test_each_attempt_is_a_step_of_its_own(relay: Deployment, worker: Process) -
     assert {line["trace_id"]} == {step.trace_id for step in steps}
 
 
-def test_a_probe_is_in_nobodys_trace(relay: Deployment, worker: Process) -> None:
+def test_a_probe_belongs_to_no_trace(relay: Deployment, worker: Process) -> None:
     """No event brought it."""
     worker.wait_for_line("probe_succeeded")
 

@@ -126,7 +126,7 @@ def test_a_request_and_its_call_are_spans_of_the_callers_trace(
         assert began < span.start_time_unix_nano <= span.end_time_unix_nano < time.time_ns()
 
 
-def test_spans_say_what_was_asked_and_what_came_of_it(traced: Traced, collector: Collector) -> None:
+def test_spans_have_request_and_result(traced: Traced, collector: Collector) -> None:
     """In OpenTelemetry's words and ours; which of the two processes it was; a failure as one."""
     traced.channel_io.plan(Behaviour.USER_NOT_FOUND, user_id="u-e2")
 
@@ -160,7 +160,7 @@ def test_spans_say_what_was_asked_and_what_came_of_it(traced: Traced, collector:
     ]
 
 
-def test_spans_tell_no_secret_and_of_no_person(traced: Traced, collector: Collector) -> None:
+def test_spans_hold_no_secret_and_no_personal_data(traced: Traced, collector: Collector) -> None:
     """Nor is a word of them a user's id, though users are in the addresses that are asked for."""
     open_chat(traced, "e3")
     traced.caller.get("/v1/users/u-e3/chats")
@@ -212,7 +212,7 @@ def test_without_a_collector_everything_goes_on(relay: Traced) -> None:
     assert [(0, True)] * 2 == stop(relay)
 
 
-def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Traced) -> None:
+def test_a_silent_collector_delays_nothing(relay: Traced) -> None:
     """Not a request, not a call, and not the end of a process."""
     with Collector(is_silent=True) as silent:
         start(relay, silent.url, **SOON)
@@ -224,7 +224,7 @@ def test_a_collector_that_does_not_answer_holds_nobody_up(relay: Traced) -> None
         assert [(0, True)] * 2 == stop(relay)
 
 
-def test_a_worker_that_exports_is_told_to_stop_twice(traced: Traced) -> None:
+def test_an_exporting_worker_survives_a_second_sigterm(traced: Traced) -> None:
     """The second SIGTERM ends no thread, and so not the process: its call is settled."""
     traced.channel_io.plan(Behaviour.CREATE_THEN_WAIT)
     traced.caller.post({"event_id": "twice", "user_id": "u-twice"})
@@ -240,7 +240,7 @@ def test_a_worker_that_exports_is_told_to_stop_twice(traced: Traced) -> None:
     assert "opened" == traced.caller.record("twice")["status"]
 
 
-def test_nothing_of_it_is_imported_unless_it_is_asked_for(traced: Traced, relay: Traced) -> None:
+def test_opentelemetry_is_imported_only_if_set(traced: Traced, relay: Traced) -> None:
     """Python says what a process imports.
 
     Where OpenTelemetry is installed, redis imports a part of it by itself, for metrics that no

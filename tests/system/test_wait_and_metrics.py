@@ -71,7 +71,7 @@ def test_one_round_trip_from_event_to_ids(relay: Deployment) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_wait_ends_where_nobody_can_know(relay: Deployment) -> None:
+def test_a_wait_ends_when_the_event_is_held(relay: Deployment) -> None:
     """Held is an answer."""
     relay.channel_io.plan(Behaviour.CREATE_THEN_CLOSE)
 

@@ -29,7 +29,7 @@ def test_a_step_follows_the_one_that_is_named(traceparent: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "expected"), [("00", "00"), ("01", "01"), ("02", "00"), ("ff", "01")]
 )
-def test_it_says_whether_the_trace_is_recorded(flags: str, expected: str) -> None:
+def test_the_sampled_flag_is_passed_on(flags: str, expected: str) -> None:
     """Of the flags only that one is known."""
     assert Trace.from_traceparent(GOOD[:-2] + flags).traceparent.endswith(f"-{expected}")
 

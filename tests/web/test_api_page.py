@@ -93,7 +93,7 @@ def test_samples_can_be_pasted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [Status, FailureCode])
-def test_it_says_what_each_status_and_code_means(
+def test_it_explains_each_status_and_code(
     service: WebService, values: type[Status | FailureCode]
 ) -> None:
     """In one table: the meaning, and what to do."""

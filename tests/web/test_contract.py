@@ -37,7 +37,7 @@ from app.web.authentication import CHALLENGE
 from app.web.openapi import DOCUMENT
 from app.web.parameters import DEFAULT_LIMIT, MAX_LIMIT
 from app.web.prefer import MAX_WAIT_SECONDS
-from app.web.problems import PROBLEMS, ProblemError, answer
+from app.web.problems import PROBLEMS, ProblemError, problem_response
 from app.web.reading import KEY_HEADER, MAX_BODY_BYTES
 from app.web.signatures import HEADERS as SIGNATURE_HEADERS
 from tests.web.described import OPERATIONS, Json, assert_is, problems_of, validator
@@ -243,7 +243,7 @@ def test_everything_has_an_example(name: str) -> None:
 
 
 @each_operation
-def test_examples_are_as_their_schemas_say(name: str) -> None:
+def test_examples_match_their_schemas(name: str) -> None:
     """Without a field that the schema does not name."""
     for parameter in parameters(name).values():
         assert_is(parameter["schema"], parameter["example"])
@@ -252,7 +252,7 @@ def test_examples_are_as_their_schemas_say(name: str) -> None:
             assert_is(body["schema"], example)
 
 
-def test_examples_of_schemas_are_as_these_say() -> None:
+def test_examples_of_schemas_match_them() -> None:
     """The ids that Schemathesis and other tools begin with."""
     for schema in SCHEMAS.values():
         for example in schema.get("examples", ()):
@@ -594,18 +594,18 @@ def test_each_operation_has_its_answers(name: str) -> None:
                 described[name, status, media_type] = schema.get("type") or schema["$ref"]
 
     assert described == {
-        answer: kind if kind in {"string", "object"} else REF.format(kind)
-        for answer, kind in ANSWERS.items()
-        if answer[0] == name
+        problem_response: kind if kind in {"string", "object"} else REF.format(kind)
+        for problem_response, kind in ANSWERS.items()
+        if problem_response[0] == name
     }
 
 
 @pytest.mark.parametrize(("answer", "statuses"), ANSWERED_STATUSES.items())
 def test_answered_records_have_these_statuses(
-    answer: tuple[str, str], statuses: list[Status]
+    problem_response: tuple[str, str], statuses: list[Status]
 ) -> None:
     """An event is over with 200, and under way with 202; with an example of each status."""
-    name, status = answer
+    name, status = problem_response
     body = BY_ID[name]["responses"][status]["content"]["application/json"]
 
     assert {"status": {"type": "string", "examples": statuses}} == body["schema"]["properties"]
@@ -648,7 +648,7 @@ def test_problems_stand_under_their_status(name: str) -> None:
                 headers |= {"Retry-After"} if PROBLEMS[slug].retry_after_seconds else set()
                 value = example["value"]
                 refusal = ProblemError(slug, errors=value.get("errors"))
-                answered = answer(refusal, value["request_id"])
+                answered = problem_response(refusal, value["request_id"])
                 assert int(status) == answered.status_code
                 assert json.loads(answered.data) == value
             assert references(headers) == response["headers"]

@@ -540,7 +540,7 @@ def test_a_header_cannot_move_the_address(relay: Relay, name: bytes) -> None:
     assert relay.send(request).status == 401
 
 
-def test_an_announced_body_is_asked_for(relay: Relay) -> None:
+def test_expect_continue_is_answered(relay: Relay) -> None:
     """``Expect: 100-continue`` gets its go-ahead, then its answer."""
     headers = b"Expect: 100-continue\r\n" + length(len(EVENT_BYTES))
     with relay.connect() as connection:

@@ -104,7 +104,7 @@ def test_an_opened_record_has_its_ids(service: WebService) -> None:
     assert record["accepted_at"] <= record["settled_at"] < record["expires_at"]
 
 
-def test_a_failed_record_says_why(service: WebService) -> None:
+def test_a_failed_record_has_its_failure(service: WebService) -> None:
     """A code from the closed list, and what Channel.io's status was."""
     service.bench.open_gate()
     service.post()
@@ -194,7 +194,7 @@ def test_a_bad_idempotency_key_is_named_as_a_header(service: WebService, header:
     assert not service.stored()
 
 
-def test_an_event_without_any_id_is_told_of_the_field(service: WebService) -> None:
+def test_a_missing_event_id_names_the_field(service: WebService) -> None:
     """The field is what is documented first."""
     for event in ({"user_id": "u"}, {"user_id": "u", "event_id": None}):
         assert errors(service.post(event)) == {"/event_id": "is required"}

@@ -33,9 +33,7 @@ def posted(status: int, **parts: Any) -> dict[str, Any]:
     return line(method="POST", route="/v1/events", status=status, **parts)
 
 
-def test_a_post_says_which_event_and_what_became_of_it(
-    service: WebService, capfd: Captured
-) -> None:
+def test_a_post_logs_its_event_and_result(service: WebService, capfd: Captured) -> None:
     """New, duplicate, and reused under the same name; the caller by its name."""
     service.post()
     service.post()
@@ -49,7 +47,7 @@ def test_a_post_says_which_event_and_what_became_of_it(
     ]
 
 
-def test_a_refused_post_says_why(client: Client, capfd: Captured) -> None:
+def test_a_refused_post_logs_its_problem(client: Client, capfd: Captured) -> None:
     """And who sent it, once that is known."""
     service = serve(client, max_backlog=0)
 
@@ -68,7 +66,7 @@ def test_a_refused_post_says_why(client: Client, capfd: Captured) -> None:
     ]
 
 
-def test_a_look_up_says_its_route(service: WebService, capfd: Captured) -> None:
+def test_a_look_up_logs_its_route(service: WebService, capfd: Captured) -> None:
     """The rule, not the address: a stranger writes the address."""
     service.get("/v1/users/u/chats?limit=3")
     service.get("/v1/chats/c")
@@ -103,7 +101,7 @@ def test_all_lines_of_a_request_have_the_id_of_its_answer(
     assert {response.headers["Request-Id"]} == {line["trace_id"] for line in logged}
 
 
-def test_redis_away_says_what_redis_said(cut_off: WebService, capfd: Captured) -> None:
+def test_an_outage_logs_the_words_of_redis(cut_off: WebService, capfd: Captured) -> None:
     """For the operator; the caller learns only that nothing is confirmed."""
     cut_off.post()
 

@@ -238,7 +238,7 @@ def test_slashes_and_broken_bytes_are_not_found(service: WebService, path: str) 
 
 
 @pytest.mark.parametrize("path", ["/v1/events/e", "/v1/chats/c", "/v1/users/u/chats"])
-def test_without_redis_nothing_is_said_to_be_missing(cut_off: WebService, path: str) -> None:
+def test_without_redis_no_look_up_is_404(cut_off: WebService, path: str) -> None:
     """503 and not 404: down must never read as "not there"."""
     response = cut_off.get(path)
 

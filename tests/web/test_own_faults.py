@@ -120,7 +120,7 @@ def replace_worker(web: Web) -> None:
 
 def start_elsewhere() -> None:
     """Let another web start on this host: it removes what killed ones left."""
-    code = "from config.scratch import scratch; scratch()"
+    code = "from config.runtime_dirs import runtime_dir; runtime_dir()"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -209,9 +209,9 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from app.web.metrics import Metrics
+from app.web.metrics import WebMetrics
 
-metrics = Metrics(cast("Any", None), "1")
+metrics = WebMetrics(cast("Any", None), "1")
 if (child := os.fork()) == 0:
     path = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"], f"histogram_{os.getpid()}.db")
     path.symlink_to("/dev/full")

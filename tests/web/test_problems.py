@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.web.problems import OF_ERROR, OF_STATUS, PROBLEMS, Problem
+from app.web.problems import PROBLEM_OF_ERROR, PROBLEM_OF_STATUS, PROBLEMS, Problem
 from app.web.schema_html import render_line
 from tests.web.service import WebService, serve, slug
 from tools.stack.redis_client import Client
@@ -68,8 +68,8 @@ def test_retry_after_goes_with_what_passes_by_itself() -> None:
 
 def test_the_tables_name_problems_that_exist() -> None:
     """A status or an error never leads to a missing page."""
-    assert {*OF_ERROR.values(), *OF_STATUS.values()} <= PROBLEMS.keys()
-    assert all(PROBLEMS[slug].status == status for status, slug in OF_STATUS.items())
+    assert {*PROBLEM_OF_ERROR.values(), *PROBLEM_OF_STATUS.values()} <= PROBLEMS.keys()
+    assert all(PROBLEMS[slug].status == status for status, slug in PROBLEM_OF_STATUS.items())
 
 
 @pytest.mark.parametrize("name", ["nothing", "Unauthorized", "%00", "..", "%ff", "x" * 3000])

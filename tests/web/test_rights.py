@@ -8,7 +8,7 @@ from flask import Flask, Response
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from app.web.application import add_routes, answer_refusal
+from app.web.application import add_routes, respond_with_problem
 from app.web.authentication import Authenticator, Scope
 from app.web.problems import ProblemError
 from app.web.request_context import RelayRequest
@@ -92,7 +92,7 @@ def test_the_scope_of_a_route_anywhere_is_enforced(rule: str, scope: Scope | Non
 
     app = Flask("small")
     app.request_class = RelayRequest
-    app.register_error_handler(ProblemError, answer_refusal)
+    app.register_error_handler(ProblemError, respond_with_problem)
     add_routes(app, [("GET", rule, scope, view)], Authenticator(TOKENS))
 
     assert_enforced(app, rule, scope)

@@ -205,7 +205,7 @@ def test_all_three_headers_are_needed(service: WebService, missing: str) -> None
         ({"webhook-id": "another"}, "does not fit"),
     ],
 )
-def test_a_bad_signature_says_what_is_bad(
+def test_a_bad_signature_has_a_reason(
     service: WebService, changes: dict[str, str | int], fault: str
 ) -> None:
     """A sender whose clock is behind looks elsewhere than one with another secret."""
@@ -236,7 +236,7 @@ def test_a_body_is_signed_with_its_byte_order_mark(service: WebService) -> None:
     assert "unauthorized" == slug(post(service, marked, signed(EVENT)))
 
 
-def test_without_secrets_nobody_signs(client: Client) -> None:
+def test_without_secrets_no_signature_is_accepted(client: Client) -> None:
     """Headers alone are no right, not even to have the body read."""
     service = serve(client, webhook_secrets=())
 
@@ -307,7 +307,7 @@ def test_the_order_of_errors(service: WebService) -> None:
     ] == [slug(response) for response in sent]
 
 
-def test_a_log_line_says_who_was_proved(
+def test_a_log_line_names_the_verified_caller(
     service: WebService, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And that a claim was only a claim."""

@@ -121,7 +121,7 @@ def test_a_repeated_key_is_refused(service: WebService, body: bytes, pointer: st
         b'{"a":' * 300 + b"1" + b"}" * 300,
     ],
 )
-def test_thousands_of_faults_are_told_fast(service: WebService, body: bytes) -> None:
+def test_thousands_of_faults_are_reported_fast(service: WebService, body: bytes) -> None:
     """Within the size limit nothing costs more than a moment."""
     began = time.thread_time()  # not the time that a busy machine gives to others
 

@@ -18,9 +18,9 @@ import gevent  # noqa: E402
 import structlog  # noqa: E402
 
 from app.bootstrap.worker import (  # noqa: E402
-    channel_client,
-    compose,
-    grant_store,
+    build_channel_client,
+    build_grant_store,
+    compose_worker,
     prepare_process,
 )
 from app.chats.errors import StoreUnavailable  # noqa: E402
@@ -133,10 +133,10 @@ def run(settings: WorkerSettings, plan: Plan) -> int:
     os.fsync = sync  # type: ignore[assignment]
     hanging_look_ups.install()
     prepare_process(settings)
-    return compose(
+    return compose_worker(
         settings,
-        FaultyGrants(grant_store(settings), plan),
-        channel_client(settings),
+        FaultyGrants(build_grant_store(settings), plan),
+        build_channel_client(settings),
         Spool(settings.spool_dir),
         CallReporter(WorkerMetrics(), write_line),
         background=[],

@@ -188,7 +188,7 @@ def open_sockets(worker: Process) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_client_that_says_nothing_is_closed(port: int) -> None:
+def test_a_silent_client_is_closed(port: int) -> None:
     """It may have gone without a word."""
     with connect(port) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\n")

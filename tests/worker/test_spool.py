@@ -619,7 +619,7 @@ def test_a_disk_that_hangs_at_the_start_is_given_up(
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 4096])
-def test_a_disk_that_is_nearly_full_is_said(
+def test_a_nearly_full_disk_is_logged(
     tmp_path: Path, open_spool: OpenSpool, room_bytes: int
 ) -> None:
     """Room for a name, or for half an answer, is none; and what was tried is removed."""

@@ -439,7 +439,7 @@ def mode_of(path: Path) -> int:
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o1777])
-def test_a_directory_that_others_may_look_into_is_said_and_left(
+def test_an_open_directory_is_logged_and_kept(
     tmp_path: Path, open_spool: OpenSpool, mode: int
 ) -> None:
     """It may be a mounted volume, or shared on purpose; the files in it are private anyway."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.channel.client import way_of
+from app.channel.client import compute_way
 from app.chats.record import Record
 from app.store.grants import GrantStore
 from app.store.keys import Keys
@@ -157,4 +157,4 @@ class Workbench:
 
 def way_to(url: str) -> str:
     """Return the way of a worker with these settings."""
-    return way_of(url, None, SETTINGS["CHANNEL_ACCESS_KEY"], SETTINGS["CHANNEL_ACCESS_SECRET"])
+    return compute_way(url, None, SETTINGS["CHANNEL_ACCESS_KEY"], SETTINGS["CHANNEL_ACCESS_SECRET"])

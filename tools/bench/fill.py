@@ -44,11 +44,11 @@ def accept(client: Client, prefix: str, numbers: Iterable[int]) -> None:
 
 def settle(client: Client, prefix: str, numbers: Iterable[int]) -> None:
     """Let events go their whole way through the real scripts, one after the other."""
-    event_store, grant_store = _event_store(client), _grant_store(client)
+    event_store, build_grant_store = _event_store(client), _grant_store(client)
     for number in numbers:
         event_store.accept(events.event(prefix, number), traceparent=TRACEPARENT)
-        grant = _take(grant_store)
-        grant_store.settle(grant, Created(_chat(number)))
+        grant = _take(build_grant_store)
+        build_grant_store.settle(grant, Created(_chat(number)))
 
 
 def settled(client: Client, prefix: str, count: int) -> None:

@@ -6,7 +6,7 @@ gunicorn's configuration, which it reads first, patches.
 import os
 import time
 
-from app.bootstrap.web import web
+from app.bootstrap.web import build_web
 from app.chats.event import OpenChatEvent
 from app.chats.record import Record
 from app.store.events import EventStore
@@ -32,4 +32,4 @@ class HeldEvents(EventStore):
         return accepted
 
 
-application = web(load_or_exit(WebSettings, os.environ), store=HeldEvents)
+application = build_web(load_or_exit(WebSettings, os.environ), store=HeldEvents)

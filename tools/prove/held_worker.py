@@ -10,9 +10,9 @@ from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from app.bootstrap.worker import (  # noqa: E402
-    channel_client,
-    compose,
-    grant_store,
+    build_channel_client,
+    build_grant_store,
+    compose_worker,
     prepare_process,
 )
 from app.channel.client import ChannelClient  # noqa: E402
@@ -106,10 +106,10 @@ def held_worker(settings: WorkerSettings) -> WorkerProcess:
     """Build a worker process over the held parts."""
     prepare_process(settings)
     holder = Holder.of_environment()
-    return compose(
+    return compose_worker(
         settings,
-        HeldGrants(grant_store(settings), holder),
-        HeldChannel(channel_client(settings), holder),
+        HeldGrants(build_grant_store(settings), holder),
+        HeldChannel(build_channel_client(settings), holder),
         HeldSpool(settings.spool_dir, holder),
         HeldReporter(holder),
         background=[],

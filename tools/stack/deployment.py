@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from app.channel.client import way_of
+from app.channel.client import compute_way
 from tools.stack.channel_io import ChannelIo, Create, Request
 from tools.stack.processes import free_port
 from tools.stack.redis_client import Client, connect_to
@@ -101,7 +101,7 @@ class Deployment:
     @property
     def way(self) -> str:
         """The way of this relay's workers."""
-        return way_of(self.channel_io.url, None, ACCESS_KEY, ACCESS_SECRET)
+        return compute_way(self.channel_io.url, None, ACCESS_KEY, ACCESS_SECRET)
 
     @property
     def environ(self) -> dict[str, str]:

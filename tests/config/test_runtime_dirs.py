@@ -16,7 +16,7 @@ PREFIX = "chat-relay-metrics-"
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from config.scratch import metrics_directory
+from config.runtime_dirs import metrics_directory
 memory = Path(sys.argv[1])
 directory = metrics_directory(memory)
 assert directory == metrics_directory(memory)
@@ -112,7 +112,7 @@ def test_without_any_room_it_ends_with_what_to_do() -> None:
         [ -d $place ] || continue
         mount --bind $place $place && mount -o remount,bind,ro $place || exit
     done
-    cd /proc && exec "$0" -c "from config.scratch import scratch; scratch()"
+    cd /proc && exec "$0" -c "from config.runtime_dirs import runtime_dir; runtime_dir()"
     """
 
     ran = subprocess.run(

@@ -14,12 +14,12 @@ from pathlib import Path
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - each file or directory there has a name of its own
 # A mapped file that grows on a full file system ends its process by SIGBUS.
 NEEDED_BYTES = 4_194_304
-EXIT_NO_SCRATCH = 2
+EXIT_NO_RUNTIME_DIR = 2
 _PREFIX = "chat-relay-metrics-"
 
 
 @cache
-def scratch(memory: Path = SHARED_MEMORY) -> str:
+def runtime_dir(memory: Path = SHARED_MEMORY) -> str:
     """Return a directory for such files: ``memory``, or the system's choice if that has no room.
 
     Removes what killed processes left there. Ends the process where there is no such directory.
@@ -33,7 +33,7 @@ def scratch(memory: Path = SHARED_MEMORY) -> str:
         place = tempfile.gettempdir()
     except OSError as error:
         print(f"{error.strerror}; mount a tmpfs at /dev/shm or /tmp", file=sys.stderr)  # noqa: T201 - no log yet
-        sys.exit(EXIT_NO_SCRATCH)
+        sys.exit(EXIT_NO_RUNTIME_DIR)
     _remove_leftovers(Path(place))
     return place
 
@@ -45,7 +45,7 @@ def metrics_directory(memory: Path = SHARED_MEMORY) -> str:
     Made once, however often the settings are read: a reload (SIGHUP) sets no counter back.
     """
     while True:
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch(memory)))
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=runtime_dir(memory)))
         # One that starts at the same moment may have removed it before it was locked.
         if _lock(directory) is not None and directory.is_dir():
             return str(directory)
