@@ -76,7 +76,7 @@ class RelayApp(Flask):
     def __init__(self, metrics: WebMetrics, export_span: ExportSpan | None) -> None:
         super().__init__("relay", static_folder=None)
         self._metrics = metrics
-        self._take_span = export_span
+        self._export_span = export_span
         self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
         self.url_map.merge_slashes = False
@@ -114,8 +114,8 @@ class RelayApp(Flask):
         self._metrics.count_request(fields["route"], context.seconds)
         if request.endpoint == "post_event":
             self._metrics.count_event(context.result, context.problem)
-        if self._take_span is not None and not is_quiet:
-            self._take_span(context.span(request, response))
+        if self._export_span is not None and not is_quiet:
+            self._export_span(context.span(request, response))
 
 
 def add_routes(app: Flask, routes: list[Route], authenticator: Authenticator) -> None:

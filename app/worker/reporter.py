@@ -39,7 +39,7 @@ class CallReporter:
         self.spool = Outage("spool_not_settled", "spool_settled")
         self._metrics = metrics
         self._write_line = write_line
-        self._take_span = export_span
+        self._export_span = export_span
         self._server_address = server_address
 
     def report_take(self, taken: TakeResult) -> None:
@@ -55,8 +55,8 @@ class CallReporter:
         """Log a call, with the ids, before anything else is done; then count and trace it."""
         self.log_call(result)
         self._metrics.count_call(result.grant, result.outcome, result.seconds)
-        if self._take_span is not None:
-            self._take_span(self._span(result))
+        if self._export_span is not None:
+            self._export_span(self._span(result))
 
     def log_call(self, result: CallResult) -> None:
         """Write the canonical line of a call; ``result.is_logged`` is set where it was taken."""

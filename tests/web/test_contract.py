@@ -594,18 +594,18 @@ def test_each_operation_has_its_answers(name: str) -> None:
                 described[name, status, media_type] = schema.get("type") or schema["$ref"]
 
     assert described == {
-        problem_response: kind if kind in {"string", "object"} else REF.format(kind)
-        for problem_response, kind in ANSWERS.items()
-        if problem_response[0] == name
+        answer: kind if kind in {"string", "object"} else REF.format(kind)
+        for answer, kind in ANSWERS.items()
+        if answer[0] == name
     }
 
 
 @pytest.mark.parametrize(("answer", "statuses"), ANSWERED_STATUSES.items())
 def test_answered_records_have_these_statuses(
-    problem_response: tuple[str, str], statuses: list[Status]
+    answer: tuple[str, str], statuses: list[Status]
 ) -> None:
     """An event is over with 200, and under way with 202; with an example of each status."""
-    name, status = problem_response
+    name, status = answer
     body = BY_ID[name]["responses"][status]["content"]["application/json"]
 
     assert {"status": {"type": "string", "examples": statuses}} == body["schema"]["properties"]
