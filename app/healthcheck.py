@@ -1,7 +1,7 @@
 """The container's health check: exits 0 while this container does its work, else 1.
 
-One image has two commands, so it asks the one that runs here: web on ``PORT``; the worker on
-``METRICS_PORT`` where that is set. A worker without it serves nothing that could be asked: it is
+One image has two commands, so it checks the one that runs here: web on ``PORT``; the worker on
+``METRICS_PORT`` where that is set. A worker without it has no port to check: it is
 healthy while it runs, and it ends by itself when it cannot work.
 """
 

@@ -11,7 +11,7 @@ CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_cores() -> int:
-    """Return the cores that affinity and the container's quota leave us, at least 1, at most 4."""
+    """Return the cores of affinity and the container's quota, at least 1, at most 4."""
     return max(1, min(_scheduled_cores(), _quota_cores(CGROUP_CPU_MAX), MOST_WEB_PROCESSES))
 
 

@@ -35,7 +35,7 @@ EITHER_CASE = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"})
 
 
 class SecretFileError(Exception):
-    """A secret's file cannot be used; the message says why, and quotes nothing of it."""
+    """A secret's file cannot be used; the message is the reason, and quotes nothing of it."""
 
 
 def read(

@@ -1,4 +1,4 @@
-"""Variables that have no effect, and were probably set for one."""
+"""Variables that have no effect but look like settings."""
 
 import re
 from collections.abc import Collection, Mapping

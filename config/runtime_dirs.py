@@ -1,4 +1,4 @@
-"""Places for files that are of no use after their process."""
+"""Directories for files that are needed only while a process runs."""
 
 import fcntl
 import os

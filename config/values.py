@@ -37,7 +37,7 @@ _HTTP_URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A caller's bearer token; ``name`` is what logs say instead of it."""
+    """A caller's bearer token; logs have its ``name`` instead."""
 
     name: str
     token: SecretStr
@@ -47,7 +47,7 @@ class Token:
 
 
 def settings_error(sentence: str) -> PydanticCustomError:
-    """Make the error that becomes the problem ``sentence``, word for word."""
+    """Return the error that is reported as ``sentence``, word for word."""
     return PydanticCustomError("sentence", "{sentence}", {"sentence": sentence})
 
 

@@ -1,4 +1,4 @@
-"""The check of Redis that every kind of process begins with."""
+"""Check of Redis at the start of each process."""
 
 import sys
 
@@ -15,10 +15,10 @@ EXIT_UNSAFE_REDIS = 3
 
 
 def exit_if_unsafe(auditor: Auditor, settings: Settings) -> None:
-    """End the process where Redis is reachable and would lose what we keep in it.
+    """End the process where Redis is reachable and would lose stored events.
 
-    What Redis forbids or refuses is logged alone: web says so at ``/readyz``, the worker waits, and
-    both work once it is mended.
+    A forbidden or refused command is only logged: web reports it at ``/readyz``, the worker
+    waits, and both work once it is mended.
     """
     try:
         audit = auditor.audit()

@@ -1,5 +1,5 @@
-"""The one seam to Channel.io: one call, one deadline, one outcome.
+"""Client of Channel.io: one request, one deadline, one outcome.
 
-``client`` is what others use. It knows ``app.chats``, ``config.proxy_url`` and ``requests``, and
-nothing else of ours.
+Other parts use ``client`` alone. This package imports ``app.chats``, ``config.proxy_url`` and
+``requests``.
 """

@@ -1,6 +1,6 @@
-"""The outcome of each answer, as one table: did it create a chat?
+"""Table of the outcome of each answer: did it create a chat?
 
-Sentences are ours, for the engineer on call; they never quote Channel.io.
+Messages are for the engineer on call. They never quote Channel.io.
 """
 
 from collections.abc import Callable, Container
@@ -29,7 +29,7 @@ _ERRORS = {
 
 
 def classify_create(attempt: CallAttempt) -> Outcome:
-    """Return the outcome of a create, however it ended; raises nothing."""
+    """Return the outcome of a create. Raises nothing."""
     why = _why(attempt)
     if not attempt.is_sent:
         return NotSent(f"Nothing was sent to Channel.io: {why}.")
@@ -40,7 +40,7 @@ def classify_create(attempt: CallAttempt) -> Outcome:
 
 
 def probe_problem(attempt: CallAttempt) -> str | None:
-    """Why a probe shows that Channel.io does not serve us, or ``None`` if it does."""
+    """Return the problem that a probe found, or ``None`` if Channel.io serves the relay."""
     if attempt.response is None:
         return f"Channel.io did not answer the probe: {_why(attempt)}."
     status = attempt.response.status
@@ -89,7 +89,7 @@ def _refused_by_proxy(answer: UpstreamResponse) -> Outcome:
 
 
 def _user_not_found(answer: UpstreamResponse) -> Outcome:
-    detail = f"Channel.io answered {answer.status}: it knows no such user."
+    detail = f"Channel.io answered {answer.status}: it has no such user."
     return Refused(FailureCode.USER_NOT_FOUND, detail, answer.status)
 
 
@@ -127,7 +127,7 @@ _PROXY_LOGIN_REFUSED = {407}
 
 @dataclass(frozen=True, slots=True)
 class AnswerRule:
-    """The outcome of an answer with one of these statuses."""
+    """A row of the table: the outcome of answers with these statuses."""
 
     statuses: Container[int]
     outcome: Callable[[UpstreamResponse], Outcome]

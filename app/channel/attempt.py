@@ -1,4 +1,4 @@
-"""One attempt to send a request to Channel.io, and its end: sent or not, answered or not."""
+"""State of one request: its deadline, if bytes were sent, and its response."""
 
 import time
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 class TooLateError(Exception):
-    """The deadline has passed, so nothing may be sent."""
+    """The deadline has passed: nothing may be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class CallAttempt:
             raise TooLateError
 
     def mark_sent(self) -> None:
-        """Record that bytes go out from here on. Raises ``TooLateError`` where they must not.
+        """Record that bytes are about to be sent. Raises ``TooLateError`` after the deadline.
 
         I2: while a process stands still no timer fires, so the clock is read right before the send.
         """

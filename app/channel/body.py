@@ -1,6 +1,6 @@
-"""Reading of an answer's body: identifiers, and nothing of a person.
+"""Parser of response bodies: identifiers only, no personal data.
 
-No body makes anything here raise, whatever its bytes are. ``charset`` is the one that the answer
+No function here raises, for any bytes. ``charset`` is the one that the answer
 names.
 """
 
@@ -32,7 +32,7 @@ _CHARSETS = {
 
 
 def read_chat(body: bytes | None, charset: str | None = None) -> Chat | None:
-    """The chat of a create's answer, or ``None`` where its id cannot be read."""
+    """Return the chat of a create's answer, or ``None`` if its id cannot be read."""
     answer = _read_object(body, charset)
     user_chat = _object_in(answer, "userChat")
     chat_id = _identifier_in(user_chat, "id")
@@ -53,7 +53,7 @@ def has_channel(body: bytes | None, charset: str | None = None) -> bool:
 
 
 def is_user_not_found(body: bytes | None, charset: str | None = None) -> bool:
-    """Return whether an error's body says, in English or Korean, that there is no such user."""
+    """Return whether an error's body reports, in English or Korean, a missing user."""
     # JSON may write Korean as \\uXXXX, so what parses is searched as it reads.
     parsed = json.dumps(_read_object(body, charset), ensure_ascii=False)
     return bool(_NOT_FOUND.search(parsed + _decode(body or b"", charset)))

@@ -54,14 +54,14 @@ class ChannelClient:
         """Send one request for a new chat, and return by ``deadline`` (on ``time.monotonic``).
 
         ``traceparent`` names this call to Channel.io: https://www.w3.org/TR/trace-context/
-        Whatever happens is an outcome: nothing is raised, repeated, or sent after the deadline.
+        Every end is an outcome: nothing is raised, repeated, or sent after the deadline.
         """
         path = f"/users/{quote(user_id, safe='')}/user-chats"
         headers = {} if traceparent is None else {"traceparent": traceparent}
         return classify_create(self._send("POST", path, deadline, headers))
 
     def probe(self, *, deadline: float) -> str | None:
-        """Read the channel, which changes nothing; return the problem, if there is one."""
+        """Probe: read the channel, and return the problem or ``None``."""
         return probe_problem(self._send("GET", "/channel", deadline, {}))
 
     def _send(

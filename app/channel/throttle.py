@@ -1,4 +1,4 @@
-"""The pause that a 429 demands.
+"""Parser of the pause that a 429 demands.
 
 ``Retry-After`` where it is there, else ``x-ratelimit-reset``. Instants are compared with the
 answer's own ``Date``, since our clock may differ from theirs; without it a date of ``Retry-After``

@@ -45,19 +45,19 @@ logging.getLogger("urllib3.connection").addFilter(lambda _: False)
 
 
 class ConnectionFailedError(Exception):
-    """There is no connection.
+    """A connection could not be opened.
 
     Not an ``OSError``: urllib3 passes over some of those while it sends, and goes on to read.
     """
 
 
 class ProxyRefusedError(Exception):
-    """The proxy does not open a tunnel."""
+    """The proxy refused to open a tunnel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way of all requests: what TLS trusts, the proxy if any, and the limit to connecting."""
+    """Route of all requests: trusted authorities, proxy, and the time-out of connecting."""
 
     tls: ssl.SSLContext
     proxy: ProxyUrl | None

@@ -1,4 +1,4 @@
-"""The business: what an event, a record, a grant and an outcome are, and what each outcome means.
+"""Nouns of the business: event, record, grant, outcome, and errors.
 
-Nothing here does I/O or knows Flask, Redis or requests.
+No I/O here, and no import of Flask, Redis or requests.
 """

@@ -1,4 +1,4 @@
-"""Everything the business can refuse; which HTTP status each becomes is decided in ``app.web``."""
+"""Errors of the business; ``app.web`` maps each to an HTTP status."""
 
 
 class RelayError(Exception):
@@ -45,9 +45,9 @@ class RecordFromNewerRelease(CommandRefused):
 
 
 class NothingDone(RelayError):
-    """An operator's command did not apply, and changed nothing; the message says why.
+    """An operator's command did not apply, and changed nothing; the message is the reason.
 
-    ``reason`` says the same without the event's id, so that equal ones can be counted.
+    ``reason`` is the same without the event's id, so that equal ones can be counted.
     """
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The event that callers post, and what makes two of them the same."""
+"""The event that callers post, and its fingerprint."""
 
 import hashlib
 import re
@@ -29,7 +29,7 @@ _RFC3339 = re.compile(
 
 
 class OnUnknown(StrEnum):
-    """The event's way on from a call that may have created a chat, or not."""
+    """The next step after a call whose result is unknown."""
 
     HOLD = "hold"
     RECREATE = "recreate"
@@ -117,7 +117,7 @@ class OpenChatEvent(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """``1:`` and the URL-safe SHA-256 of what makes two events the same."""
+        """``1:`` and the URL-safe SHA-256 of the fields by which two events are the same."""
         content: dict[str, Any] = {"metadata": dict(sorted(self.metadata.items()))}
         if self.on_unknown is not None:
             content["on_unknown"] = self.on_unknown

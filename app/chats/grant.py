@@ -47,7 +47,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The right to one read-only request that shows whether Channel.io serves us."""
+    """The right to one read-only request that checks that Channel.io serves the relay."""
 
     token: str
 

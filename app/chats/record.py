@@ -19,7 +19,7 @@ class Status(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """True while the relay itself still has something to do for the event."""
+        """True for events that are accepted or calling."""
         return self is Status.ACCEPTED or self is Status.CALLING
 
 

@@ -1,4 +1,4 @@
-"""Commands about many events: which ones, page by page, and a summary."""
+"""Selection of many events, read page by page, and a decision about each."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ class Selection:
 def confirm_all(
     operations: Operations, selection: Selection, question: str, *, why_none: str, is_yes: bool
 ) -> None:
-    """Ask ``question``, a format with ``{count}``. Raises ``NothingDone`` where there are none."""
+    """Ask ``question``, a format with ``{count}``. Raises ``NothingDone`` for no events."""
     count = selection.count(operations)
     if not count:
         raise NothingDone(why_none)
@@ -79,7 +79,7 @@ def preview_all(
     why_none: str,
     is_json: bool,
 ) -> None:
-    """Show the events that would be decided about. Raises ``NothingDone`` where there are none."""
+    """Show the events that a decision would change. Raises ``NothingDone`` for none."""
     shown: list[Record] = []
 
     def judge(event_id: str, record: Record | None) -> Record:

@@ -76,8 +76,8 @@ def resolve(
 ) -> None:
     """Decide about a held event in one of three ways.
 
-    A late answer that was settled first stands. With --all-held: about all, or those that --user,
-    --since and --limit leave.
+    A late answer that was settled first is kept. With --all-held: all held events, or those that
+    --user, --since and --limit select.
     """
     if [chat_id is not None, recreate, give_up].count(True) != 1:
         raise click.UsageError("Say one of --chat-id, --recreate and --give-up.")

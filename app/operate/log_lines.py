@@ -41,7 +41,7 @@ def read_created_lines(log: IO[bytes]) -> Iterator[LoggedChat | UnreadableLine]:
 
     A call is a JSON object that is the whole line, behind a prefix of Docker or Kubernetes at most;
     or a collector's object is, and has the line of the call in one of ``LINE_FIELDS``, as text or
-    as an object. Anything else may be text that a stranger sent to some server.
+    as an object. Anything else may be text that an attacker sent to some server.
     """
     for number, line in enumerate(iter(partial(log.readline, MAX_LINE_BYTES), b""), start=1):
         if not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the question before what cannot be undone."""
+"""Options that several commands share, and the question before permanent changes."""
 
 import re
 import sys
@@ -89,7 +89,7 @@ since_option = click.option(
     "--since",
     metavar="T",
     callback=_parse_since,
-    help="Only events accepted since: 2026-11-22, 2026-11-22T10:00:00Z (UTC unless it says), 2h.",
+    help="Only events accepted since: 2026-11-22, 2026-11-22T10:00:00Z (UTC by default), 2h.",
 )
 code_option = click.option(
     "--code", metavar="CODE", callback=_parse_code, help="Only failures with this code."

@@ -179,7 +179,7 @@ def _advise(history: EventHistory, stats: RelayStats) -> str:
             by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
             return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
         case Status.OPENED:
-            return "Its chat is published and will not change. Nothing is to be done."
+            return "Its chat is published and will not change. Nothing needs to be done."
         case Status.UNKNOWN:
             return UNKNOWN_ADVICE.format(event_id=event_id)
         case _ if record.created is None:

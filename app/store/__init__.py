@@ -1,1 +1,1 @@
-"""All that knows Redis: keys, scripts, and the two views of them, intake's and the worker's."""
+"""Redis: keys, scripts, and the stores of intake, worker and operator."""

@@ -46,7 +46,10 @@ class NoSuchDatabase(ResponseError):
 
 
 class Connector:
-    """Opens connections as ``url`` says; ``slot_key`` is any key of the relay's, for a cluster."""
+    """Opens connections to the server or primary of ``url``.
+
+    ``slot_key`` is any key of the relay, for a cluster.
+    """
 
     def __init__(self, url: RedisUrl, *, slot_key: str) -> None:
         self._url = url

@@ -40,7 +40,7 @@ def sentinel_primary(url: RedisUrl) -> Address:
             continue
         if named:
             return named[0], int(named[1])
-    raise PrimaryUnknown("no sentinel says which server is the primary", reply)
+    raise PrimaryUnknown("no sentinel names the primary", reply)
 
 
 def cluster_slot_owner(url: RedisUrl, slot: int) -> Address:
@@ -60,7 +60,7 @@ def cluster_slot_owner(url: RedisUrl, slot: int) -> Address:
         for first, last, owner, *_ in shares:
             if first <= slot <= last:
                 return _named_host(owner) or node[0], owner[1] or node[1]
-    raise PrimaryUnknown("no node of the cluster says which one serves the relay's slot", reply)
+    raise PrimaryUnknown("no node of the cluster names the owner of the relay's slot", reply)
 
 
 def _named_host(owner: Sequence[Any]) -> str | None:

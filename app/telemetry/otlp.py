@@ -1,7 +1,7 @@
 """Sends spans to an OpenTelemetry collector: OTLP over HTTP, in the background.
 
-The only module that knows OpenTelemetry, and imported only where it is asked for. Spans are built
-when their step is over, since their ids are older: they went out in ``traceparent``.
+The only module that imports OpenTelemetry; it is imported only if spans are exported. Spans are
+built after their step: their ids are older, since they were sent in ``traceparent``.
 """
 
 import atexit

@@ -1,4 +1,4 @@
-"""The thread that joins what several systems know of one event: https://www.w3.org/TR/trace-context/"""
+"""W3C trace context: parse and format ``traceparent``. https://www.w3.org/TR/trace-context/"""
 
 import random
 import re
@@ -29,7 +29,7 @@ class Trace:
 
     @classmethod
     def from_traceparent(cls, traceparent: str | None) -> "Trace":
-        """A step that follows the one that ``traceparent`` names; if none, of a new trace."""
+        """Return a step after the one that ``traceparent`` names, or the first of a new trace."""
         named = traceparent and _TRACEPARENT.fullmatch(traceparent)
         if not named or (named["version"] == "00" and named["rest"]):
             return cls(f"{_random_id(128):032x}", f"{_random_id(64):016x}")
@@ -46,7 +46,7 @@ class Trace:
 class Span:
     """A step that is over, for a trace collector; times are Unix time, in seconds.
 
-    ``kind`` says which side of a request we were on. ``attributes`` have the names of
+    ``kind`` is the relay's side of the request. ``attributes`` have the names of
     https://opentelemetry.io/docs/specs/semconv/ or begin with ``relay.``; none holds personal data.
     """
 
@@ -64,5 +64,5 @@ ExportSpan = Callable[[Span], None]
 
 
 def _random_id(bits: int) -> int:
-    """An id that is not zero. No secret, so it need not be asked of the system."""
+    """Return a random id that is not zero; it is no secret."""
     return random.getrandbits(bits) or 1

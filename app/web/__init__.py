@@ -1,1 +1,1 @@
-"""All that knows HTTP as a server: routes, callers, bodies, problems."""
+"""HTTP server: routes, callers, bodies, problems."""

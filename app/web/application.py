@@ -1,4 +1,4 @@
-"""The Flask application: its routes, their scopes, and what every request has in common."""
+"""The Flask application: routes, scopes, hooks and error handlers."""
 
 import sys
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def create_app(
 
 
 class RelayApp(Flask):
-    """Flask application whose answers outlive faults of hooks, logs and metrics."""
+    """Flask application that sends its answer even if hooks, logs or metrics fail."""
 
     request_class = RelayRequest
 
@@ -160,7 +160,7 @@ def _add_problems(app: Flask) -> None:
             log.warning("redis_unavailable", reason=str(error), trace_id=trace_id)
         return respond_with_problem(problem_for(error))
 
-    # A fault of ours comes here too, as InternalServerError, once Flask has logged it.
+    # An internal error arrives here as InternalServerError, once Flask has logged it.
     @app.errorhandler(HTTPException)
     def refuse_http_exception(error: HTTPException) -> ResponseReturnValue:
         slug = PROBLEM_OF_STATUS.get(error.code or 0)

@@ -1,4 +1,4 @@
-"""Views that say whether the process serves, and whether it could accept an event now."""
+"""Liveness and readiness views."""
 
 from flask import Response
 
@@ -8,7 +8,7 @@ from app.web.responses import json_response
 
 
 class Liveness:
-    """The view that answers while the process serves; touches nothing."""
+    """Liveness view: answers while the process serves; uses no other system."""
 
     def __init__(self, version: str) -> None:
         self._version = version
@@ -19,7 +19,7 @@ class Liveness:
 
 
 class ReadinessView:
-    """The view that answers whether an event could be accepted now."""
+    """Readiness view: 200 if an event could be accepted now."""
 
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness

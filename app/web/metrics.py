@@ -1,4 +1,4 @@
-"""Web's metrics, added up over all of its processes, and what Redis says of the relay.
+"""Web's metrics, added up over its processes, and the relay's stats from Redis.
 
 https://prometheus.github.io/client_python/multiprocess/
 """
@@ -25,7 +25,7 @@ from app.web.request_context import PostResult
 log = structlog.get_logger("relay.web")
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-# By the problem that was answered; every other one says that the event or its form is not valid.
+# By the problem of the answer; every other one is an invalid event.
 RESULT_OF = {
     "event-id-reused": PostResult.REUSED,
     "unauthorized": PostResult.UNAUTHORIZED,
@@ -55,7 +55,7 @@ class WebMetrics:
         self._check_files()  # before there is a metric, which maps them
         self._own = CollectorRegistry()
         self._events = Counter(
-            "relay_events", "Posted events, by what became of them.", ["result"], registry=self._own
+            "relay_events", "Posted events, by result.", ["result"], registry=self._own
         )
         self._seconds = Histogram(
             "relay_request_seconds",

@@ -1,6 +1,6 @@
 """Problems, as RFC 9457 has them: https://www.rfc-editor.org/rfc/rfc9457
 
-``problems.yaml`` lists them; the business knows no HTTP status, and one table here maps its errors.
+``problems.yaml`` lists them. The business has no HTTP statuses: one table here maps its errors.
 """
 
 import json

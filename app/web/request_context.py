@@ -33,7 +33,7 @@ class PostResult(StrEnum):
 class RequestContext:
     """One request, from its arrival on. A field that is not known (yet) is ``None``.
 
-    ``result``: what became of a posted event; ``problem``: the slug of what was answered instead.
+    ``result``: the result of a posted event; ``problem``: the slug of the problem sent instead.
     ``deadline``: of its commands to Redis, on ``time.monotonic``.
     """
 

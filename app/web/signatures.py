@@ -12,7 +12,7 @@ TOLERANCE_SECONDS = 300
 
 
 class BadSignature(Exception):
-    """A signature that proves no known sender; the message says why."""
+    """A signature that is not valid; the message is the reason."""
 
 
 class Signatures:

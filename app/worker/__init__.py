@@ -1,1 +1,1 @@
-"""The loop that takes grants, calls Channel.io, and settles what came of it."""
+"""The loop that takes grants, calls Channel.io, and settles the results."""

@@ -1,4 +1,4 @@
-"""One call: from a grant to a settled record. ``take``, ``call``, ``log``, ``settle``."""
+"""One call, from a grant to a settled record: call, log, settle."""
 
 import time
 

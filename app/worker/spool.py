@@ -270,7 +270,7 @@ class Spool:
         self._discard_if_settled(file)
 
     def _unsettled(self) -> Generator[_Kept, None, None]:
-        """Yield kept results, then those of dead processes, file by file."""
+        """Yield this process's results, then those of dead processes, file by file."""
         yield from list(self._kept)
         # What a process leaves from now on may be missed.
         self._is_adopting, self.needs_adoption = self.needs_adoption, False

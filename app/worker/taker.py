@@ -1,4 +1,4 @@
-"""The taker: the one greenlet of a worker process that takes grants and hands them out."""
+"""The taker: one greenlet per worker process, which takes grants and starts their calls."""
 
 import time
 
@@ -16,7 +16,7 @@ from app.worker.spool import Spool
 
 log = structlog.get_logger("relay.worker")
 
-# While no slot is free, lost workers are looked for so often.
+# How often a take without a free slot looks for lost workers.
 FULL_TAKE_SECONDS = 1.0
 
 

@@ -202,7 +202,7 @@ def test_a_cluster_with_a_wrong_password_is_reported(cluster: Cluster) -> None:
     with connect_to(url) as client, pytest.raises(StoreRefused) as refused:
         Auditor(client.relay, Keys("relay")).audit()
 
-    assert "no node of the cluster says which one serves the relay's slot: WRONGPASS" in str(
+    assert "no node of the cluster names the owner of the relay's slot: WRONGPASS" in str(
         refused.value
     )
     assert "geheim" not in str(refused.value)

@@ -62,6 +62,24 @@ def test_nothing_is_called_until_a_probe_was_good(bench: Workbench) -> None:
     assert 0 == len(bench.chats_of("unprobed"))
 
 
+def test_a_take_follows_a_good_probe_at_once(bench: Workbench) -> None:
+    """The taker looks at the gate each 200 ms; a probe that ends between wakes it."""
+    bench.channel_io.probe_with(Behaviour.CREATE_SLOW, seconds=0.25)
+    bench.start(WORKER_CONCURRENCY="2")
+    for number in range(3):
+        bench.wait_for_call("wait_for_event", times=number + 1)
+        bench.client.delete(bench.store.key("gate"))  # the next take is granted a probe
+        bench.store.accept(f"e{number}", user_id=f"after-a-probe-{number}")
+        bench.wait_for(f"e{number}", "opened")
+
+    probed = [line["timestamp"] for line in bench.worker.lines("probe_succeeded")]
+    granted = [line["timestamp"] for line in bench.worker.lines("store_call", name="grant")]
+    assert 3 == len(granted)
+    gaps = [seconds_between(first, last) for first, last in zip(probed[-3:], granted, strict=True)]
+    # 150 ms or more if the taker only looked; a busy machine may delay one of them, not each
+    assert 0.075 > min(gaps)
+
+
 def test_an_event_takes_two_round_trips(bench: Workbench) -> None:
     """One grants its call, one settles it, and nothing comes between them."""
     bench.store.accept("e1", user_id="first")

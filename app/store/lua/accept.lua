@@ -1,4 +1,4 @@
--- Claims and schedules an event, or answers for the one that is known under its id.
+-- Claims and schedules an event, or returns the record of the one that has its id.
 --
 -- arg: event_id, record (the fields that the event brings), max_backlog, confirm
 -- → {'new', record} | {'duplicate', record} | {'reused', record} | {'too_old'} | {'full'}

@@ -34,11 +34,11 @@ local refused, is_refused = {}, {}
 
 local function try(...)
   local reply = redis.pcall(...)
-  local said = type(reply) == 'table' and reply.err
+  local message = type(reply) == 'table' and reply.err
   -- Redis looks at the permission before the type.
-  if said and not string.find(said, '^WRONGTYPE') then
+  if message and not string.find(message, '^WRONGTYPE') then
     local command, place = ...
-    refused[#refused + 1] = {command, place or '', said}
+    refused[#refused + 1] = {command, place or '', message}
     is_refused[command] = true
   end
 end

@@ -24,18 +24,18 @@
 --
 -- The record is one JSON object. A field without a value is left out: never null, false or empty, since cjson
 -- writes an empty array as {}. Numbers are whole and below 10^14, since cjson writes 14 digits. Fields that this
--- release does not know are kept. In every release `v` and `status` are what they are here.
+-- release does not define are kept. In every release `v` and `status` are what they are here.
 --
 --   v                   2, the version of this list
 --   status              accepted, calling, opened, failed or unknown
 --   user_id
 --   fingerprint         of what was posted; not in a record that was recovered from a log
 --   accepted_ms         when the event was accepted; it names the event's life, since an id is free again later
---   occurred_ms         where the event says so
+--   occurred_ms         if the event has it
 --   ttl_ms              how long the record is kept once it is settled
 --   attempt             the fence: grows with each grant, and never falls
 --   attempts            grants less those given back
---   on_unknown          hold or recreate, where the event says so
+--   on_unknown          hold or recreate, if the event has it
 --   metadata            JSON text: no script looks into it
 --   traceparent         of the request that brought the event, until the event is settled
 --   grant_token         of the grant, while the event is `calling`, or `unknown` after that very grant
@@ -69,7 +69,7 @@ local DUE, CALLING, HELD, FAILED = key('due'), key('calling'), key('held'), key(
 local UNREADABLE, BELL, GATE, SETTLED = key('unreadable'), key('bell'), key('gate'), key('settled')
 local WORKERS, CONFIRMED = key('workers'), key('confirmed')
 
--- What is no JSON object is a record of a version that this release cannot read.
+-- Text that is no JSON object counts as a record of a version that this release cannot read.
 local function parse_record(text)
   local is_object, record = string.sub(text, 1, 1) == '{', nil
   if is_object then is_object, record = pcall(cjson.decode, text) end

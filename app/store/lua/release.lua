@@ -1,4 +1,4 @@
--- Gives back a grant that was not used, known or not: nothing was sent, and the gate counts nothing.
+-- Gives back a grant that was not used: nothing was sent, and the gate counts nothing.
 --
 -- arg: token, confirm
 -- → 'released' | 'ignored'

@@ -98,7 +98,7 @@ local function settle_not_sent()
   return reschedule(arg.delay_ms, record.denied), breaker
 end
 
--- Calls that were under way at a 429 may meet one too: theirs says nothing more of the limit.
+-- Calls that were under way at a 429 may meet one too: theirs adds nothing about the limit.
 local SLOWEST_PER_SECOND, SETTLING_MS = 0.1, 1000
 
 local function slow_down()

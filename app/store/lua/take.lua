@@ -1,4 +1,4 @@
--- Grants the next call, or says why there is none.
+-- Grants the next call, or returns the reason for none.
 --
 -- arg: token, may_grant (a worker without a free slot takes all the same, so that lost workers and expired events
 --      are found: it gets neither grant nor probe), worker (the process), way, lease_ms, event_deadline_ms,
