@@ -1,6 +1,5 @@
 """A body that is not JSON in UTF-8 is refused, and so is one that is too large to be an event."""
 
-import io
 import json
 from contextlib import ExitStack
 
@@ -204,31 +203,6 @@ def test_a_body_that_does_not_come_is_given_up(
 
     assert expected == slug(response)
     assert not service.stored()
-
-
-def test_a_body_is_as_long_as_it_was_announced(service: WebService) -> None:
-    """The beginning of a body is refused, even where it is a whole event."""
-    cut_off = post_stream(service, io.BytesIO(TEXT.encode()), length=str(len(TEXT) + 1))
-
-    assert "malformed-json" == slug(cut_off)
-    assert not service.stored()
-    assert post_stream(service, io.BytesIO(TEXT.encode()), length=str(len(TEXT))).status_code == 202
-
-
-def test_chunks_have_the_same_limit(service: WebService) -> None:
-    """Bytes are counted as read; the first 64 KiB never pass for the whole body."""
-    too_large = post_stream(service, io.BytesIO(padded(65_537)), length=None)
-
-    assert slug(too_large) == "too-large"
-    assert not service.stored()
-    assert post_stream(service, io.BytesIO(padded(65_536)), length=None).status_code == 202
-
-
-def test_a_body_that_is_announced_as_too_large_is_not_read(service: WebService) -> None:
-    """The answer does not wait for it."""
-    response = post_stream(service, UnreadableBody(AssertionError("it was read")), length="65537")
-
-    assert slug(response) == "too-large"
 
 
 def test_bodies_under_way_have_a_limit_together() -> None:

@@ -203,11 +203,6 @@ def test_the_limit_is_the_same_however_a_body_is_framed(
     assert bool(client.keys("*")) == (status == 202)
 
 
-def test_a_body_that_is_announced_as_too_large_is_not_waited_for(relay: Relay) -> None:
-    """The answer comes before the body."""
-    assert relay.post(headers=length(10**15)).slug == "too-large"
-
-
 def test_endless_chunks_are_refused_at_the_limit(relay: Relay, client: Client) -> None:
     """An oversized body is refused before it is complete."""
     answer = relay.post(chunk(EVENT_BYTES.ljust(3 * LIMIT_BYTES)), headers=CHUNKED)
