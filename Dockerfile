@@ -1,5 +1,5 @@
-# One image, two commands: web as it is, the worker by `python -m app.worker` instead.
-# --build-arg TRACING=1 adds what OTEL_EXPORTER_OTLP_ENDPOINT needs.
+# One image, two commands: web by default, the worker with `python -m app.worker`.
+# --build-arg TRACING=1 adds the packages that OTEL_EXPORTER_OTLP_ENDPOINT needs.
 
 FROM python:3.13-slim AS build
 ARG TRACING=
@@ -16,7 +16,7 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     SPOOL_DIR=/var/spool/relay \
     METRICS_PORT=9100
-# The uid is fixed, so that a mounted volume can be given to it.
+# A fixed uid, so that a mounted volume can belong to it.
 RUN groupadd --gid 10001 relay \
     && useradd --uid 10001 --gid relay --home-dir /app --no-create-home --shell /usr/sbin/nologin relay \
     && install -d -m 0700 -o relay -g relay /var/spool/relay
@@ -26,10 +26,10 @@ COPY app app
 COPY config config
 RUN python3 -m compileall -q app config
 USER 10001:10001
-# Answers that Redis could not take; keep it across restarts.
+# Results that Redis did not confirm; keep it across restarts.
 VOLUME /var/spool/relay
-# Web; the worker's /metrics, /livez and /readyz.
+# 8000: web; 9100: the worker's /metrics, /livez and /readyz.
 EXPOSE 8000 9100
-# Knows by itself whether this container is web or worker, see the module.
+# The module finds out whether this container is web or worker.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["python3", "-m", "app.healthcheck"]
 CMD ["gunicorn", "--config", "config/gunicorn.py", "app.wsgi:application"]

@@ -1,14 +1,14 @@
-# `make` alone lists what there is. PYTHON chooses the interpreter, VENV where it is set up, and
-# ARGS is handed on: make test ARGS="tests/config -x", make prove ARGS="--only redis --seed 7"
+# `make` alone lists the targets. PYTHON is the interpreter, VENV the environment's directory, and ARGS is
+# passed on: make test ARGS="tests/config -x", make prove ARGS="--only redis --seed 7"
 
 PYTHON ?= python3
 VENV ?= .venv
 UV_VERSION = 0.13.9
 
-# More than there are cores: many tests wait for processes.
+# More than the cores: many tests wait for processes.
 PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(3 + (os.cpu_count() or 1))')
 
-# Where it is set, each of the hundreds of processes that tests start would compile all of its modules.
+# If it were set, each of the hundreds of processes that tests start would compile all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN = $(VENV)/bin
@@ -29,23 +29,23 @@ define check-python
 endef
 
 help:
-	@echo "make run     the relay on this machine, with Redis and a stand-in of Channel.io; Ctrl-C ends it;"
-	@echo "             ARGS=--fresh begins without what earlier runs left"
-	@echo "make test    all tests"
-	@echo "make prove   breaks everything on purpose, and tells what came of it; some minutes"
-	@echo "make bench   measures the relay beside the same job done otherwise; half an hour, on an idle machine"
-	@echo "make guards  removes guards of the scripts, one at a time; fails if no test notices; ARGS=--all"
-	@echo "make check   lint, format, types and vocabulary"
-	@echo "make format  let the formatter rewrite the code"
-	@echo "make docs    write the documents that come from code"
+	@echo "make run     run the relay here, with Redis and a stand-in for Channel.io; Ctrl-C stops it;"
+	@echo "             ARGS=--fresh starts with empty data"
+	@echo "make test    run all tests"
+	@echo "make prove   break everything on purpose and print the results; some minutes"
+	@echo "make bench   compare the relay with other ways to do the same job; half an hour, on an idle machine"
+	@echo "make guards  remove guards of the scripts, one at a time; fail if no test notices; ARGS=--all"
+	@echo "make check   check lint, format, types and vocabulary"
+	@echo "make format  format the code"
+	@echo "make docs    write the documents that are generated from code"
 	@echo "make lock    pin the newest versions that requirements*.in allow"
-	@echo "make clean   remove what was installed and cached; .data/ and spool/ stay"
+	@echo "make clean   remove environments and caches; .data/ and spool/ stay"
 
-# exec: a signal to make's child is then a signal to the program itself
+# Without exec a signal to make's child would not reach the program.
 run: $(RUN_INSTALLED)
 	@exec $(VENV)-run/bin/python -m tools.stack $(ARGS)
 
-# compiled once, and not by each of the processes that find nothing compiled
+# Compiled once; otherwise each of the processes that tests start would do it.
 test: $(INSTALLED) $(RUNTIME_INSTALLED)
 	@$(BIN)/python -m compileall -q app config tests tools
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -85,7 +85,7 @@ clean:
 	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find app config tests tools -name __pycache__ -prune -exec rm -rf {} +
 
-# an environment of its own for each; the run time's is what the image has
+# One environment each; the run time's has the same packages as the image.
 $(INSTALLED): requirements-dev.txt
 $(PEERS_INSTALLED): requirements-bench.txt
 $(RUNTIME_INSTALLED): requirements.txt
