@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.stack.processes import start_child
-from tools.stack.relay import ROOT
+from tools.stack.relay import ROOT, start_process
 
 # What a shell may have us ignore, and what Python ignores.
 NUMBERS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
@@ -57,3 +57,17 @@ input()
             ports += picking.stdout.readline().split()
 
     assert 800 == len(ports) == len(set(ports))
+
+
+def test_the_last_lines_are_those_of_the_process(tmp_path: Path) -> None:
+    """Its log may hold lines of earlier runs."""
+    log = tmp_path / "worker.log"
+    log.write_text("a line of an earlier run\n")
+
+    process = start_process("worker", {}, log)
+
+    assert 2 == process.child.wait(30)
+    lines = process.last_lines(50)
+    assert [line for line in lines if line.startswith("REDIS_URL: is not set")]
+    assert "a line of an earlier run" not in lines
+    assert 1 == len(process.last_lines(1))

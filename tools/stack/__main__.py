@@ -233,12 +233,12 @@ def _watch(processes: list[Process]) -> None:
 
 
 def _go_on(processes: list[Process]) -> bool:
-    """Always true; raises Stopped where we are to stop, StackError where a process has ended."""
+    """Return true. Raises ``StopRequested`` after a signal, ``StackError`` if a process has ended."""
     if _signals:
         raise StopRequested
     for process in processes:
         if process.child.poll() is not None:
-            lines = process.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+            lines = process.last_lines(TAIL_LINES)
             ended = f"{process.log.stem} ended with code {process.child.returncode}"
             raise StackError("\n".join([f"{ended}; its last lines:", *lines]))
     return True

@@ -28,10 +28,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Process:
-    """A ``web`` or ``worker`` that was started, and the file that its lines go to."""
+    """A ``web`` or ``worker`` that was started, and its log.
+
+    ``log_start`` is the length of the log, in bytes, before the process.
+    """
 
     child: Child
     log: Path
+    log_start: int = 0
 
     @property
     def pid(self) -> int:
@@ -43,6 +47,11 @@ class Process:
         whole = self.log.read_text(errors="replace").rpartition("\n")[0].splitlines()
         said = [json.loads(line) for line in whole if line.startswith("{")]
         return [line for line in said if line.items() >= {"event": event, **fields}.items()]
+
+    def last_lines(self, number: int) -> list[str]:
+        """Return the last lines that this process printed, ``number`` at most."""
+        printed = self.log.read_bytes()[self.log_start :]
+        return printed.decode(errors="replace").splitlines()[-number:]
 
     def wait_for_line(self, event: str, **fields: Any) -> Json:
         """The first such line, once it is there. Raises TimeoutError."""
@@ -65,7 +74,9 @@ def start_process(
     ``programs`` is the directory of the environment's commands.
     """
     with log.open("ab") as output:
-        return Process(start_program(name, environ, output, *options, programs=programs), log)
+        log_start = output.tell()
+        child = start_program(name, environ, output, *options, programs=programs)
+        return Process(child, log, log_start)
 
 
 def start_program(
