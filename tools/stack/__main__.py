@@ -233,7 +233,7 @@ def _watch(processes: list[Process]) -> None:
 
 
 def _go_on(processes: list[Process]) -> bool:
-    """Return true. Raises ``StopRequested`` after a signal, ``StackError`` if a process has ended."""
+    """Return true. Raises ``StopRequested`` after a signal, ``StackError`` after a part ended."""
     if _signals:
         raise StopRequested
     for process in processes:
