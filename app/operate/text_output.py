@@ -37,8 +37,8 @@ No call made a chat:
   {OPERATE} redrive {{event_id}}   to try it again"""
 
 CANCEL_ADVICE = f"""\
-Nothing needs to be done. To end it instead:
-  {OPERATE} cancel {{event_id}}   to let it fail before it is called"""
+The event itself needs nothing. To let it fail before it is called:
+  {OPERATE} cancel {{event_id}}"""
 
 
 def format_relay_stats(stats: RelayStats) -> str:

@@ -8,7 +8,7 @@ from types import TracebackType
 import structlog
 from flask import Flask, Response, got_request_exception, redirect, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.chats.errors import RelayError, StoreUnavailable
@@ -166,7 +166,9 @@ def _add_problems(app: Flask) -> None:
         slug = PROBLEM_OF_STATUS.get(error.code or 0)
         if slug is None:
             return error  # an extension's; the relay itself raises none
-        headers = {}
+        detail, headers = None, {}
+        if isinstance(error, NotFound):
+            detail = "No route has this path: /docs lists them."
         if isinstance(error, MethodNotAllowed):
             headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-        return respond_with_problem(ProblemError(slug, headers=headers))
+        return respond_with_problem(ProblemError(slug, detail, headers=headers))

@@ -29,6 +29,7 @@ class Caller:
     scopes: frozenset[Scope]
 
 
+NO_SECRETS = "This relay accepts no signatures: WEBHOOK_SECRETS is not set. Send a bearer token."
 # A webhook caller before and after the signature of its body is verified.
 UNVERIFIED_WEBHOOK = Caller("unproved", frozenset({Scope.SUBMIT}))
 WEBHOOK = Caller("webhook", frozenset({Scope.SUBMIT}))
@@ -59,6 +60,8 @@ class Authenticator:
         if scheme.lower() == "bearer":
             return self._find_caller(token.strip())
         if scope is Scope.SUBMIT and self._signatures.is_signed(request):
+            if not self._signatures.are_accepted:
+                raise ProblemError("unauthorized", NO_SECRETS, headers=CHALLENGE)
             return UNVERIFIED_WEBHOOK
         raise ProblemError("unauthorized", headers=CHALLENGE)
 

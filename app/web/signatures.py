@@ -21,9 +21,14 @@ class Signatures:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._webhooks = [Webhook(secret) for secret in secrets]
 
+    @property
+    def are_accepted(self) -> bool:
+        """True if there are secrets to verify a signature with."""
+        return bool(self._webhooks)
+
     def is_signed(self, request: Request) -> bool:
-        """Return whether ``request`` claims a signature, and there are secrets for it."""
-        return bool(self._webhooks) and any(name in request.headers for name in HEADERS)
+        """Return whether ``request`` claims a signature."""
+        return any(name in request.headers for name in HEADERS)
 
     def verify(self, request: Request, body: bytes) -> None:
         """Check that a secret signed ``body`` at most five minutes ago.

@@ -75,7 +75,10 @@ def test_head_answers_as_get_without_a_body(service: WebService, path: str) -> N
 )
 def test_other_addresses_are_not_found(service: WebService, path: str) -> None:
     """404 outside of ``/v1`` for every caller, and never a redirect."""
-    assert slug(service.caller.get(path)) == "not-found"
+    response = service.caller.get(path)
+
+    assert "not-found" == slug(response)
+    assert "No route has this path: /docs lists them." == response.get_json(force=True)["detail"]
 
 
 @pytest.mark.parametrize("path", ["/v1//events", "/v1/events/", "/v1/users//chats", "/v1/users/u/"])
