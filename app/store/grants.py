@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from redis.exceptions import RedisError
 
@@ -221,6 +221,8 @@ def settle(
         case NotSent():
             argument["delay_ms"] = retry_delay_ms(grant.attempts)
             argument["reason"] = outcome.reason
+        case _:
+            assert_never(outcome)
     reply, breaker, age_ms = scripts.run("settle", argument)
     effect = SettleEffect(reply)
     if effect is SettleEffect.NEWER:

@@ -23,7 +23,7 @@ SIGNED_ID_HEADER = "webhook-id"
 BYTE_ORDER_MARK = "\ufeff"
 CUT_OFF = "The body ended early, or its chunks are broken."
 
-# Details of pydantic's faults, by their type; the others have words of ours.
+# Sentences for pydantic's faults, by type; for the others pydantic's own.
 DETAILS = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
@@ -184,7 +184,7 @@ def _repeated_keys(content: _Object) -> list[dict[str, str]]:
 
 
 def _describe(error: ErrorDetails, header: str | None) -> dict[str, str]:
-    """Say what is wrong and where; ``header`` is where the event_id came from, if not the body."""
+    """Return a fault and its place; ``header`` is the source of the event_id, if not the body."""
     location = [str(part) for part in error["loc"]]
     if location == ["event_id"] and header is not None:
         return {"header": header, "detail": _detail(error)}
@@ -195,7 +195,9 @@ def _detail(error: ErrorDetails) -> str:
     kind = error["type"]
     if kind in DETAILS:
         return DETAILS[kind]
-    return RULES[str(error["loc"][0])] if kind.startswith("string_") else error["msg"]
+    if kind.startswith("string_"):
+        return RULES.get(str(error["loc"][0]), error["msg"])
+    return error["msg"]
 
 
 def _pointer(*path: str) -> str:
