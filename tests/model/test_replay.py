@@ -13,11 +13,10 @@ RECREATE = Specification(turns=2, consents=True)
 OPERATED = Specification(turns=1, operations=1)
 LOSING = Specification(turns=1, losses=1)
 DENIED = Specification(turns=1, denials=True)
-DENIED = Specification(turns=1, denials=True)
 
 # All but those of the worker ("deadline", "spool" and "nothing is given back"), of the client
-# ("confirmed …"), of reading a log back ("… of a line"), and "own denials fail", for which it takes
-# three turns: ``make prove`` replays these.
+# ("confirmed …"), and "own denials fail", for which it takes three turns: ``make prove`` replays
+# these.
 GUARDS_OF_SCRIPTS = {
     "intent": HOLD,
     "own release": RECREATE,
@@ -42,6 +41,8 @@ GUARDS_OF_SCRIPTS = {
     "ended stays ended": Specification(turns=1, lives=1),
     "denied stays accepted": DENIED,
     "command once": OPERATED,
+    "life of a line": Specification(turns=1, lives=1, has_log=True),
+    "token of a line": Specification(turns=1, has_log=True),
     "only waiting is cancelled": OPERATED,
 }
 
@@ -58,7 +59,7 @@ GUARDS_OF_SCRIPTS = {
     ],
     ids=[
         *("two workers", "one worker, an operator, lost writes", "two lives", "denials"),
-        *("what is kept for a log", "two primaries"),
+        *("lines of a log", "two primaries"),
     ],
 )
 def test_scripts_agree_with_the_model(client: Client, bounds: Specification) -> None:

@@ -16,12 +16,18 @@ from app.chats.grant import Grant
 from app.chats.record import Chat
 from app.store.grants import GrantStore
 from app.store.keys import Keys
-from app.store.operations import ABANDONED
-from app.store.records import chat_fields, failure_fields, parse_fields, read_record
+from app.store.operations import ABANDONED, LoggedChat
+from app.store.records import (
+    chat_fields,
+    failure_fields,
+    parse_fields,
+    read_record,
+    tokens_of,
+)
 from app.store.scripts import Scripts
 from tools.model.explorer import Explorer
 from tools.model.outcomes import OUTCOMES, created
-from tools.model.specification import OTHER_CHAT, Specification, commands_of
+from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
 from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
 from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver
 from tools.model.virtual import START_MS, Time, with_clock
@@ -30,11 +36,8 @@ from tools.stack.redis_client import Client
 EVENT = "e1"
 OPERATOR = "anna"
 PLACES = tuple(PLACE_OF.values())
-# Redis receives nothing, or it is no script that writes: `recover` reads, and settles.
-SILENT = {
-    *("begin", "send", "give up sending", "crash", "cut", "look up"),
-    *("recover", "recover trusted", "recover forged"),
-}
+# Redis receives nothing.
+SILENT = {"begin", "send", "give up sending", "crash", "cut", "look up"}
 FAR_MS = 10**15
 # Lives are two windows apart, by a clock that moves only when one ends.
 LIFE_MS = 2 * TTL_SECONDS * 1000
@@ -132,9 +135,25 @@ class Replay:
                 relay.accept(EVENT)
             case "take" | "release" | "settle" if run.turn is not None:
                 return self._run_in_turn(relay, run, run.turn)
+            case "recover" | "recover trusted" | "recover forged":
+                self._recover(relay, run)
             case _:
                 self._operate(relay, run)
         return None
+
+    def _recover(self, relay: StoreDriver, run: ScriptRun) -> None:
+        """Read a line of the log back; ``run.number`` is its life."""
+        turn = FORGED if run.turn is None else run.turn
+        fields = relay.fields()
+        logged = LoggedChat(
+            event_id=EVENT,
+            user_id=fields.get("user_id", "u1"),
+            attempt=tokens_of(fields).get(_token(turn), 1),
+            life_ms=START_MS + run.number * LIFE_MS,
+            token=_token(turn),
+            chat=Chat(_chat_id(turn)),
+        )
+        relay.operations().recover(logged, is_trusted=run.name == "recover trusted")
 
     def _run_in_turn(self, relay: StoreDriver, run: ScriptRun, turn: int) -> ModelRecord | None:
         worker, token = self._worker(relay), _token(turn)
@@ -259,7 +278,9 @@ def _run_of(step: ModelStep, before: State, seen: Seen) -> ScriptRun:
     grant = before.turns[step.turn].grant if step.turn is not None and name == "settle" else None
     is_command = any(step == command for command, _ in commands_of(before))
     command, number = None, 0
-    if is_command:
+    if name.startswith("recover"):
+        number = before.lives if step.turn is None else before.turns[step.turn].life
+    elif is_command:
         command, number = step, before.operations + 1
     elif name == "repeat":
         command, number = before.command, before.operations
