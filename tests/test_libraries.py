@@ -91,7 +91,7 @@ def calls_timeout(tree: ast.AST) -> bool:
 
 
 def test_no_private_name_is_imported(sources: Sources) -> None:
-    """A release may rename it, and says so nowhere."""
+    """A release may rename a private name without notice."""
     assert [] == [
         (module, name)
         for module, text in sources.items()

@@ -71,7 +71,7 @@ def test_an_alert_has_severity_and_remedy(rule: str) -> None:
 
 
 def test_each_alert_can_be_tried() -> None:
-    """A row says how to fire it with `make run`, by users that the stand-in has."""
+    """Each alert has a row that fires it with `make run`, by users of the stand-in."""
     section = OPERATING.partition("\n## Trying the alerts\n")[2].partition("\n## ")[0]
 
     names = [rule.partition("\n")[0] for rule in RULES]

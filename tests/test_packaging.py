@@ -86,7 +86,7 @@ def test_the_bench_measures_peers_on_the_same_flask_and_gunicorn() -> None:
 
 
 def test_wanted_libraries_are_locked() -> None:
-    """Each library asked for in a ``.in`` file is in its lock."""
+    """Each library of a ``.in`` file is in its lock."""
     for lock in LOCKS:
         wanted = (ROOT / lock).with_suffix(".in").read_text()
         assert set(re.findall(r"^([a-z][\w-]*)", wanted, re.MULTILINE)) <= pins(lock).keys()
@@ -166,7 +166,7 @@ def test_healthcheck_checks_what_runs(
 
 
 class LivezHandler(BaseHTTPRequestHandler):
-    """Live, as long as it is ``/livez`` that is asked for."""
+    """Server that answers 200 to ``/livez`` only."""
 
     def do_GET(self) -> None:
         """Answer 200 on ``/livez``, else 404."""
@@ -174,7 +174,7 @@ class LivezHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Send nothing."""
 
 
 class Server6(HTTPServer):

@@ -143,7 +143,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 def test_a_cookie_is_not_kept() -> None:
-    """One call knows nothing of another."""
+    """Calls share nothing."""
     with RawServer(say(http(200, MADE, "Set-Cookie: a=b"))) as server:
         client = client_of(server.url)
         for _ in range(2):

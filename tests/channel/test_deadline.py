@@ -145,7 +145,7 @@ def test_an_answer_that_never_pauses_holds_up_no_other_call(tmp_path: Path, name
 
 
 def test_a_probe_is_bounded_like_a_create(tmp_path: Path) -> None:
-    """A probe that hangs says so in time."""
+    """A probe that hangs reports it in time."""
     with RawServer(say_nothing) as server:
         (ended,) = make_calls(
             tmp_path, PatchedCall(url=server.url, seconds=SHORT_SECONDS, is_probe=True)

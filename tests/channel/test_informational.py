@@ -75,7 +75,7 @@ def test_the_final_answer_decides(final: bytes, kind: type) -> None:
     ],
 )
 def test_without_a_final_answer_the_outcome_is_unknown(interim: bytes) -> None:
-    """An informational answer says nothing of what becomes of the request."""
+    """An informational answer does not show the result of the request."""
     with RawServer(say(interim)) as server:
         outcome = open_chat(server.url)
 

@@ -215,7 +215,7 @@ def test_nothing_is_sent_where_a_proxy_opens_no_way(reply: Reply, why: str) -> N
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_that_refuses_connections_is_not_sent_to(scheme: str) -> None:
-    """It is the proxy that is to be looked after, and the outcome says so."""
+    """The outcome names the proxy as the part that failed."""
     with RawServer(say_nothing) as proxy:
         origin = proxy.origin
 

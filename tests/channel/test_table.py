@@ -104,7 +104,7 @@ ODD_STATUSES = (600, 999)
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.behaviour)
 def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: ExpectedAnswer) -> None:
-    """One POST without a body goes out, and its outcome says what the stand-in knows."""
+    """One POST without a body is sent, and its outcome agrees with the stand-in."""
     user_id = f"row-{ROWS.index(row)}"
     stand_in.plan(row.behaviour, user_id=user_id)
 

@@ -1,4 +1,4 @@
-"""Events as tests make them, and what the model says of a wrong one."""
+"""Events of the tests, and the model's complaint about a wrong one."""
 
 from typing import Any
 

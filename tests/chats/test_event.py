@@ -1,4 +1,4 @@
-"""Each field of an event takes what the contract says, and nothing else."""
+"""Tests of each field of an event: the values of the contract, and no others."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

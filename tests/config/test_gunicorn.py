@@ -1,4 +1,4 @@
-"""gunicorn starts from our settings, or says what is wrong with them; as real processes."""
+"""Tests of gunicorn's settings, with real processes."""
 
 import json
 import os

@@ -259,7 +259,7 @@ def running(program: str, stderr: IO[bytes] | int = subprocess.PIPE) -> Iterator
 
 
 def test_full_stdout_stops_no_other_greenlet() -> None:
-    """Lines that find no room are dropped and counted; once there is room, one line says so."""
+    """Lines without room are dropped and counted; the next line reports how many."""
     with running("""
 counted = []
 stdout_lines.on_lost = lambda: counted.append(1)

@@ -169,7 +169,7 @@ def test_quotes_around_a_value_are_refused(name: str, tmp_path: Path) -> None:
     "link", ["tcp://10.0.0.1:9100", "udp://[fd00::1]:53", "sctp://a:1", "TCP://a:1"]
 )
 def test_service_link_in_a_number_is_passed_over(link: str) -> None:
-    """Kubernetes sets ``METRICS_PORT`` for a Service named ``metrics``; the start says so."""
+    """Kubernetes sets ``METRICS_PORT`` for a Service named ``metrics``; a warning names it."""
     for model, environ in ((WebSettings, WEB), (WorkerSettings, WORKER)):
         linked = environ | dict.fromkeys(NUMBERS[model], link)
 
@@ -296,7 +296,7 @@ def test_limits_of_web(name: str, good: str, bad: str) -> None:
 
 @pytest.mark.parametrize("text", ["8", "0", "many", '"8"', SECRET])
 def test_web_threads_is_ignored(text: str) -> None:
-    """Whatever it holds is no problem, and the start says that it does nothing."""
+    """Any value is accepted, and a warning reports that it has no effect."""
     environ = WEB | {"WEB_THREADS": text}
 
     assert load(WebSettings, WEB) == load(WebSettings, environ)
@@ -454,7 +454,7 @@ def test_bind_is_an_address(text: str, bind: str) -> None:
     ],
 )
 def test_bind_that_is_no_address_is_refused(text: str) -> None:
-    """The message quotes it, and says what it may be."""
+    """The message quotes the value, and names the valid ones."""
     (problem,) = problems_of(WebSettings, WEB | {"BIND": text})
 
     assert problem == f"BIND: is {text!a}, and must be {BIND_SENTENCE}"
@@ -559,7 +559,7 @@ def test_a_secret_in_the_wrong_variable_is_not_quoted(text: str) -> None:
 
 
 def test_load_or_exit_prints_one_line_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
-    """An entry point with bad settings ends with code 2 and says why on stderr."""
+    """An entry point with bad settings ends with code 2 and gives the reason on stderr."""
     with pytest.raises(SystemExit) as ended:
         load_or_exit(
             WorkerSettings,

@@ -1,4 +1,4 @@
-"""The real scripts do what the model says: all that they can be asked for, in every state."""
+"""Tests of the scripts against the model: each command, in every state."""
 
 from dataclasses import replace
 

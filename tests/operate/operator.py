@@ -70,7 +70,7 @@ class Operator:
         return CliRunner().invoke(cli, arguments, obj=context, input=text, catch_exceptions=False)
 
     def refused(self, *arguments: str) -> str:
-        """The reason in a command's one line that says that nothing was done."""
+        """Run a command that changes nothing, and return its reason."""
         result = self.run(*arguments)
         assert (1, "") == (result.exit_code, result.stdout)
         (line,) = result.stderr.splitlines()

@@ -67,7 +67,7 @@ def test_an_unasked_question_is_one_line(operator: Operator) -> None:
 
 
 def test_a_chat_is_published_after_a_yes_only(operator: Operator) -> None:
-    """It is for good. That the event is not held is said before."""
+    """The event must be held, and the operator must confirm."""
     operator.hold("e1")
     operator.fail("e2")
 
@@ -120,7 +120,7 @@ def test_what_is_held_again_meanwhile_is_not_decided_about_twice(operator: Opera
 
 
 def test_what_fails_again_meanwhile_is_not_tried_twice(operator: Operator) -> None:
-    """Its record says when it failed."""
+    """The record has the instant of its failure."""
     operator.fail("e1")
     operator.bench.set_fields(settled_ms=operator.bench.now_ms() + HOUR_MS)
 
@@ -142,7 +142,7 @@ def test_what_fails_again_meanwhile_is_not_tried_twice(operator: Operator) -> No
 def test_some_of_many_are_chosen(
     operator: Operator, command: tuple[str, ...], options: list[str], chosen: list[str]
 ) -> None:
-    """By user, by when they were accepted, and no more than asked for; first shown, then done."""
+    """By user, by age, and up to a limit; first as a dry run, then in earnest."""
     for number in (1, 2, 3):
         outcome = REFUSED if command is REDRIVE else UNKNOWN
         operator.end(f"e{number}", outcome, user_id=f"u{number}")
@@ -216,7 +216,7 @@ def test_a_code_of_a_newer_release_may_be_named(operator: Operator) -> None:
 def test_a_list_keeps_to_its_filters(
     operator: Operator, options: list[str], listed: list[str]
 ) -> None:
-    """A code alone says which status is meant."""
+    """A code alone determines the status."""
     operator.hold("held")
     operator.fail("failed")
     operator.bench.accept("waiting")

@@ -59,7 +59,7 @@ def test_consent_allows_exactly_one_more_call(operator: Operator) -> None:
 
 
 def test_each_consent_is_to_one_call_more(operator: Operator) -> None:
-    """As often as an operator says so."""
+    """Each decision of an operator is one consent."""
     operator.hold("e1")
 
     for attempt in (2, 3, 4):
@@ -158,7 +158,7 @@ def test_a_chat_that_another_event_owns_is_refused(operator: Operator) -> None:
 
 
 def test_a_chat_that_the_event_itself_owned_is_its_own(operator: Operator) -> None:
-    """Its record was lost and accepted anew; who finds the chat again may say so."""
+    """Its record was lost and accepted anew; an operator may publish the chat again."""
     operator.end("e1", created("chat-1"))
     operator.forget("e1")
     operator.hold("e1")
@@ -225,7 +225,7 @@ def test_an_event_that_is_not_kept_is_refused(operator: Operator, command: list[
     ],
 )
 def test_what_cannot_be_a_chat_id_is_refused(operator: Operator, chat_id: str) -> None:
-    """Before anything is asked of Redis."""
+    """Before Redis receives a command."""
     operator.hold("e1")
 
     said = operator.misused("resolve", "e1", "--chat-id", chat_id, "--yes")
@@ -258,7 +258,7 @@ def test_a_contradictory_resolution_is_refused(
 
 @pytest.mark.parametrize("decision", [["--recreate"], ["--give-up"]], ids=["recreate", "give-up"])
 def test_all_held_events_are_resolved(operator: Operator, decision: list[str]) -> None:
-    """Only they; and each says who."""
+    """Only they; and each names its operator."""
     for name in ("e1", "e2", "e3"):
         operator.hold(name)
     operator.fail("failed")
@@ -293,7 +293,7 @@ def test_of_many_those_that_cannot_be_are_passed_over(operator: Operator) -> Non
 
 
 def test_where_all_are_passed_over_nothing_was_done(operator: Operator) -> None:
-    """The exit code says so, and each event why."""
+    """The exit code shows it, and each event has its reason."""
     operator.hold("newer")
     operator.bench.set_fields("newer", v=3)
 
@@ -408,7 +408,7 @@ def test_what_fails_for_another_reason_meanwhile_is_not_tried_again(operator: Op
 
 
 def test_where_nothing_failed_so_nothing_is_done(operator: Operator) -> None:
-    """It is said with the code."""
+    """The message names the code."""
     operator.fail("e1")
 
     said = operator.refused("redrive", "--all-failed", "--code", "expired")

@@ -105,7 +105,7 @@ def test_a_lost_reply_does_not_turn_a_pause_into_a_refusal(
 
 
 def test_a_waiting_event_can_be_cancelled_as_advised(operator: Operator) -> None:
-    """The one that opened the breaker too: it is not said that nothing can be done."""
+    """Also the event that opened the breaker: it can be cancelled."""
     for event_id in ("e1", "e2"):
         operator.end(event_id, DENIED)
         operator.bench.open_gate() if operator.bench.gate().get("state") != "open" else None

@@ -102,7 +102,7 @@ def test_an_event_waits_since_it_was_tried_again(operator: Operator) -> None:
 
 
 def test_status_counts_workers(operator: Operator) -> None:
-    """Those that took within 15 s; without any nothing is called, and the relay says so."""
+    """Workers with a take within 15 s; ``status`` reports it if there is none."""
     operator.worker().take("another")
     operator.bench.accept("e1")
     workers = operator.json("status")["workers"]
@@ -233,7 +233,7 @@ def test_every_status_but_opened_is_listed(operator: Operator, status: str) -> N
 
 
 def test_opened_events_are_not_listed(operator: Operator) -> None:
-    """They are found by their event, user or chat; the command says what can be listed."""
+    """Opened events are found over HTTP; the command names the statuses that it lists."""
     assert "'opened' is not one of" in operator.misused("list", "--status", "opened")
 
 

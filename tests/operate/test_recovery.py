@@ -33,7 +33,7 @@ def line(grant: Grant, chat_id: str = "logged", **fields: Any) -> str:
 
 
 def grant_of(event_id: str = "e1", *, user_id: str = "u1", life_ms: int = LIFE_MS) -> Grant:
-    """A grant that Redis does not know."""
+    """A grant that Redis does not have."""
     return Grant(event_id, user_id, 1, "lost-token", {"accepted_ms": life_ms})
 
 
@@ -314,7 +314,7 @@ def test_a_log_without_such_a_line_is_refused(operator: Operator, log: Path) -> 
 
 
 def test_a_log_that_is_not_there_is_wrong_usage(operator: Operator, tmp_path: Path) -> None:
-    """Nothing is asked of Redis."""
+    """Redis receives no command."""
     assert "No such file" in operator.misused("recover", "--from-log", str(tmp_path / "none"))
     assert "--from-log" in operator.misused("recover")
     assert "directory" in operator.misused("recover", "--from-log", str(tmp_path)).lower()

@@ -1,4 +1,4 @@
-"""The prover itself, in short: it runs what was asked for, finds faults, and says so."""
+"""Tests of the prover: it runs the chosen proofs, finds faults, and reports them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product

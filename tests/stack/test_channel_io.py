@@ -159,7 +159,7 @@ def test_it_answers_and_creates_as_the_behaviour_is_named(
 
 
 def test_every_post_makes_a_new_chat(stand_in: ChannelIo) -> None:
-    """Two calls are two chats, in state ``initial``, as the ledger says."""
+    """Two calls are two chats, in state ``initial``, as in the ledger."""
     before = int(time.time())
 
     chats = [post(stand_in).json()["userChat"] for _ in range(2)]
@@ -279,7 +279,7 @@ def test_an_answer_is_withheld_until_the_test_lets_go(
     whole: tuple[int | None, bool],
     creates: int,
 ) -> None:
-    """All of it, its end included, or what follows its head; what was asked for is done."""
+    """The answer is withheld whole or after its head; the request is executed."""
     stand_in.plan(behaviour, withheld=withheld)
 
     with socket.create_connection(("127.0.0.1", stand_in.port), timeout=30) as connection:

@@ -246,7 +246,7 @@ def leftovers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_greets_over_data_that_stops_it(leftovers: Path) -> None:
-    """The output says why the sample waits, and names each leftover with a command to paste.
+    """The output explains the wait, and names each leftover with a command to paste.
 
     The only call that its rate allows is that of an event that was there before.
     """
@@ -261,7 +261,7 @@ def test_it_greets_over_data_that_stops_it(leftovers: Path) -> None:
         pasted = "".join(map(paste, commands))
 
     assert '"status": "accepted"' in output
-    assert "It waits, and `explain` says why:" in output
+    assert "It waits, and `explain` gives the reason:" in output
     assert "an event that waits for its call, denied for stand-in-forbidden:" in output
     assert "1 held, since their calls had no answer:" in output
     assert "1 of another release:" in output

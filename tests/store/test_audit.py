@@ -147,7 +147,7 @@ def named_by(client: Client, *rules: str) -> str:
 
 
 def test_each_forbidden_command_is_named(set_up: Client) -> None:
-    """Whichever it is, and with what Redis said."""
+    """Any command is named, with the words of Redis."""
     missed = []
     for command in sorted(TRIED | {*TRIED_BESIDE}):
         named = named_by(set_up, "~*", "&*", "+@all", f"-{command}")
@@ -191,7 +191,7 @@ def test_each_forbidden_key_is_named(set_up: Client) -> None:
     ],
 )
 def test_what_an_acl_forbids_is_named(set_up: Client, rules: tuple[str, ...], named: str) -> None:
-    """Keys and channels by the pattern that is missing, with what Redis said."""
+    """Keys and channels by the pattern that is missing, with the words of Redis."""
     assert named in named_by(set_up, *rules)
 
 
@@ -216,7 +216,7 @@ def test_wait_is_named_where_it_is_needed(set_up: Client) -> None:
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
 def test_an_evicting_server_is_a_fault(set_up: Client, policy: str) -> None:
-    """It may drop an accepted event; the sentence says what to set."""
+    """An evicting Redis may drop an accepted event; the message names the setting."""
     set_up.config_set("maxmemory-policy", policy)
 
     [fault] = audit(set_up).faults

@@ -26,7 +26,7 @@ CAP = 5
 
 @pytest.fixture(scope="module")
 def proxy(valkey: Valkey) -> Iterator[RedisProxy]:
-    """A line to the shared server, which fails as a test wants."""
+    """A proxy of the shared server that fails as a test sets it."""
     with RedisProxy(valkey.port) as proxy:
         yield proxy
 

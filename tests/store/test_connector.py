@@ -50,7 +50,7 @@ def test_a_password_is_in_no_error() -> None:
 
 
 def test_a_wrong_password_is_unavailable_at_once(valkey: Valkey, redis_url: str) -> None:
-    """Nothing is waited for; the reason is what Redis said."""
+    """Nothing is waited for; the reason is the words of Redis."""
     with connect_to(f"redis://nobody:geheim@127.0.0.1:{valkey.port}/0") as client:
         bench = StoreDriver(client, Keys("relay"))
         began = time.monotonic()
@@ -121,7 +121,7 @@ def test_the_owner_of_the_slot_is_audited(cluster: Cluster) -> None:
 def lone(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Node]:
-    """A cluster of one node, which has met no other and so does not know its own address."""
+    """A cluster of one node, which has met no other and so does not have its own address."""
     node = Node(tmp_path_factory.mktemp("lone") / "node", binary_of(request.param))
     with node:
         node.command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
@@ -209,7 +209,7 @@ def test_a_cluster_with_a_wrong_password_is_reported(cluster: Cluster) -> None:
 
 
 def test_a_slot_moved_meanwhile_is_reported(cluster: Cluster) -> None:
-    """The audit follows it, and says where it stands until then."""
+    """The audit follows the slot, and reports the move until then."""
     target = next(node for node in cluster.nodes[:3] if node is not cluster.primary)
     source = cluster.primary
     with connect_to(cluster.url) as client:

@@ -30,7 +30,7 @@ def fill(bench: StoreDriver, number: int = 10) -> None:
 
 
 def settle_next(bench: StoreDriver, outcome: Outcome) -> str | None:
-    """Take the next call, end it so, and say what the breaker changed to."""
+    """Take the next call, settle it, and return the breaker's change."""
     return bench.worker().settle(bench.grant(), outcome).breaker
 
 
@@ -105,7 +105,7 @@ def test_throttled_is_neutral(bench: StoreDriver) -> None:
 
 
 def test_a_lost_worker_is_neutral(bench: StoreDriver) -> None:
-    """A worker's end says nothing of Channel.io."""
+    """A worker's end proves nothing about Channel.io."""
     fill(bench)
     bench.set_gate(failures=THRESHOLD - 1)
     bench.grant()

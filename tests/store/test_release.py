@@ -86,7 +86,7 @@ def test_what_was_settled_is_not_given_back(bench: StoreDriver, kind: str) -> No
 
 
 def test_a_late_release_takes_the_doubt_away(bench: StoreDriver) -> None:
-    """The worker counted as lost, and now says that it sent nothing: that is proof."""
+    """A worker that counted as lost reports that it sent nothing: that is proof."""
     grant = bench.granted()
     bench.lose_worker()
     bench.reply()

@@ -1,5 +1,5 @@
 """Running scripts: by hash, by text where the hash is not known, acknowledged, and never believed
-to have run where Redis did not say so.
+to have run where Redis did not report it.
 """
 
 from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def close_connections(bench: StoreDriver) -> None:
 
 @pytest.fixture
 def line(valkey: Valkey) -> Iterator[RedisLine]:
-    """A line to Redis that loses what the test says."""
+    """A proxy of Redis that loses what the test sets."""
     with RedisLine(valkey.port) as line:
         yield line
 

@@ -44,7 +44,7 @@ def settle(bench: StoreDriver, grant: Grant, outcome: Outcome) -> str:
 
 
 def test_created_opens_the_event_and_publishes_its_ids(bench: StoreDriver) -> None:
-    """The record holds the chat and its sessions, and says when it ends."""
+    """The record holds the chat, its sessions, and its expiry."""
     grant = bench.granted(metadata={"order": "7731"})
 
     result = settle(bench, grant, CREATED)
@@ -184,7 +184,7 @@ def test_a_settle_notifies_waiting_callers(bench: StoreDriver, outcome: Outcome)
 
 @pytest.mark.parametrize(("ago_ms", "seconds"), [(5_000, 5), (-5_000, 0)])
 def test_settle_returns_the_age_of_the_event(bench: StoreDriver, ago_ms: int, seconds: int) -> None:
-    """Never less than nothing, whatever a clock said that was ahead."""
+    """The age is never negative, even after a clock that was ahead."""
     grant = bench.granted()
     bench.set_fields(accepted_ms=bench.now_ms() - ago_ms)
 

@@ -106,7 +106,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Send nothing."""
 
         return Handler
 

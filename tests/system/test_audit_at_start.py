@@ -118,7 +118,7 @@ def test_a_missing_file_of_authorities_ends_it(tmp_path: Path, name: str) -> Non
 
 
 def test_a_server_that_became_a_replica_is_not_ready(server: RedisServer, tmp_path: Path) -> None:
-    """Behind one address it answers reads alone: web says what it said, and is ready again."""
+    """Behind one address a replica answers only reads: web reports its reply, then recovers."""
     with HaDeployment(tmp_path, server.url) as relay:
         caller = relay.start_web()
         caller.wait_until_ready()

@@ -25,7 +25,7 @@ def burnt(relay: Deployment) -> list[str]:
 
 
 def called(relay: Deployment) -> list[str]:
-    """The events for which Channel.io was asked for anything."""
+    """Return the events for which Channel.io received a request."""
     return [event_id for event_id in EVENTS if relay.caller.record(event_id)["attempts"]]
 
 

@@ -45,7 +45,7 @@ def test_a_worker_bypasses_the_proxy_for_no_proxy(relay: Deployment) -> None:
 
 
 def test_a_proxy_that_fails_is_named_in_the_log(relay: Deployment) -> None:
-    """The engineer on call reads what the proxy said, and no event fails of it."""
+    """The log has the answer of the proxy, and no event fails because of it."""
     with ForwardProxy(authorization="Proxy-Authorization") as proxy:
         worker = relay.start_worker(HTTP_PROXY=proxy.origin)
         worker.wait_for_line("probe_failed")

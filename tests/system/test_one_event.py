@@ -54,7 +54,7 @@ def test_a_repeated_post_is_answered_with_the_first_ones_record(relay: Deploymen
     ],
 )
 def test_what_channel_io_refuses_fails(relay: Deployment, behaviour: Behaviour, code: str) -> None:
-    """Nothing was created, and the record says why."""
+    """Nothing was created, and the record has the reason."""
     relay.caller.post({"event_id": behaviour, "user_id": behaviour.user_id})
 
     record = relay.caller.wait_for(behaviour, "failed")
@@ -81,7 +81,7 @@ def test_an_unknown_result_is_held(relay: Deployment, behaviour: Behaviour, code
 
 
 def test_an_event_may_consent_to_one_call_more(relay: Deployment) -> None:
-    """With ``recreate`` a lost answer is followed by a second chat, and the record says so."""
+    """With ``recreate`` a lost answer is followed by a second chat, and the record reports it."""
     relay.channel_io.plan(Behaviour.CREATE_THEN_CLOSE, user_id="u3")
     relay.caller.post({"event_id": "e3", "user_id": "u3", "on_unknown": "recreate"})
 

@@ -1,4 +1,4 @@
-"""Every entry point patches first: no warning says that something was imported too soon."""
+"""Tests of the entry points: each patches before it imports anything else."""
 
 import json
 import os

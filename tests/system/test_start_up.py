@@ -1,4 +1,4 @@
-"""A process that cannot do its work says why, in one line for each reason, and ends."""
+"""Tests of start-up: a process that cannot work logs each reason, and ends."""
 
 import json
 import signal
@@ -153,7 +153,7 @@ def test_a_stop_while_it_starts(relay: Deployment, name: str) -> None:
 
 
 def test_without_redis_both_start_and_wait_for_it(relay: Deployment) -> None:
-    """Redis may come later than we do: web says so at ``/readyz``, and the worker lives."""
+    """Redis may start last: until then ``/readyz`` is 503, and the worker waits."""
     closed_url = f"redis://127.0.0.1:{free_port()}/0"
     worker = relay.start_worker(REDIS_URL=closed_url)
     caller = relay.start_web(REDIS_URL=closed_url)

@@ -294,7 +294,7 @@ def test_a_post_whose_reply_was_lost_may_be_repeated(scene: TimeScene) -> None:
 
 @pytest.mark.parametrize("name", ["frozen", "silent", "dripping"])
 def test_an_operator_is_answered_in_time(scene: TimeScene, name: str) -> None:
-    """The command ends with 3, and one line says why; one of some tries is not held up."""
+    """The command ends with 3 and one line that gives the reason, in time."""
     fault = FAULTS[name]
     fault.begin(scene)
     try:

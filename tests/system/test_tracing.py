@@ -26,7 +26,7 @@ MAX_STOP_SECONDS = 5  # of a process without a call: 3, and the end of Python on
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 # spans stay where they are until the process ends
 LATE = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
-# a process then says what it imports
+# a process then states what it imports
 SAYS_IMPORTS = {"PYTHONPROFILEIMPORTTIME": "1"}
 
 
@@ -161,7 +161,7 @@ def test_spans_have_request_and_result(traced: Traced, collector: Collector) -> 
 
 
 def test_spans_hold_no_secret_and_no_personal_data(traced: Traced, collector: Collector) -> None:
-    """Nor is a word of them a user's id, though users are in the addresses that are asked for."""
+    """No span holds a user's id, although requested paths do."""
     open_chat(traced, "e3")
     traced.caller.get("/v1/users/u-e3/chats")
     traced.caller.post({"event_id": "e4", "user_id": "u-e4", "metadata": {"to": "u-e3"}})
@@ -241,7 +241,7 @@ def test_an_exporting_worker_survives_a_second_sigterm(traced: Traced) -> None:
 
 
 def test_opentelemetry_is_imported_only_if_set(traced: Traced, relay: Traced) -> None:
-    """Python says what a process imports.
+    """Python states what a process imports.
 
     Where OpenTelemetry is installed, redis imports a part of it by itself, for metrics that no
     switches on. What makes and sends spans is our doing.

@@ -116,7 +116,7 @@ def metrics_directory(web: Process) -> Path:
 
 
 def test_redis_lost_during_a_wait_is_202(idle: Deployment, pool: ThreadPoolExecutor) -> None:
-    """The event is accepted all the same, and its caller learns that it must ask again."""
+    """The event is accepted, and the caller gets 202."""
     with idle.connect() as client:
         client.config_set("appendfsync", "always")  # else the kill may take the event with it
     posted = pool.submit(post, idle.caller, "e1")

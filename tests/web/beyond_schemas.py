@@ -1,4 +1,4 @@
-"""Why an event that its schema lets through may be refused: what JSON Schema cannot say."""
+"""Reasons to refuse an event that its schema allows: rules that JSON Schema cannot express."""
 
 # Problems that depend on what was accepted before, and faults that depend on the clock, the
 # calendar, the request's headers, or on all of a body together.

@@ -28,7 +28,7 @@ def running_service(valkey: Valkey, json_lines: None) -> Iterator[WebService]:
 
 @pytest.fixture
 def service(running_service: WebService, redis_url: str) -> WebService:
-    """The relay, which knows of nothing yet."""
+    """The relay, which holds nothing yet."""
     return running_service
 
 

@@ -36,7 +36,7 @@ class LateWorker(RelayWorker):
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with as many bytes as the path says."""
+    """Answer with as many bytes as the path names."""
     size_bytes = int(environ["PATH_INFO"].strip("/") or 0)
     start_response("200 OK", [("Content-Length", str(size_bytes))])
     return [b"x" * size_bytes]

@@ -18,7 +18,7 @@ POSTED: dict[str, Any] = {}
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> None:
-    """Give each valid event one id, and an id of its own: no schema can say that it must be so.
+    """Give each valid event one id, and an id of its own: no schema can express that.
 
     Else hardly an event would get in, and no record ever be looked up.
     """
@@ -38,7 +38,7 @@ def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, Any])
 def filter_failure(
     _context: HookContext, failure: Failure, _case: Case[Any], response: Response
 ) -> bool:
-    """Keep each failure, unless a valid event was refused for what no schema can say."""
+    """Keep each failure, unless a valid event was refused for what no schema can express."""
     if not isinstance(failure, RejectedPositiveData):
         return True
     problem = json.loads(response.content)

@@ -62,7 +62,7 @@ def assert_refused_without_trace(service: WebService, response: TestResponse, lo
 def test_any_body(
     service: WebService, capfd: pytest.CaptureFixture[str], body: bytes, key: str | None
 ) -> None:
-    """It is accepted, or refused as a problem that says what is wrong."""
+    """Any body is accepted, or refused with a problem that has the reason."""
     headers = [("Authorization", f"Bearer {SUBMIT_TOKEN}"), ("Content-Type", "application/json")]
     if key is not None:
         headers.append(("Idempotency-Key", key))

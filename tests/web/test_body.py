@@ -147,7 +147,7 @@ def test_64_kib_are_read_and_not_one_byte_more(service: WebService) -> None:
     ],
 )
 def test_what_is_not_json_is_refused(service: WebService, body: bytes, detail: str | None) -> None:
-    """``detail`` says where reading it failed, in a sentence, and quotes nothing of it."""
+    """``detail`` has the place of the fault, and quotes nothing of the body."""
     content = problem(service.post(body))
 
     assert content["type"] == "/problems/malformed-json"

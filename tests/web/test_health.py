@@ -89,7 +89,7 @@ def test_not_ready_with_a_redis_that_refuses_writes(full: Client, allow_unsafe: 
 
 
 def test_the_override_makes_it_a_warning(evicting: Client) -> None:
-    """``REDIS_ALLOW_UNSAFE`` is said loudly, not silently."""
+    """``REDIS_ALLOW_UNSAFE`` is logged as a warning."""
     response = serve(evicting, allow_unsafe=True).caller.get("/readyz")
 
     (warning,) = response.get_json()["warnings"]

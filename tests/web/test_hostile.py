@@ -78,7 +78,7 @@ class Relay:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def post(self, *body: bytes, headers: bytes) -> RawAnswer:
-        """Post ``body`` as it is, under the headers that say how it is framed."""
+        """Post ``body`` unchanged, with the headers of its framing."""
         return self.send(post_head(headers), *body)
 
     def post_and_end(self, *body: bytes, headers: bytes) -> RawAnswer | None:

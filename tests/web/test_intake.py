@@ -14,7 +14,7 @@ LOCATION = "/v1/events/refund-7731"
 
 
 def test_a_new_event_is_accepted(service: WebService) -> None:
-    """202 with its record, where to find it, and when to ask again."""
+    """202 with its record, where to find it, and when to look again."""
     response = service.post({**EVENT, "on_unknown": "hold", "metadata": {"order": "7731"}})
 
     assert response.status_code == 202
@@ -44,7 +44,7 @@ def test_a_new_event_is_accepted(service: WebService) -> None:
 
 
 def test_a_duplicate_gets_the_same_record(service: WebService) -> None:
-    """202 again while it is open, and it says that it is a replay."""
+    """202 again while it is open, with ``Idempotent-Replayed``."""
     first = service.post()
 
     again = service.post()
@@ -227,7 +227,7 @@ def test_a_full_backlog_refuses_new_events_only(client: Client) -> None:
 
 
 def test_without_redis_nothing_is_confirmed(cut_off: WebService) -> None:
-    """503, when to repeat and how; what Redis said is the log's business."""
+    """503 with ``Retry-After``; the words of Redis are in the log only."""
     response = cut_off.post()
 
     assert slug(response) == "unavailable"

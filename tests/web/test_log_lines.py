@@ -1,4 +1,4 @@
-"""One line a request: who asked for what, and what came of it; nothing that is secret."""
+"""Tests of the request lines: caller, request and result, without secrets."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def test_a_look_up_logs_its_route(service: WebService, capfd: Captured) -> None:
 
 
 def test_probes_leave_no_line(service: WebService, capfd: Captured) -> None:
-    """They come every few seconds, and say nothing new."""
+    """They come every few seconds, and report nothing new."""
     service.caller.get("/livez")
     service.caller.get("/readyz")
 

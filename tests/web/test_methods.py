@@ -1,4 +1,4 @@
-"""Addresses answer the methods that they have, and say which those are."""
+"""Tests of methods: each path answers its own, and lists them in ``Allow``."""
 
 import re
 

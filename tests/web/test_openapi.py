@@ -112,7 +112,7 @@ def test_the_schema_of_events_agrees_with_the_service(service: WebService, conte
 
 
 def is_refused_beyond_schemas(response: TestResponse) -> bool:
-    """Return whether an event was refused for nothing but what a schema cannot say."""
+    """Return whether an event was refused only by rules that no schema can express."""
     problem = response.get_json()
     faults = {error["detail"] for error in problem.get("errors", ())}
     return problem["type"] in BEYOND or (bool(faults) and faults <= BEYOND)
@@ -165,7 +165,7 @@ def test_the_schema_of_the_key_agrees_with_the_service(service: WebService, key:
 
 @pytest.mark.parametrize("example", OPERATIONS.values(), ids=lambda one: one["operationId"])
 def test_curl_lines_work(service: WebService, example: Json) -> None:
-    """They are answered with what was asked for, as soon as there is something to find."""
+    """Each curl line gets the described answer."""
     variables = {"RELAY": "", "SUBMIT_TOKEN": SUBMIT_TOKEN, "READ_TOKEN": READ_TOKEN}
     (sample,) = example["x-codeSamples"]
     words = shlex.split(Template(sample["source"]).substitute(variables).replace("\\\n", ""))
@@ -322,7 +322,7 @@ def test_other_methods_are_as_described(service: WebService, path: str) -> None:
 
 @pytest.mark.parametrize("path", [*LOOK_UPS, "/readyz"])
 def test_answers_without_redis_are_as_described(cut_off: WebService, path: str) -> None:
-    """With the time after which to ask again."""
+    """The answer has ``Retry-After``."""
     for response in (cut_off.get(path), cut_off.post()):
         assert response.status_code == 503
         assert_described(response)

@@ -1,4 +1,4 @@
-"""Of several faults in one request the contract says which is answered."""
+"""Tests of the order of checks: the first fault by the contract is answered."""
 
 from typing import Any
 

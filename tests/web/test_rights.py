@@ -42,7 +42,7 @@ CHALLENGE = 'Bearer realm="chat-relay"'
 
 
 def is_challenged(response: TestResponse) -> bool:
-    """Return whether a bearer token was asked for."""
+    """Return whether a bearer token was requested."""
     return slug(response) == "unauthorized" and response.headers["WWW-Authenticate"] == CHALLENGE
 
 

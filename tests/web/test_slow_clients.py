@@ -274,7 +274,7 @@ def test_an_empty_line_behind_a_request_begins_no_head(hasty: Web) -> None:
 
 
 def test_clients_that_never_close_are_not_waited_for(hasty: Web, clients: ExitStack) -> None:
-    """An answer said that the connection ends."""
+    """An answer had ``Connection: close``."""
     enter(clients, hasty, 40, LAST)
 
     assert hasty.serves()

@@ -75,7 +75,7 @@ def test_every_wrong_field_is_named_at_once(service: WebService) -> None:
 def test_the_pointer_leads_to_the_field(
     service: WebService, change: dict[str, Any], pointer: str, detail: str
 ) -> None:
-    """RFC 6901, with its escapes; the sentence says what would be right."""
+    """The pointer is RFC 6901's, with escapes; the detail names the valid form."""
     assert errors(service.post({**EVENT, **change})) == {pointer: detail}
     assert not service.stored()
 

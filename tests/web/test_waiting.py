@@ -172,7 +172,7 @@ def test_a_settled_event_is_not_waited_for(web: Web, bench: StoreDriver) -> None
 
 
 def test_a_wait_that_runs_out_is_202(web: Web, bench: StoreDriver) -> None:
-    """As without the preference, and it says that it was applied."""
+    """The record is the usual one, with ``Preference-Applied``."""
     began = time.monotonic()
 
     response = post(web, "wait=1")
@@ -212,7 +212,7 @@ def test_a_look_up_that_waits_in_vain(web: Web, bench: StoreDriver) -> None:
 
 
 def test_a_look_up_without_a_wait(web: Web, bench: StoreDriver) -> None:
-    """It says when to look again while the event is under way, and not after that."""
+    """``Retry-After`` is there while the event is in progress, and not after that."""
     post(web, "wait=0")
     bench_worker = bench.worker()
 

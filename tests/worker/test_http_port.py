@@ -48,7 +48,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def worker(relay: Deployment, port: int) -> Iterator[Process]:
-    """A worker; it has logged nothing that it was asked for in the end."""
+    """A worker, which must have logged no request in the end."""
     worker = relay.start_worker(METRICS_PORT=str(port))
     worker.wait_for_line("worker_started")
     yield worker
@@ -70,7 +70,7 @@ def ask(port: int, path: str, method: str = "GET", host: str = "127.0.0.1") -> P
 
 
 def connect(port: int) -> socket.socket:
-    """A connection that says nothing yet."""
+    """A connection that sends nothing yet."""
     return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
 
 

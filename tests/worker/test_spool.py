@@ -401,7 +401,7 @@ def unspooled_of(spool: Spool, event_id: str) -> list[str]:
 def test_on_a_full_disk_the_answer_stays_in_memory(
     tmp_path: Path, open_spool: OpenSpool, room_bytes: int
 ) -> None:
-    """Half a result on the disk is none: the log says that the disk has none, and no file stays."""
+    """Half a result on the disk is none: the log reports that, and no file stays."""
     spool = open_spool(tmp_path)
 
     with full_after(room_bytes):

@@ -62,7 +62,7 @@ def other(tmp_path: Path) -> Iterator[Child]:
 def test_a_living_process_keeps_its_file_and_a_dead_ones_is_adopted(
     other: Child, tmp_path: Path, open_spool: OpenSpool
 ) -> None:
-    """The lock says who lives: it ends with the process, however that ends."""
+    """The lock marks a live process: it ends with the process, however that ends."""
     spool = open_spool(tmp_path)
 
     while_it_lives = drained(spool)

@@ -218,7 +218,7 @@ def seconds_between(first: str, last: str) -> float:
 
 
 def test_a_taker_that_ends_ends_the_process(bench: Workbench) -> None:
-    """The call under way is finished before, and the exit code says that this was no stop."""
+    """The call under way is finished before, and the exit code shows that this was no stop."""
     bench.start(
         after={"wait": [StoreFault.NONE, StoreFault.END_GREENLET]}, CALL_DEADLINE_SECONDS="60"
     )

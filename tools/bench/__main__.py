@@ -24,7 +24,7 @@ PEERS = Path(f"{sys.prefix}-bench") / "bin"
 
 
 def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
-    """Make those of ``measures`` that were asked for; the exit code."""
+    """Run the chosen ``measures``, and return the exit code."""
     options = _parser().parse_args(arguments)
     if options.write and options.only:
         _say("--write is for the whole table, and --only for a part")

@@ -19,7 +19,7 @@ _numbers = count()
 
 
 class Invalid(Exception):
-    """A measure that counts for nothing; the message says why."""
+    """A measure that is not valid; the message is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

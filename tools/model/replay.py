@@ -2,8 +2,8 @@
 
 For everything that Redis can hold in a state of the model, a relay with a prefix of its own is
 brought there by the real scripts, along the shortest way. Each script that the model runs from
-there is run on a copy of that relay, which must then hold what the model says. All that the scripts
-read of an event is compared, so that one way to a state stands for every way.
+there is run on a copy of that relay, which must then hold what the model has. All that the
+scripts read of an event is compared, so that one way to a state stands for every way.
 """
 
 from collections.abc import Iterator

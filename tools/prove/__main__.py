@@ -31,7 +31,7 @@ MODULES = (outages, rate, redis_faults, ha, old_primary, edges, clocks, crashes,
 
 
 def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:
-    """Run those of ``proofs`` that were asked for; the exit code."""
+    """Run the chosen ``proofs``, and return the exit code."""
     options = _parser().parse_args(arguments)
     chosen = [proof for proof in proofs if _is_chosen(proof, options)]
     if not chosen:

@@ -1,7 +1,7 @@
 """Crash points: at every durable step, for every kind of answer, the process or its Redis goes.
 
 Each cell of the table (``crash_table``) is an event whose call stands at that step when it happens.
-Then a worker is there, and the event ends as the cell says, with every promise kept. Last, the logs
+Then a worker is there, and the event ends as in its cell, with every promise kept. Last, the logs
 of the dead are read back: what was logged is then in its record, whatever else was lost.
 """
 

@@ -1,6 +1,6 @@
 """Redis that fails over: sentinels, a cluster, and an address that leads to another server.
 
-As many acknowledgements are asked for as replicas can be promoted, so that each promoted server has
+As many acknowledgements are requested as replicas can be promoted, so that each promoted server has
 all that was confirmed. The servers are the wheel's own, and Debian's Redis 7 where that is there.
 """
 

@@ -169,7 +169,7 @@ class Sentinels:
 
 @contextmanager
 def watched(directory: Path, binary: Path | None = None) -> Iterator[Sentinels]:
-    """Run all six, which know each other."""
+    """Run all six, which have met each other."""
     with replicated(directory, 2, binary) as servers, ExitStack() as stack:
         sentinels = [
             stack.enter_context(Sentinel(directory / f"sentinel-{number}", servers[0].port, binary))
@@ -254,7 +254,7 @@ class Cluster:
         owner.wait_for_replicas(2)
 
     def wait_until_well(self) -> None:
-        """Return once every node knows all others, and that every slot is served."""
+        """Return once every node has met all others, and that every slot is served."""
 
         def is_well() -> bool:
             return all(node.is_well and node.knows(len(self.nodes)) for node in self.nodes)

@@ -61,7 +61,7 @@ class OutageScenario:
 
     ``burns``: the end of some calls stays unknown. ``reads_work``: probes are
     answered. ``threshold`` is how many calls open the breaker; ``sign`` the line in which a worker
-    says that it has noticed. ``is_denied``: a failing probe of the way is repeated each cool-down,
+    shows that it has noticed. ``is_denied``: a failing probe of the way is repeated each cool-down,
     which doubles for the breaker alone.
     """
 

@@ -43,7 +43,7 @@ def proofs() -> Sequence[Proof]:
 
 
 def calls_of(deployment: Deployment) -> list[Request]:
-    """Every create that was asked for, in order."""
+    """Every create request, in order."""
     return [request for request in deployment.channel_io.requests if request.method == "POST"]
 
 

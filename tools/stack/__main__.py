@@ -56,7 +56,7 @@ _signals: list[int] = []  # signals received so far
 
 
 class StackError(RuntimeError):
-    """The stack cannot run; the message says why, and what to do."""
+    """The stack cannot run; the message has the reason and the remedy."""
 
 
 class StopRequested(Exception):
@@ -175,7 +175,7 @@ def _greet(
     *,
     is_stand_in: bool,
 ) -> None:
-    """Wait until web and worker serve, open a sample chat at the stand-in, and say how to go on."""
+    """Wait until web and worker serve, open a sample chat, and print how to go on."""
     submit, read = (environ[name].split(",")[0].partition(":")[2] for name in TOKENS)
     caller = RelayClient(url, submit_token=submit, read_token=read)
     worker = RelayClient(

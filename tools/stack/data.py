@@ -12,7 +12,7 @@ OWN = ("appendonlydir", "dump.rdb", "spool", "valkey.log", "web.log", "worker.lo
 
 
 class DataError(RuntimeError):
-    """The directory cannot be used; the message says why, and what to do."""
+    """The directory cannot be used; the message has the reason and the remedy."""
 
 
 def make_directory(data: Path) -> None:

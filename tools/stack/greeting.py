@@ -43,7 +43,9 @@ def describe_sample(environ: Mapping[str, str], response: requests.Response) -> 
     text = f"{posted} this is its record:\n\n{json.dumps(answer, indent=2)}\n"
     if response.status_code == requests.codes.accepted:
         explained = operate(environ, "explain", answer["event_id"])
-        text += f"\nIt waits, and `explain` says why:\n\n{explained.stdout}{explained.stderr}"
+        text += (
+            f"\nIt waits, and `explain` gives the reason:\n\n{explained.stdout}{explained.stderr}"
+        )
     return text
 
 
@@ -51,7 +53,7 @@ def describe_leftovers(environ: Mapping[str, str], data: Path) -> str:
     """Name what earlier runs left unfinished, each with the command that explains it."""
     status = operate(environ, "status", "--json")
     if status.returncode:
-        return f"`status` says: {status.stderr}"
+        return f"`status` reports: {status.stderr}"
     counts: Json = json.loads(status.stdout)
     command = operate_command(environ)
     lines = []

@@ -41,7 +41,7 @@ _NO_BINARY = (
 
 
 class ValkeyError(RuntimeError):
-    """The server cannot run; the message says why, and what to do."""
+    """The server cannot run; the message has the reason and the remedy."""
 
 
 class ValkeyEndedError(ValkeyError):

@@ -23,7 +23,7 @@ DRIP_SECONDS = 0.05
 
 
 def create(exchange: Exchange) -> None:
-    """Make a chat and say so."""
+    """Create a chat, and answer with it."""
     exchange.answer(200, exchange.perform())
 
 
@@ -58,7 +58,7 @@ def close(exchange: Exchange) -> None:
 
 
 def silence(exchange: Exchange) -> None:
-    """Do nothing, say nothing."""
+    """Do nothing, send nothing."""
     exchange.wait_for_hang_up()
 
 
@@ -82,7 +82,7 @@ def create_then_truncate(exchange: Exchange) -> None:
 
 
 def create_then_silence(exchange: Exchange) -> None:
-    """Make a chat; say nothing."""
+    """Create a chat, and send nothing."""
     exchange.perform()
     exchange.wait_for_hang_up()
 
@@ -120,12 +120,12 @@ def create_then_wait(exchange: Exchange) -> None:
 
 
 def create_201(exchange: Exchange) -> None:
-    """Make a chat; say so with another 2xx."""
+    """Create a chat, and answer with another 2xx."""
     exchange.answer(201, exchange.perform())
 
 
 def create_chunked(exchange: Exchange) -> None:
-    """Make a chat; say so in chunks, without a length."""
+    """Create a chat, and answer in chunks, without a length."""
     _send_chunked(exchange, chunked(encode(exchange.perform())))
 
 
@@ -136,7 +136,7 @@ def create_then_truncate_chunked(exchange: Exchange) -> None:
 
 
 def create_gzip(exchange: Exchange) -> None:
-    """Make a chat; say so in gzip, whether asked for or not."""
+    """Create a chat, and answer in gzip, requested or not."""
     _send_gzipped(exchange, gzip.compress(encode(exchange.perform())))
 
 
@@ -147,13 +147,13 @@ def gzip_bomb(exchange: Exchange) -> None:
 
 
 def no_content(exchange: Exchange) -> None:
-    """Make a chat; say that it went well, and no more."""
+    """Create a chat, and answer 200 without its id."""
     exchange.perform()
     exchange.send(http_bytes(204, exchange.usual_headers(), b""))
 
 
 def huge_headers(exchange: Exchange) -> None:
-    """Make a chat; say so after more headers than clients accept."""
+    """Create a chat, and answer after more headers than clients accept."""
     headers = [(f"x-padding-{number}", "x" * 100) for number in range(500)]
     exchange.answer(200, exchange.perform(), headers)
 

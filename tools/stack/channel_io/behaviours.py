@@ -17,7 +17,7 @@ class Behaviour(StrEnum):
     """The names, as ``stand_in.plan`` takes them; with dashes after ``stand-in-``, user ids."""
 
     CREATE = auto()
-    # Nothing is created, and the answer says so.
+    # Nothing is created, and the answer reports it.
     USER_NOT_FOUND = auto()
     USER_NOT_FOUND_422 = auto()
     REJECTED_422 = auto()

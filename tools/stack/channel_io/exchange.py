@@ -48,7 +48,7 @@ class Exchange:
     keeps_connection: bool = True
 
     def perform(self) -> Json:
-        """Do what was asked for, so that it is counted; the answer to it, yet to be sent."""
+        """Execute the request and count it; return the answer, not yet sent."""
         if self.user_id is None:
             return channel_answer()
         create = self.create(self.user_id)
@@ -103,7 +103,7 @@ class Exchange:
         os.close(self.connection.detach())
 
     def wait_for_hang_up(self) -> None:
-        """Say nothing until the client closes."""
+        """Send nothing until the client closes."""
         self.keeps_connection = False
         while self.connection.recv(1024):
             pass

@@ -19,7 +19,7 @@ class ChannelIo:
     """Channel.io on loopback, behaving as the test sets it.
 
     It creates by default. With ``limit_per_second`` it also has a real rate limit: a leaky bucket
-    ``burst`` deep, whose 429 says when to come back only if ``sends_retry_after``. Every answer
+    ``burst`` deep, whose 429 states when to come back only if ``sends_retry_after``. Every answer
     takes ``latency_seconds``.
     """
 

@@ -1,4 +1,4 @@
-"""The ways in which Channel.io says that there were too many requests; none creates anything."""
+"""Channel.io's forms of 429; none creates anything."""
 
 import time
 from email.utils import formatdate
@@ -36,7 +36,7 @@ def throttled_reset(exchange: Exchange) -> None:
 
 
 def throttled_absurd(exchange: Exchange) -> None:
-    """Say when to come back, in no readable way."""
+    """Send an unreadable ``Retry-After``."""
     headers = [
         ("Date", "yesterday"),
         ("x-ratelimit-reset", "NaN"),
