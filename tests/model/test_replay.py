@@ -13,11 +13,9 @@ RECREATE = Specification(turns=2, consents=True)
 OPERATED = Specification(turns=1, operations=1)
 LOSING = Specification(turns=1, losses=1)
 DENIED = Specification(turns=1, denials=True)
-DENIED = Specification(turns=1, denials=True)
 
 # All but those of the worker ("deadline", "spool" and "nothing is given back"), of the client
-# ("confirmed …"), of reading a log back ("… of a line"), and "own denials fail", for which it takes
-# three turns: ``make prove`` replays these.
+# ("confirmed …"), and "own denials fail", for which it takes three turns: ``make prove`` replays it.
 GUARDS_OF_SCRIPTS = {
     "intent": HOLD,
     "own release": RECREATE,
@@ -41,6 +39,8 @@ GUARDS_OF_SCRIPTS = {
     "life": Specification(turns=1, lives=1, consents=True),
     "ended stays ended": Specification(turns=1, lives=1),
     "denied stays accepted": DENIED,
+    "life of a line": Specification(turns=1, lives=1, has_log=True),
+    "token of a line": Specification(turns=1, has_log=True),
     "command once": OPERATED,
     "only waiting is cancelled": OPERATED,
 }
@@ -54,11 +54,12 @@ GUARDS_OF_SCRIPTS = {
         Specification(turns=2, lives=1),
         Specification(turns=2, denials=True),
         Specification(turns=2, has_log=True),
+        Specification(turns=1, lives=1, operations=1, has_log=True),
         Specification(turns=1, has_failover=True, consents=True, old_takes=True),
     ],
     ids=[
         *("two workers", "one worker, an operator, lost writes", "two lives", "denials"),
-        *("what is kept for a log", "two primaries"),
+        *("a log that is read back", "the log of an earlier life", "two primaries"),
     ],
 )
 def test_scripts_agree_with_the_model(client: Client, bounds: Specification) -> None:

@@ -16,25 +16,29 @@ from app.chats.grant import Grant
 from app.chats.record import Chat
 from app.store.grants import GrantStore
 from app.store.keys import Keys
-from app.store.operations import ABANDONED
-from app.store.records import chat_fields, failure_fields, parse_fields, read_record
+from app.store.operations import ABANDONED, LoggedChat
+from app.store.records import (
+    chat_fields,
+    failure_fields,
+    parse_fields,
+    read_record,
+    tokens_of,
+)
 from app.store.scripts import Scripts
 from tools.model.explorer import Explorer
 from tools.model.outcomes import OUTCOMES, created
-from tools.model.specification import OTHER_CHAT, Specification, commands_of
+from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
 from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
-from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver
+from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver, event_of
 from tools.model.virtual import START_MS, Time, with_clock
 from tools.stack.redis_client import Client
 
 EVENT = "e1"
 OPERATOR = "anna"
 PLACES = tuple(PLACE_OF.values())
-# Redis receives nothing, or it is no script that writes: `recover` reads, and settles.
-SILENT = {
-    *("begin", "send", "give up sending", "crash", "cut", "look up"),
-    *("recover", "recover trusted", "recover forged"),
-}
+# Steps in which no script changes Redis.
+SILENT = {"begin", "send", "give up sending", "crash", "cut", "look up"}
+RECOVER = {"recover", "recover trusted", "recover forged"}
 FAR_MS = 10**15
 # Lives are two windows apart, by a clock that moves only when one ends.
 LIFE_MS = 2 * TTL_SECONDS * 1000
@@ -60,6 +64,7 @@ class ScriptRun(NamedTuple):
     grant: ModelRecord | None
     command: ModelStep | None
     number: int
+    life: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ class Replay:
                 relay.accept(EVENT)
             case "take" | "release" | "settle" if run.turn is not None:
                 return self._run_in_turn(relay, run, run.turn)
+            case name if name in RECOVER:
+                self._recover(relay, run)
             case _:
                 self._operate(relay, run)
         return None
@@ -156,6 +163,21 @@ class Replay:
                 relay.set_gate(**{f"successes:{WAY}": successes + 1})
             worker.settle(self._grants[turn, run.grant], outcome)
         return None
+
+    def _recover(self, relay: StoreDriver, run: ScriptRun) -> None:
+        """Read back the log line of the turn's chat, or a forged one."""
+        number = FORGED if run.turn is None else run.turn
+        token = _token(number)
+        logged = LoggedChat(
+            event_id=EVENT,
+            user_id=event_of().user_id,
+            # The model's record has the tokens of earlier attempts, but not their numbers.
+            attempt=tokens_of(relay.fields(EVENT)).get(token, 1),
+            life_ms=START_MS + run.life * LIFE_MS,
+            token=token,
+            chat=Chat(_chat_id(number)),
+        )
+        relay.operations().recover(logged, is_trusted=run.name == "recover trusted")
 
     def _operate(self, relay: StoreDriver, run: ScriptRun) -> None:
         assert run.command is not None, run.name
@@ -263,7 +285,12 @@ def _run_of(step: ModelStep, before: State, seen: Seen) -> ScriptRun:
         command, number = step, before.operations + 1
     elif name == "repeat":
         command, number = before.command, before.operations
-    return ScriptRun(seen, name, step.turn, step.outcome, grant, command, number)
+    life = _life_of_line(step, before) if name in RECOVER else 0
+    return ScriptRun(seen, name, step.turn, step.outcome, grant, command, number, life)
+
+
+def _life_of_line(step: ModelStep, before: State) -> int:
+    return before.lives if step.turn is None else before.turns[step.turn].life
 
 
 def _at_old(state: State) -> State:

@@ -6,6 +6,8 @@ from typing import Any
 from tools.model.states import SETTLED, ModelRecord, State, Turn
 
 MAX_OWN_DENIALS = 2
+# The record that `recover` rebuilds from a line. Its attempt no longer counts once it is opened.
+LOGGED = ModelRecord(status="calling", attempt=1, attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,12 @@ class ModelScripts:
         return self.prove(state, record, "failed" if kind == "refused" else "accepted")
 
     def recover(self, state: State, t: int, *, life: int, is_trusted: bool = False) -> State:
-        """A line of a log is read back: the chat that was made under this life and token.
+        """Settle the chat of a log line, which has the life and the token of its grant.
 
-        The token need not be the record's where the operator trusts the log.
+        Only a line that the operator trusts may have a token that the record does not have, or
+        rebuild a record that is missing.
         """
-        record = state.record
+        record = state.record or (LOGGED._replace(life=life) if is_trusted else None)
         if not record:
             return state
         is_its_life = record.life == life or not self.has("life of a line")
