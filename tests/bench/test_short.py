@@ -3,11 +3,11 @@
 import pytest
 
 from tools.bench.__main__ import all_measures, main
-from tools.bench.document import BEGIN, END, replaced
+from tools.bench.document import BEGIN, END, replace_measured
 from tools.bench.load import Invalid, read_load
 from tools.bench.scene import BenchRun, Measure
 from tools.bench.table import BenchRow, BrokenMeasure, markdown, ratios, render
-from tools.bench.waiters import Wave, rows
+from tools.bench.waiters import Wave, build_rows
 
 FLOOR = BenchRow(
     what="intake",
@@ -89,7 +89,7 @@ def test_every_waiting_caller_must_get_its_ids(
     """One wave that left a caller without them is enough, and so is a late ``/livez``."""
     waves = [Wave([2.0] * 4, [1.0, slowest_ms], 4.1) for _ in range(2)]
 
-    found = rows([*waves, Wave([2.0] * least, [1.0], 4.1)], callers=4)
+    found = build_rows([*waves, Wave([2.0] * least, [1.0], 4.1)], callers=4)
 
     assert verdicts == [row.verdict for row in found]
 
@@ -97,7 +97,7 @@ def test_every_waiting_caller_must_get_its_ids(
 def test_wave_without_ids_counts_for_nothing() -> None:
     """There is no delay to measure."""
     with pytest.raises(Invalid, match="at most one caller"):
-        rows([Wave([], [1.0], 4.1)], callers=4)
+        build_rows([Wave([], [1.0], 4.1)], callers=4)
 
 
 def test_a_row_shows_its_ratio() -> None:
@@ -123,12 +123,12 @@ def test_the_document_keeps_what_is_around_the_table() -> None:
     """However often it is written."""
     document = f"Before\n{BEGIN}{END}After\n"
 
-    once = replaced(document, markdown([FLOOR]))
+    once = replace_measured(document, markdown([FLOOR]))
 
     assert once.startswith("Before\n")
     assert once.endswith("After\n")
     assert "| intake | echo | 0.66" in once
-    assert once == replaced(once, markdown([FLOOR]))
+    assert once == replace_measured(once, markdown([FLOOR]))
 
 
 @pytest.mark.parametrize(("row", "code"), [(FLOOR, 0), (CEILING, 1)])

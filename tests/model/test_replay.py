@@ -15,7 +15,7 @@ LOSING = Specification(turns=1, losses=1)
 DENIED = Specification(turns=1, denials=True)
 
 # All but those of the worker ("deadline", "spool" and "nothing is given back"), of the client
-# ("confirmed …"), and "own denials fail", for which it takes three turns: ``make prove`` replays it.
+# ("confirmed …"), and "own denials fail", which takes three turns: ``make prove`` replays it.
 GUARDS_OF_SCRIPTS = {
     "intent": HOLD,
     "own release": RECREATE,

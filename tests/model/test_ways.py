@@ -14,12 +14,5 @@ def test_denied_events_hold_up_no_others(client: Client, scene: WayScene) -> Non
     """A good event waits for seconds beyond the trouble, and none fails."""
     simulation = scene.play(client, scene.short_minutes)
 
+    assert any(call.outcome.kind == "denied" for call in simulation.calls)
     assert [] == scene.faults(simulation, scene.short_minutes)
-
-
-def test_each_scene_has_denied_calls(client: Client) -> None:
-    """Otherwise it would show nothing."""
-    for scene in SCENES:
-        simulation = scene.play(client, scene.short_minutes)
-
-        assert any(call.outcome.kind == "denied" for call in simulation.calls), scene.name

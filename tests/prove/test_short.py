@@ -11,7 +11,7 @@ from tools.prove.__main__ import all_proofs, main
 from tools.prove.crash_points import DurableStep, Edge, Hold, Holder
 from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Way, crashes_at
 from tools.prove.outages import mean_displacement
-from tools.prove.rate import overruns
+from tools.prove.rate import find_overruns
 from tools.prove.table import Proof, ProofRow, render
 
 GOOD = ProofRow(
@@ -26,7 +26,7 @@ GOOD = ProofRow(
     recovery_seconds=2.55,
     note="5 probes",
 )
-BAD = GOOD.blamed_for(["e1 was accepted, and is gone"])
+BAD = GOOD.with_faults(["e1 was accepted, and is gone"])
 
 
 def proof_of(row: ProofRow, *, is_short: bool = True) -> Proof:
@@ -139,8 +139,8 @@ def test_too_many_calls_in_any_window_are_found() -> None:
     steady = [number / 10 for number in range(100)]
     bunched = [*steady, *[steady[-1] + 0.1] * 8]
 
-    assert [] == [*overruns(steady, rate_per_second=10, burst=3, calls_in_flight=2)]
-    (fault,) = overruns(bunched, rate_per_second=10, burst=3, calls_in_flight=2)
+    assert [] == [*find_overruns(steady, rate_per_second=10, burst=3, calls_in_flight=2)]
+    (fault,) = find_overruns(bunched, rate_per_second=10, burst=3, calls_in_flight=2)
     assert "at most" in fault
 
 

@@ -33,7 +33,7 @@ def write(
     plot = f"![How many times as good as it must be]({PLOT.name})"
     missing = "".join(f"\n\nNot measured: {one.what}: {one.why}" for one in broken)
     measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}{missing}\n\n{plot}\n"
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text(), measured))
+    DOCUMENT.write_text(replace_measured(DOCUMENT.read_text(), measured))
     bars = [
         {"name": row.what, "against": row.against, "worth": row.worth, "aim": row.worth_of(row.aim)}
         for row in rows
@@ -43,7 +43,7 @@ def write(
     subprocess.run(command, input=json.dumps(bars), text=True, check=True)
 
 
-def replaced(document: str, measured: str) -> str:
+def replace_measured(document: str, measured: str) -> str:
     """The document with this between its marks."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -7,8 +7,8 @@ from functools import partial
 from statistics import median
 
 from tools.bench import fill
-from tools.bench.intake import per_second
-from tools.bench.load import Invalid, capacity
+from tools.bench.intake import format_rates
+from tools.bench.load import Invalid, measure_capacity
 from tools.bench.scene import BenchRun, Measure
 from tools.bench.table import BenchRow, ratios
 from tools.bench.upstream import Upstream, upstream
@@ -53,14 +53,14 @@ def _drain(flying: int, scene: BenchRun) -> list[BenchRow]:
             values=ratios(ours, theirs),
             must=0.75,
             aim=0.8,
-            note=f"{per_second(ours, theirs)}; the stand-in does {possible:.0f}",
+            note=f"{format_rates(ours, theirs)}; the stand-in does {possible:.0f}",
         )
     ]
 
 
 def _capacity(channel: Upstream, flying: int) -> float:
     url = f"{channel.url(DELAY_MS)}/users/user-1/user-chats"
-    return median(capacity(url, flying, 2) for _ in range(3))
+    return median(measure_capacity(url, flying, 2) for _ in range(3))
 
 
 def _worker(
@@ -69,13 +69,13 @@ def _worker(
     with scene.client(valkey) as client:
         fill.empty(client)
         fill.accept(client, "drain", range(backlog))
-        rate = drained(scene, valkey, channel, backlog, delay_ms=DELAY_MS, flying=flying)
+        rate = measure_drain(scene, valkey, channel, backlog, delay_ms=DELAY_MS, flying=flying)
         if client.zcard("{relay}:due") + client.zcard("{relay}:held"):
             raise Invalid("not every event was opened")
     return rate
 
 
-def drained(
+def measure_drain(
     scene: BenchRun, valkey: Valkey, channel: Upstream, calls: int, *, delay_ms: int, flying: int
 ) -> float:
     """Calls a second of a worker that finds so many events waiting; it is stopped after that."""

@@ -1,7 +1,7 @@
 """Fills a Redis: with waiting events by the real script, with settled ones by a fast copy.
 
 A million real events would take ten minutes; so one real event goes its whole way, and what it left
-is written again with other ids. ``settled`` checks that the copy is the same, key by key.
+is written again with other ids. ``copy_settled`` checks that the copy is the same, key by key.
 """
 
 import time
@@ -51,7 +51,7 @@ def settle(client: Client, prefix: str, numbers: Iterable[int]) -> None:
         build_grant_store.settle(grant, Created(_chat(number)))
 
 
-def settled(client: Client, prefix: str, count: int) -> None:
+def copy_settled(client: Client, prefix: str, count: int) -> None:
     """Fill in ``count`` settled events. Raises ``Invalid`` unless they are as real ones."""
     if not count:
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tools.bench import fill
-from tools.bench.drain import drained
+from tools.bench.drain import measure_drain
 from tools.bench.load import load
 from tools.bench.scene import READ_TOKEN, SUBMIT_TOKEN, BenchRun, Measure, in_turn
 from tools.bench.table import BenchRow, ratios
@@ -86,7 +86,7 @@ def _open(scene: BenchRun, stack: ExitStack, size: Size) -> GrowthScene:
     client = stack.enter_context(scene.client(valkey))
     if size.settled:
         known = ("fill", size.settled)
-        fill.settled(client, *known)
+        fill.copy_settled(client, *known)
     elif size.waiting:
         known = ("fill", size.waiting)
         fill.accept(client, "fill", range(size.waiting))
@@ -114,7 +114,7 @@ def _drain(scene: BenchRun, channel: Upstream, place: GrowthScene) -> float:
     # The first to be called are those that waited; these take their place.
     first = place.client.incr("bench:drained", calls) - calls
     fill.accept(place.client, "drain", range(first, first + calls))
-    return drained(scene, place.valkey, channel, calls, delay_ms=DELAY_MS, flying=FLYING)
+    return measure_drain(scene, place.valkey, channel, calls, delay_ms=DELAY_MS, flying=FLYING)
 
 
 MEASURES = {"intake": _intake, "look-up": _look_up, "drain": _drain}

@@ -61,7 +61,7 @@ def _intake_beside_echo(scene: BenchRun) -> list[BenchRow]:
             values=ratios(ours, theirs),
             must=0.8,
             aim=1.0,
-            note=per_second(ours, theirs),
+            note=format_rates(ours, theirs),
         ),
         BenchRow(
             what="intake of unique events, one process, p99",
@@ -95,7 +95,7 @@ def _intake_beside_queues(scene: BenchRun) -> list[BenchRow]:
             values=ratios(rates[RELAY], rates[name]),
             must=must,
             aim=aim,
-            note=per_second(rates[RELAY], rates[name]),
+            note=format_rates(rates[RELAY], rates[name]),
         )
         for name, (must, aim) in limits.items()
     ]
@@ -170,10 +170,10 @@ def _known_row(what: str, ours: Sequence[float], theirs: Sequence[float]) -> Ben
         values=ratios(ours, theirs),
         must=0.70,
         aim=0.85,
-        note=per_second(ours, theirs),
+        note=format_rates(ours, theirs),
     )
 
 
-def per_second(ours: Sequence[float], theirs: Sequence[float]) -> str:
+def format_rates(ours: Sequence[float], theirs: Sequence[float]) -> str:
     """Both medians."""
     return f"{median(ours):.0f} and {median(theirs):.0f} a second"

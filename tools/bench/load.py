@@ -77,7 +77,7 @@ def read_load(output: str) -> LoadResult:
     return LoadResult(**counted)
 
 
-def capacity(url: str, connections: int, seconds: int) -> float:
+def measure_capacity(url: str, connections: int, seconds: int) -> float:
     """Answers a second of a server whose every connection carries one request."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", "Connection: close", url]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)

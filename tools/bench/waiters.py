@@ -50,7 +50,7 @@ def measures() -> Sequence[Measure]:
     return [Measure("waiters: callers with Prefer: wait at once", _waiters)]
 
 
-def rows(waves: Sequence[Wave], callers: int) -> list[BenchRow]:
+def build_rows(waves: Sequence[Wave], callers: int) -> list[BenchRow]:
     """Build the rows of waves of so many ``callers``.
 
     The worst wave counts for how many got their ids. Raises ``Invalid`` where hardly one did.
@@ -101,7 +101,7 @@ def _waiters(scene: BenchRun) -> list[BenchRow]:
             wait_until(lambda: not client.exists(*QUEUES), WAVE_SECONDS, "the settles")
             if number:
                 waves.append(wave)
-    return rows(waves, callers)
+    return build_rows(waves, callers)
 
 
 def _allow_open_files() -> None:

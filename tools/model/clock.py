@@ -11,7 +11,7 @@ from app.chats.outcome import Created, Outcome, Throttled
 from app.chats.record import Chat
 from tools.model.outcomes import UNKNOWN
 from tools.model.virtual import LIMITS, Simulation, VirtualWorker
-from tools.prove.rate import overruns
+from tools.prove.rate import find_overruns
 from tools.stack.redis_client import Client
 
 RATE = replace(LIMITS, rate_per_second=10, burst=5)
@@ -113,7 +113,7 @@ def find_faults(expected: Simulation, found: Simulation) -> Iterator[str]:
     yield from _differences("event", _first_calls_ms(expected), _first_calls_ms(found))
     yield from _differences("probe", expected.probes_ms, found.probes_ms)
     called_at = [call.at_ms / 1000 for call in found.calls]
-    yield from overruns(called_at, RATE.rate_per_second, RATE.burst, 0)
+    yield from find_overruns(called_at, RATE.rate_per_second, RATE.burst, 0)
 
 
 def _first_calls_ms(simulation: Simulation) -> list[int]:

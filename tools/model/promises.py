@@ -146,7 +146,7 @@ def _is_published(before: State, after: State) -> bool:
 
 
 def _is_restored(before: State, step: ModelStep, after: State) -> bool:
-    if step.outcome != "unknown" or step.name not in {"settle", "unheard settle"}:
+    if step.outcome != "unknown" or step.name not in {"settle", "unread settle"}:
         return True
     if step.is_old or step.turn is None:
         return True

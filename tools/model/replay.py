@@ -30,7 +30,7 @@ from tools.model.outcomes import OUTCOMES, created
 from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
 from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
 from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver, event_of
-from tools.model.virtual import START_MS, Time, with_clock
+from tools.model.virtual import START_MS, Time, attach_clock
 from tools.stack.redis_client import Client
 
 EVENT = "e1"
@@ -85,7 +85,7 @@ class Replay:
     def __init__(self, client: Client, specification: Specification) -> None:
         self.scripts_run = 0
         self._time = Time()
-        self._client = client = with_clock(client, self._time)
+        self._client = client = attach_clock(client, self._time)
         self._specification = specification
         self._explorer = Explorer(specification)
         self._prefixes = (f"relay-{number}" for number in count())
@@ -277,7 +277,7 @@ def _reply_record(run: ScriptRun, expected: Seen) -> ModelRecord | None:
 
 
 def _run_of(step: ModelStep, before: State, seen: Seen) -> ScriptRun:
-    name = step.name.removeprefix("unheard ")
+    name = step.name.removeprefix("unread ")
     grant = before.turns[step.turn].grant if step.turn is not None and name == "settle" else None
     is_command = any(step == command for command, _ in commands_of(before))
     command, number = None, 0

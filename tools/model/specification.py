@@ -104,7 +104,7 @@ def _turn(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
     taken, grant = scripts.take(state, t)
     is_its_life = state.record is None or state.record.life == turn.life
     if is_its_life or turn.taken != "grant":  # no request is under way for a whole window
-        yield ModelStep("unheard take", t), taken
+        yield ModelStep("unread take", t), taken
     if turn.phase == "unsure" and grant:
         yield ModelStep("take", t), taken.turned(t, phase="granted", grant=grant)
     if turn.phase == "unsure" and not grant and not scripts.has("nothing is given back"):
@@ -124,7 +124,7 @@ def _turn(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
 def _answered(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
     for kind in _kinds(scripts, state, turn):
         settled = scripts.settle(state, t, turn, kind)
-        yield ModelStep("unheard settle", t, kind), settled
+        yield ModelStep("unread settle", t, kind), settled
         yield ModelStep("settle", t, kind), settled.over(t, "settled")
     # Ids are in the log or the spool: the worker that drains it ends this turn.
     if turn.outcome != "created" or not scripts.has("spool"):
@@ -257,7 +257,7 @@ def _failover(scripts: ModelScripts, state: State, *, old_takes: bool) -> Steps:
 
 
 def _old_steps(scripts: ModelScripts, there: State, *, takes: bool) -> Steps:
-    arriving = {"unheard settle", *(("unheard take", "release") if takes else ())}
+    arriving = {"unread settle", *(("unread take", "release") if takes else ())}
     if not scripts.has("confirmed grants"):
         arriving.add("take")
     yield ModelStep("accept"), _accept(scripts, there)

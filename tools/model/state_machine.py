@@ -38,7 +38,7 @@ CONSENTS = st.sampled_from([None, *OnUnknown])
 KINDS = st.sampled_from([*["created"] * 3, *["unknown"] * 2, *OUTCOMES])
 # How far a worker gets: the take under way, its reply lost, the grant unused, the answer not
 # settled, the worker lost before that, or all done.
-ENDS = st.sampled_from(["under way", "unheard", "unused", "late", "lost", "lost", *["settled"] * 4])
+ENDS = st.sampled_from(["under way", "unread", "unused", "late", "lost", "lost", *["settled"] * 4])
 MOVES = st.sampled_from(
     [
         *["work"] * 6,
@@ -120,7 +120,7 @@ class Workers(RuleBasedStateMachine):
         """Take, call and settle what was called, whenever; or stop anywhere on the way."""
         token = new_token()
         grant = None if end == "under way" else self.receive(token)
-        if end in {"under way", "unheard"}:
+        if end in {"under way", "unread"}:
             self.tokens.append(token)
         elif grant and end == "unused":
             self.grants.append(grant)

@@ -103,7 +103,7 @@ class VirtualRedis:
         return self._digests[digest]
 
 
-def with_clock(client: Client, time: Time) -> Client:
+def attach_clock(client: Client, time: Time) -> Client:
     """Return the same client, whose scripts run at the time that ``time`` shows."""
     virtual = copy(client)
     redis = VirtualRedis(client, time, Random(0))  # noqa: S311 - no secret
@@ -205,7 +205,7 @@ class Simulation:
     def __post_init__(self) -> None:
         """Begin with an empty Redis, and no worker."""
         self.client.flushall()
-        self.bench = StoreDriver(with_clock(self.client, self.time), Keys("relay"))
+        self.bench = StoreDriver(attach_clock(self.client, self.time), Keys("relay"))
         self._intake = self.bench.intake(record_ttl_seconds=30 * DAY_MS // 1000, max_backlog=10**6)
         self._agenda: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = count()

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ SETTLE_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doing:
+class Fault:
     """A fault that was injected: its name, count, and end (monotonic seconds).
 
     ``forgotten`` are events that Redis was made to lose: their records are gone,
@@ -32,7 +32,7 @@ class Doing:
     note: str = ""
 
 
-def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) -> ProofRow:
+def account(deployment: Deployment, doing: Fault, faults: Iterable[str] = ()) -> ProofRow:
     """Wait until everything is settled or held, and hold all of it to the oracle.
 
     ``faults`` are what was seen to be wrong on the way.
@@ -40,16 +40,11 @@ def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) ->
     wait_until_settled(deployment)
     settled_at = time.monotonic()
     run = _run_of(deployment, doing.forgotten)
-    statuses = Counter(record["status"] for record in run.found)
-    return ProofRow(
-        name=doing.name,
+    row = count_events(doing.name, [run])
+    return replace(
+        row,
         times=doing.times,
         accepted=len(deployment.accepted),
-        opened=statuses["opened"],
-        failed=statuses["failed"],
-        unknown=statuses["unknown"],
-        created_twice=len(list(unasked(run))),
-        lost=len([*lost_events(run), *lost_answers(run)]),
         recovery_seconds=None if doing.over_at is None else settled_at - doing.over_at,
         faults=(
             *faults,
@@ -58,6 +53,21 @@ def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) ->
             *find_process_faults(deployment),
         ),
         note=doing.note,
+    )
+
+
+def count_events(name: str, runs: Sequence[Run]) -> ProofRow:
+    """Build a row with the events of all ``runs``, and no faults yet."""
+    statuses = Counter(record["status"] for run in runs for record in run.found)
+    return ProofRow(
+        name=name,
+        times=1,
+        accepted=sum(len(run.records) for run in runs),
+        opened=statuses["opened"],
+        failed=statuses["failed"],
+        unknown=statuses["unknown"],
+        created_twice=sum(len(list(unasked(run))) for run in runs),
+        lost=sum(len([*lost_events(run), *lost_answers(run)]) for run in runs),
     )
 
 
@@ -110,7 +120,7 @@ def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
     return {record["user_id"] for record in seen if record["event_id"] in event_ids}
 
 
-def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
+def _doubts(deployment: Deployment, run: Run, doing: Fault) -> Iterator[str]:
     """Return consent and forgotten events, which the oracle cannot see."""
     for record in run.found:
         if record["possible_orphan"] and not doing.may_recreate:

@@ -15,12 +15,12 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from tools.prove.account import Doing, account, open_events, wait_until_settled
+from tools.prove.account import Fault, account, open_events, wait_until_settled
 from tools.prove.rate import calls_of
-from tools.prove.scene import at_work, post, standing_still
+from tools.prove.scene import post, run_relay, stop_workers
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
-from tools.stack.deployment import Deployment, Json
+from tools.stack.deployment import LONG_CALLS, Deployment, Json
 from tools.stack.load import EventPoster
 from tools.stack.processes import wait_until
 from tools.stack.relay import Process
@@ -29,8 +29,6 @@ from tools.stack.valkey import Valkey
 PAUSE_SECONDS = 0.2
 CALLS = 4
 ROUNDS = 2
-# However slow the machine is, no call ends by itself while it is held.
-LONG = {"CALL_DEADLINE_SECONDS": "60"}
 
 LEASE_SECONDS = 6.0  # the shortest call deadline here, 1 s, and the margin of 5 s
 STOPS = 3
@@ -58,13 +56,13 @@ _JUMPING = "the clock of Redis jumps by hours, to and fro"
 
 
 def _answer_late(directory: Path, random: Random) -> ProofRow:
-    with at_work(Deployment(directory, **LONG), workers=1) as deployment:
+    with run_relay(Deployment(directory, **LONG_CALLS), workers=1) as deployment:
         faults = [
             fault
             for number in range(ROUNDS)
             for fault in _outlive_lease(deployment, random, f"round{number}-")
         ]
-        return account(deployment, Doing(name=_LATE, times=ROUNDS, may_recreate=True), faults)
+        return account(deployment, Fault(name=_LATE, times=ROUNDS, may_recreate=True), faults)
 
 
 def _outlive_lease(deployment: Deployment, random: Random, name: str) -> Iterator[str]:
@@ -112,7 +110,7 @@ def _late_answers(deployment: Deployment, found: Mapping[str, Json]) -> Iterator
 def _stop_at_random(directory: Path, random: Random) -> ProofRow:
     """For real: nothing is rewritten, and deadlines pass while a worker stands still."""
     deployment = Deployment(directory, CALL_DEADLINE_SECONDS="1")
-    with at_work(deployment):
+    with run_relay(deployment):
         deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.1)
         load = EventPoster(deployment.caller, PAUSE_SECONDS)
         for _ in range(STOPS):
@@ -120,7 +118,7 @@ def _stop_at_random(directory: Path, random: Random) -> ProofRow:
         load.end()
         over_at = time.monotonic()
         _wait_for_calls(deployment)
-        return account(deployment, Doing(name=_STOPPED, times=STOPS, over_at=over_at))
+        return account(deployment, Fault(name=_STOPPED, times=STOPS, over_at=over_at))
 
 
 def _wait_for_calls(deployment: Deployment) -> None:
@@ -139,7 +137,7 @@ def _wait_for_calls(deployment: Deployment) -> None:
 
 def _stop_one(worker: Process, random: Random) -> None:
     time.sleep(random.uniform(0.5, 1.5))
-    with standing_still([worker]):
+    with stop_workers([worker]):
         time.sleep(LEASE_SECONDS + 1)
 
 
@@ -231,21 +229,21 @@ def clock_of(deployment: Deployment) -> RedisClock:
 def _jump(directory: Path, random: Random) -> ProofRow:
     deployment = Deployment(directory)
     clock = clock_of(deployment)
-    with at_work(deployment):
+    with run_relay(deployment):
         deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.3)
         ways = random.sample([-1, 1] * (JUMPS // 2), JUMPS)
         hours = [way * random.uniform(1, MOST_HOURS) for way in ways]
         faults = [fault for each in hours for fault in _jump_once(deployment, clock, 3600 * each)]
         _wait_for_calls(deployment)
         means = "libfaketime" if isinstance(clock, FakedClock) else "by rewriting instants"
-        return account(deployment, Doing(name=_JUMPING, times=JUMPS, note=means), faults)
+        return account(deployment, Fault(name=_JUMPING, times=JUMPS, note=means), faults)
 
 
 def _jump_once(deployment: Deployment, clock: RedisClock, seconds: float) -> Iterator[str]:
     """Events go on being accepted; what was under way is done once its longest delay has passed."""
     load = EventPoster(deployment.caller, PAUSE_SECONDS)
     load.wait_for_more()
-    with standing_still(deployment.workers):
+    with stop_workers(deployment.workers):
         post(deployment, range(WAITING), name=f"jump{seconds:.0f}-")
         clock.jump(seconds)
     load.wait_for_more()

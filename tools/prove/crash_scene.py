@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -244,17 +244,11 @@ class CrashScene:
     def _finding(self, recovery_seconds: float) -> CrashResult:
         records: dict[str, Json | None] = {**self._records()}
         run = run_of(self._relay, records)
-        run = Run(
-            creates=run.creates,
-            records=records,
-            seen=[*run.seen, *self._seen],
-            received=run.received,
-            spooled=run.spooled,
-        )
+        run = replace(run, seen=[*run.seen, *self._seen])
         if self._crash.is_unsent and run.creates:
             self._faults.append("a call was made")
-        said = [*self._faults, *faults_of(run), *find_process_faults(self._relay)]
-        return CrashResult(run, [f"{self._crash}: {fault}" for fault in said], recovery_seconds)
+        faults = [*self._faults, *faults_of(run), *find_process_faults(self._relay)]
+        return CrashResult(run, [f"{self._crash}: {fault}" for fault in faults], recovery_seconds)
 
     def _start(self, name: str, *module: str, **settings: str) -> Process:
         log = self._relay.directory / f"{name}-struck.log"

@@ -5,20 +5,21 @@ Then a worker is there, and the event ends as the cell says, with every promise 
 of the dead are read back: what was logged is then in its record, whatever else was lost.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from random import Random
 
+from tools.prove.account import count_events
 from tools.prove.crash_points import DurableStep
 from tools.prove.crash_scene import CrashResult, CrashScene
 from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, Way, crashes_at
 from tools.prove.table import Proof, ProofRow
 from tools.stack.deployment import Deployment
-from tools.stack.oracle import Run, lost_answers, lost_events, unasked
+from tools.stack.oracle import Run
 
 LANES = 3
 # With `everysec`, what Redis confirms during a sync is in no file yet, and ends with it.
@@ -56,17 +57,9 @@ def _prove(step: DurableStep, ways: Sequence[Way], directory: Path, random: Rand
     places = (directory / str(number) for number in count())
     with ThreadPoolExecutor(LANES) as lanes:
         findings = list(lanes.map(_play, crashes, places))
-    runs = [finding.run for finding in findings]
-    statuses = Counter(record["status"] for run in runs for record in run.found)
-    return ProofRow(
-        name=_name(step, ways),
+    return replace(
+        count_events(_name(step, ways), [finding.run for finding in findings]),
         times=sum(len(crash.kinds) for crash in crashes),
-        accepted=sum(len(run.records) for run in runs),
-        opened=statuses["opened"],
-        failed=statuses["failed"],
-        unknown=statuses["unknown"],
-        created_twice=sum(len(list(unasked(run))) for run in runs),
-        lost=sum(len([*lost_events(run), *lost_answers(run)]) for run in runs),
         recovery_seconds=max(finding.recovery_seconds for finding in findings),
         faults=tuple(chain.from_iterable(finding.faults for finding in findings)),
     )

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from tools.prove.account import Doing, account, find_process_faults, wait_until_settled
-from tools.prove.scene import at_work, post
+from tools.prove.account import Fault, account, find_process_faults, wait_until_settled
+from tools.prove.scene import post, run_relay
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import LONG_CALLS, Deployment, Json
@@ -55,7 +55,7 @@ def _lose_permissions(directory: Path, _random: Random) -> ProofRow:
     """Scripts are stopped half-way: afterwards every event ends, and every look-up finds it."""
     deployment = Deployment(directory, valkey_arguments=("--user", USER, *ALL))
     url = deployment.valkey.url.replace("redis://", f"redis://{USER}:{PASSWORD}@")
-    with at_work(deployment, REDIS_URL=url):
+    with run_relay(deployment, REDIS_URL=url):
         load = EventPoster(deployment.caller, PAUSE_SECONDS)
         for loss in LOSSES:
             load.wait_for_more()
@@ -65,9 +65,9 @@ def _lose_permissions(directory: Path, _random: Random) -> ProofRow:
         over_at = time.monotonic()
         load.wait_for_more()
         load.end()
-        doing = Doing(name=_PERMISSIONS, times=len(LOSSES), over_at=over_at)
+        doing = Fault(name=_PERMISSIONS, times=len(LOSSES), over_at=over_at)
         row = account(deployment, doing)
-        return row.blamed_for(_not_found(deployment.caller, sorted(deployment.accepted)))
+        return row.with_faults(_not_found(deployment.caller, sorted(deployment.accepted)))
 
 
 def _set_user(deployment: Deployment, *rules: str) -> None:
@@ -95,7 +95,7 @@ def _answer_another_life(directory: Path, _random: Random) -> ProofRow:
         "ON_UNKNOWN": "recreate",
         **LONG_CALLS,
     }
-    with at_work(Deployment(directory, **settings), workers=1) as deployment:
+    with run_relay(Deployment(directory, **settings), workers=1) as deployment:
         caller, (first,) = deployment.caller, deployment.workers
         deployment.channel_io.plan(Behaviour.CREATE_THEN_WAIT, user_id="alice")
         caller.post({"event_id": "job", "user_id": "alice"}).raise_for_status()
@@ -127,7 +127,7 @@ def _another(caller: RelayClient, opened: Json) -> Iterator[str]:
 
 def _deny_users(directory: Path, _random: Random) -> ProofRow:
     """Good events pass within seconds; denied ones fail while good ones go on."""
-    with at_work(Deployment(directory, **DENIED_SETTINGS)) as deployment:
+    with run_relay(Deployment(directory, **DENIED_SETTINGS)) as deployment:
         for number in range(BAD):
             user_id = f"u-bad{number}"
             deployment.channel_io.always(DENIALS[number % len(DENIALS)], user_id)
@@ -138,9 +138,9 @@ def _deny_users(directory: Path, _random: Random) -> ProofRow:
         faults = [f"a good event waited for {longest:.1f} s"] if longest > MOST_SECONDS else []
         faults += _end_denied(deployment, bad)
         note = f"good ones waited {longest:.1f} s at most"
-        row = account(deployment, Doing(name=_DENIED, times=BAD, note=note), faults)
+        row = account(deployment, Fault(name=_DENIED, times=BAD, note=note), faults)
         wrong = [] if row.failed == BAD else [f"{row.failed} events failed, not {BAD}"]
-        return row.blamed_for(wrong)
+        return row.with_faults(wrong)
 
 
 def _waited(record: Json) -> float:

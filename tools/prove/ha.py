@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
-from tools.prove.account import Doing, account, wait_until_settled
+from tools.prove.account import Fault, account, wait_until_settled
 from tools.prove.ha_servers import (
     QUICK,
     Address,
@@ -25,7 +25,7 @@ from tools.prove.ha_servers import (
     clustered,
     watched,
 )
-from tools.prove.scene import at_work, post
+from tools.prove.scene import find_bad_answers, post, run_relay
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
@@ -33,7 +33,6 @@ from tools.stack.load import EventPoster
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import Client, connect_to
 
-ANSWER_SECONDS = 3.0
 OUTAGE_TIMEOUT_SECONDS = 60
 CALL_SECONDS = 0.3
 KILLS = 2
@@ -141,23 +140,20 @@ class Callers:
         return sum(len(load.refusals) for load in self._loads)
 
     def faults(self) -> Iterator[str]:
-        """Return answers that are neither good nor a timely 503 with ``Retry-After``."""
+        """Yield a sentence for each web whose callers were answered badly, or late."""
         for load in self._loads:
-            if load.answers - {(503, "1")}:
-                yield f"callers were answered {sorted(load.answers, key=str)}"
-            if load.slowest_seconds > ANSWER_SECONDS:
-                yield f"a caller was answered after {load.slowest_seconds:.1f} s"
+            yield from find_bad_answers(load)
 
 
 @contextmanager
-def _at_work(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaDeployment]:
+def _run_relay_on(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaDeployment]:
     """Two webs and two workers, who want each write confirmed so often.
 
     A call takes a while, so that some are under way whatever happens when.
     """
     deployment = HaDeployment(directory, redis_url, MIN_REPLICAS_ACKED=str(acks))
     deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=CALL_SECONDS)
-    with at_work(deployment):
+    with run_relay(deployment):
         deployment.start_web().wait_until_ready()
         yield deployment
 
@@ -177,7 +173,7 @@ def _kill_one_by_one(
 ) -> ProofRow:
     """Each is killed under load, and comes back once another has its place."""
     outages = []
-    with _at_work(directory, redis.url, acks=2) as deployment, Callers(deployment) as callers:
+    with _run_relay_on(directory, redis.url, acks=2) as deployment, Callers(deployment) as callers:
         for _ in range(KILLS):
             time.sleep(random.uniform(0, 1))
             over_at, outage_seconds = _kill(redis, callers)
@@ -185,7 +181,7 @@ def _kill_one_by_one(
             redis.wait_until_whole()
         callers.end()
         note = f"refused for {' and '.join(outages)}"
-        doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
+        doing = Fault(name=name, times=KILLS, over_at=over_at, note=note)
         return account(deployment, doing, callers.faults())
 
 
@@ -204,7 +200,7 @@ def _kill(redis: Sentinels | Cluster, callers: Callers) -> tuple[float, float]:
 def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
     with (
         clustered(directory / "redis") as redis,
-        _at_work(directory, redis.url, acks=0) as deployment,
+        _run_relay_on(directory, redis.url, acks=0) as deployment,
         Callers(deployment) as callers,
     ):
         others = [node for node in redis.nodes[:3] if node is not redis.primary]
@@ -214,7 +210,7 @@ def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
             callers.wait_for_more()
         callers.end()
         note = f"{callers.refused} times answered 503"
-        doing = Doing(name=name, times=len(others), over_at=over_at, note=note)
+        doing = Fault(name=name, times=len(others), over_at=over_at, note=note)
         return account(deployment, doing, callers.faults())
 
 
@@ -222,7 +218,7 @@ def _silent(name: str, directory: Path, random: Random) -> ProofRow:
     """SIGSTOP: connections are accepted, and nothing is ever said on them."""
     with (
         watched(directory / "redis") as redis,
-        _at_work(directory, redis.url, acks=2) as deployment,
+        _run_relay_on(directory, redis.url, acks=2) as deployment,
         Callers(deployment) as callers,
     ):
         servers = redis.all
@@ -235,7 +231,7 @@ def _silent(name: str, directory: Path, random: Random) -> ProofRow:
         callers.wait_for_more()
         callers.end()
         note = f"{callers.refused} times answered 503"
-        return account(deployment, Doing(name=name, over_at=over_at, note=note), callers.faults())
+        return account(deployment, Fault(name=name, over_at=over_at, note=note), callers.faults())
 
 
 def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
@@ -243,7 +239,7 @@ def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
     with _one_replica(directory) as (primary, replica, line):
         replica.follow(line.port)
         primary.wait_for_replicas(1)
-        with _at_work(directory, primary.url, acks=1) as deployment:
+        with _run_relay_on(directory, primary.url, acks=1) as deployment:
             post(deployment, range(10), name="before")
             wait_until_settled(deployment)
             called_before = len(deployment.channel_io.requests)
@@ -262,7 +258,7 @@ def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
                 *([f"{called} calls without a confirmed intent"] if called else []),
             ]
             note = f"{callers.refused} times answered 503"
-            return account(deployment, Doing(name=name, over_at=over_at, note=note), faults)
+            return account(deployment, Fault(name=name, over_at=over_at, note=note), faults)
 
 
 def _last_writes_lost(name: str, directory: Path, random: Random) -> ProofRow:
@@ -278,7 +274,7 @@ def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) 
         replica.follow(line.port)
         primary.wait_for_replicas(1)
         with (
-            _at_work(directory, address.url, acks=acks) as deployment,
+            _run_relay_on(directory, address.url, acks=acks) as deployment,
             Callers(deployment) as callers,
         ):
             for old, new in ((primary, replica), (replica, primary)):
@@ -289,7 +285,7 @@ def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) 
                 callers.wait_for_more()
             callers.end()
             note = f"{callers.refused} times answered 503"
-            doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
+            doing = Fault(name=name, times=KILLS, over_at=over_at, note=note)
             row = account(deployment, doing, callers.faults())
             return row if acks else _fine_print(row, deployment)
 

@@ -119,7 +119,7 @@ class Sentinel(RedisServer):
         return int(self.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     @property
-    def knows_all(self) -> bool:
+    def has_found_all(self) -> bool:
         """Return whether it has found two replicas and two other sentinels."""
         replicas = self.command("SENTINEL", "REPLICAS", SERVICE)
         others = self.command("SENTINEL", "SENTINELS", SERVICE)
@@ -176,7 +176,7 @@ def watched(directory: Path, binary: Path | None = None) -> Iterator[Sentinels]:
             for number in range(3)
         ]
         wait_until(
-            lambda: all(sentinel.knows_all for sentinel in sentinels),
+            lambda: all(sentinel.has_found_all for sentinel in sentinels),
             TIMEOUT_SECONDS,
             "the sentinels to find each other",
         )
@@ -205,7 +205,7 @@ class Node(RedisServer):
         """Return whether it finds that every slot is served."""
         return "cluster_state:ok" in str(self.command("CLUSTER", "INFO"))
 
-    def knows(self, count: int) -> bool:
+    def has_found(self, count: int) -> bool:
         """Return whether it has met so many, itself included."""
         return len(str(self.command("CLUSTER", "NODES")).splitlines()) == count
 
@@ -213,10 +213,6 @@ class Node(RedisServer):
         """Return the port of the node that serves a slot, by its view."""
         shares = self.command("CLUSTER", "SLOTS")
         return next((int(share[2][1]) for share in shares if share[0] <= slot <= share[1]), 0)
-
-    def command(self, *words: str | int) -> Any:
-        """The reply to a command, as Redis sends it."""
-        return RedisServer.command(self, *words)
 
 
 class Cluster:
@@ -257,7 +253,7 @@ class Cluster:
         """Return once every node knows all others, and that every slot is served."""
 
         def is_well() -> bool:
-            return all(node.is_well and node.knows(len(self.nodes)) for node in self.nodes)
+            return all(node.is_well and node.has_found(len(self.nodes)) for node in self.nodes)
 
         wait_until(is_well, TIMEOUT_SECONDS, "the cluster to be well")
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from requests import codes
 
-from tools.prove.account import Doing, account
+from tools.prove.account import Fault, account
 from tools.prove.ha import HaDeployment
 from tools.prove.ha_servers import QUICK, Address, RedisServer
-from tools.prove.scene import wait_until_working
+from tools.prove.scene import post, wait_until_working
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import LONG_CALLS
@@ -59,7 +59,7 @@ def _stay(directory: Path, _random: Random) -> ProofRow:
         settings = {"MIN_REPLICAS_ACKED": "1", "ON_UNKNOWN": "recreate", **LONG_CALLS}
         with HaDeployment(directory, servers.address.url, **settings) as deployment:
             faults = [*_fail_over(deployment, servers)]
-            doing = Doing(name=_NAME, over_at=time.monotonic(), may_recreate=True)
+            doing = Fault(name=_NAME, over_at=time.monotonic(), may_recreate=True)
             return account(deployment, doing, faults)
 
 
@@ -70,9 +70,7 @@ def _fail_over(deployment: HaDeployment, servers: Servers) -> Iterator[str]:
     wait_until_working([worker])
     there.wait_until_ready()
     deployment.channel_io.plan(*[Behaviour.CREATE_THEN_WAIT] * EVENTS)
-    event_ids = [f"e{number}" for number in range(EVENTS)]
-    for event_id in event_ids:
-        there.post({"event_id": event_id, "user_id": f"u-{event_id}"}).raise_for_status()
+    event_ids = post(deployment, range(EVENTS))
     deployment.channel_io.wait_for_arrivals(EVENTS)
 
     servers.new.lead()

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tools.prove.account import Doing, account, records_of
-from tools.prove.rate import calls_of, overruns
-from tools.prove.scene import at_work, post, standing_still
+from tools.prove.account import Fault, account, records_of
+from tools.prove.rate import calls_of, find_overruns
+from tools.prove.scene import post, run_relay, stop_workers
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
@@ -87,18 +87,18 @@ def proofs() -> Sequence[Proof]:
 
 def _prove(outage: OutageScenario, directory: Path, random: Random) -> ProofRow:
     deployment = Deployment(directory, **SETTINGS)
-    with at_work(deployment, workers=WORKERS, **_settings(deployment)):
+    with run_relay(deployment, workers=WORKERS, **_settings(deployment)):
         probes_before, began = _probes(deployment), time.monotonic()
-        with standing_still(deployment.workers):
+        with stop_workers(deployment.workers):
             outage.begin(deployment, random)
             event_ids = post(deployment, range(EVENTS))
         faults = [*_wait_for(outage, deployment), *_suffer(deployment)]
         probes, calls = _probes(deployment) - probes_before, len(calls_of(deployment))
         faults += _too_many(outage, probes, calls, time.monotonic() - began)
         outage.end(deployment)
-        doing = Doing(name=outage.name, over_at=time.monotonic())
+        doing = Fault(name=outage.name, over_at=time.monotonic())
         row = account(deployment, doing, faults)
-        return row.blamed_for([*_costs(outage, row, probes), *_after(deployment, event_ids)])
+        return row.with_faults([*_costs(outage, row, probes), *_after(deployment, event_ids)])
 
 
 def _settings(deployment: Deployment) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _after(deployment: Deployment, event_ids: Sequence[str]) -> Iterator[str]:
     if misplaced > CALLS_IN_FLIGHT:
         yield f"events went {misplaced:.1f} places from their turn on average"
     times = [call.at for call in calls_of(deployment)]
-    yield from overruns(times, RATE_PER_SECOND, BURST, CALLS_IN_FLIGHT)
+    yield from find_overruns(times, RATE_PER_SECOND, BURST, CALLS_IN_FLIGHT)
 
 
 def _waited(deployment: Deployment, event_ids: Sequence[str]) -> list[str]:

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tools.prove.account import Doing, account
-from tools.prove.scene import at_work, post, standing_still
+from tools.prove.account import Fault, account
+from tools.prove.scene import post, run_relay, stop_workers
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour, ChannelIo, Request
 from tools.stack.deployment import ACCESS_KEY, ACCESS_SECRET, Deployment
@@ -47,7 +47,7 @@ def calls_of(deployment: Deployment) -> list[Request]:
     return [request for request in deployment.channel_io.requests if request.method == "POST"]
 
 
-def overruns(
+def find_overruns(
     times: Sequence[float], rate_per_second: float, burst: int, calls_in_flight: int
 ) -> Iterator[str]:
     """The first window in which there were more calls than allowed.
@@ -70,26 +70,28 @@ def _share(workers: int, directory: Path, _random: Random) -> ProofRow:
         RATE_LIMIT_PER_SECOND=str(RATE_PER_SECOND),
         RATE_LIMIT_BURST=str(BURST),
     )
-    with at_work(deployment, workers=workers):
-        with standing_still(deployment.workers):
+    with run_relay(deployment, workers=workers):
+        with stop_workers(deployment.workers):
             post(deployment, range(EVENTS))
-        row = account(deployment, Doing(name=f"{workers} workers share one rate"))
+        row = account(deployment, Fault(name=f"{workers} workers share one rate"))
         times = [call.at for call in calls_of(deployment)]
-        return row.blamed_for(overruns(times, RATE_PER_SECOND, BURST, workers * CALLS_IN_FLIGHT))
+        return row.with_faults(
+            find_overruns(times, RATE_PER_SECOND, BURST, workers * CALLS_IN_FLIGHT)
+        )
 
 
 def _pause(directory: Path, _random: Random) -> ProofRow:
     """Each way of telling a pause, one after the other; all workers keep to each."""
     ways = (Behaviour.THROTTLED, Behaviour.THROTTLED_RESET)
     deployment = Deployment(directory, WORKER_CONCURRENCY=str(CALLS_IN_FLIGHT))
-    with at_work(deployment, workers=3):
+    with run_relay(deployment, workers=3):
         faults = [
             fault
             for number, way in enumerate(ways)
             for fault in _throttle_once(deployment, way, number * EVENTS)
         ]
         name = f"a 429 with Retry-After: {PAUSE_SECONDS}"
-        return account(deployment, Doing(name=name, times=len(ways)), faults)
+        return account(deployment, Fault(name=name, times=len(ways)), faults)
 
 
 def _throttle_once(deployment: Deployment, way: Behaviour, first: int) -> Iterator[str]:
@@ -126,12 +128,12 @@ def _find_limit(directory: Path, _random: Random) -> ProofRow:
         burst=LOWER_PER_SECOND,
         latency_seconds=LATENCY_SECONDS,
     )
-    with at_work(deployment, workers=3):
+    with run_relay(deployment, workers=3):
         post(deployment, range(LOWER_EVENTS))
         row = account(
-            deployment, Doing(name="the rate limit is a tenth of what is configured", times=1)
+            deployment, Fault(name="the rate limit is a tenth of what is configured", times=1)
         )
-        return row.blamed_for(_too_many_refused(deployment))
+        return row.with_faults(_too_many_refused(deployment))
 
 
 def _too_many_refused(deployment: Deployment) -> Iterator[str]:

@@ -15,8 +15,14 @@ from random import Random
 from threading import Event, Thread
 from typing import cast
 
-from tools.prove.account import Doing, account, wait_until_settled
-from tools.prove.scene import at_work, post
+from tools.prove.account import Fault, account, wait_until_settled
+from tools.prove.scene import (
+    ANSWER_SECONDS,
+    UNAVAILABLE,
+    find_bad_answers,
+    post,
+    run_relay,
+)
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import LONG_CALLS, Deployment
@@ -28,8 +34,6 @@ from tools.stack.relay import Process
 
 LASTS_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
-ANSWER_SECONDS = 3.0
-UNAVAILABLE = (503, "1")
 # A worker that looks at a broken Redis twice a second uses little of a core, and says little.
 MOST_CPU_SHARE = 0.25
 MOST_SAID_PER_SECOND = 1500
@@ -72,7 +76,7 @@ def _prove(trouble: Trouble, directory: Path, random: Random) -> ProofRow:
     deployment = Deployment(directory, valkey_arguments=trouble.valkey_arguments)
     with (
         RedisLine(deployment.valkey.port) as line,
-        at_work(deployment, REDIS_URL=line.url),
+        run_relay(deployment, REDIS_URL=line.url),
         _loaded(deployment) as load,
     ):
         load.wait_for_more()
@@ -82,8 +86,8 @@ def _prove(trouble: Trouble, directory: Path, random: Random) -> ProofRow:
         load.end()
         note = f"{len(load.refusals)} answered 503, slowest {load.slowest_seconds:.1f} s"
         times = line.losses or 1
-        doing = Doing(name=trouble.name, times=times, over_at=over_at, note=note)
-        return account(deployment, doing, [*faults, *_unanswered(load, trouble)])
+        doing = Fault(name=trouble.name, times=times, over_at=over_at, note=note)
+        return account(deployment, doing, [*faults, *_find_wrong_refusals(load, trouble)])
 
 
 @contextmanager
@@ -129,12 +133,9 @@ def _cpu_seconds(process: Process) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _unanswered(load: EventPoster, trouble: Trouble) -> Iterator[str]:
-    """Return answers that are neither 200, 202 nor a 503 with ``Retry-After``."""
-    if load.answers - {UNAVAILABLE}:
-        yield f"callers were answered {sorted(load.answers, key=str)}"
-    if load.slowest_seconds > ANSWER_SECONDS:
-        yield f"a caller was answered after {load.slowest_seconds:.1f} s"
+def _find_wrong_refusals(load: EventPoster, trouble: Trouble) -> Iterator[str]:
+    """Yield a sentence for bad or late answers, and for refusals that do not fit the trouble."""
+    yield from find_bad_answers(load)
     if trouble.refuses is not None and trouble.refuses is not bool(load.refusals):
         yield f"callers were answered {len(load.refusals)} times to repeat"
 
@@ -257,7 +258,7 @@ _TROUBLES = (
 def _flush(directory: Path, _random: Random) -> ProofRow:
     """Settled and waiting events go with Redis' memory; calls in flight are restored."""
     in_flight = 8
-    with at_work(Deployment(directory, **LONG_CALLS)) as deployment:
+    with run_relay(Deployment(directory, **LONG_CALLS)) as deployment:
         settled = post(deployment, range(20), name="settled")
         wait_until_settled(deployment)
         deployment.channel_io.always(Behaviour.CREATE_THEN_WAIT)
@@ -277,7 +278,7 @@ def _flush(directory: Path, _random: Random) -> ProofRow:
             for event_id, record in zip(called, records, strict=True)
             if record is None or record["status"] != "opened"
         ]
-        doing = Doing(
+        doing = Fault(
             name="Redis is flushed",
             over_at=over_at,
             forgotten={*settled, *waiting},

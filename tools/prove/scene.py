@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.stack.deployment import Deployment
+from tools.stack.load import EventPoster
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import Client, connect_to
 from tools.stack.relay import Process
 from tools.stack.valkey import Valkey
 
 START_TIMEOUT_SECONDS = 60
+ANSWER_SECONDS = 3.0
+UNAVAILABLE = (503, "1")  # status and Retry-After
 
 
 @contextmanager
@@ -22,7 +25,7 @@ def fresh_redis(directory: Path) -> Iterator[Client]:
 
 
 @contextmanager
-def at_work(deployment: Deployment, *, workers: int = 2, **settings: str) -> Iterator[Deployment]:
+def run_relay(deployment: Deployment, *, workers: int = 2, **settings: str) -> Iterator[Deployment]:
     """Run the services, one web and so many workers, which have found Channel.io well.
 
     ``settings`` are for all of these processes.
@@ -47,13 +50,21 @@ def wait_until_working(workers: Sequence[Process]) -> None:
 
 
 @contextmanager
-def standing_still(workers: Sequence[Process]) -> Iterator[None]:
+def stop_workers(workers: Sequence[Process]) -> Iterator[None]:
     """Let these workers take nothing meanwhile, and then find whatever waits all at once."""
     for worker in workers:
         worker.child.send_signal(signal.SIGSTOP)
     yield
     for worker in workers:
         worker.child.send_signal(signal.SIGCONT)
+
+
+def find_bad_answers(load: EventPoster) -> Iterator[str]:
+    """Yield a sentence for a refusal that is no 503 with ``Retry-After``, or a late answer."""
+    if load.answers - {UNAVAILABLE}:
+        yield f"callers were answered {sorted(load.answers, key=str)}"
+    if load.slowest_seconds > ANSWER_SECONDS:
+        yield f"a caller was answered after {load.slowest_seconds:.1f} s"
 
 
 def post(deployment: Deployment, numbers: range, *, name: str = "e") -> list[str]:

@@ -27,7 +27,7 @@ class ProofRow:
     faults: tuple[str, ...] = ()
     note: str = ""
 
-    def blamed_for(self, faults: Iterable[str]) -> "ProofRow":
+    def with_faults(self, faults: Iterable[str]) -> "ProofRow":
         """The same, with further faults."""
         return replace(self, faults=(*self.faults, *faults))
 
