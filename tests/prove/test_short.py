@@ -123,7 +123,7 @@ def test_calls_are_held_at_one_point_after_the_other(tmp_path: Path) -> None:
     second = Hold(Edge.AFTER, DurableStep.SPOOLED, 1, tmp_path / "second")
     holder = Holder([first, second])
 
-    holder.stand(second.edge, second.step)
+    holder.pass_point(second.edge, second.step)
     assert [False, False] == [holder.arrive(first.edge, first.step), first.mark.exists()]
     assert [True, True] == [holder.arrive(first.edge, first.step), first.mark.exists()]
     with ThreadPoolExecutor() as calls:

@@ -1,9 +1,9 @@
-"""Replays the model's steps on the real scripts.
+"""Replay of the model's steps on the real scripts.
 
-For everything that Redis can hold in a state of the model, a relay with a prefix of its own is
-brought there by the real scripts, along the shortest way. Each script that the model runs from
-there is run on a copy of that relay, which must then hold what the model says. All that the scripts
-read of an event is compared, so that one way to a state stands for every way.
+For each state of the model, as far as Redis holds it, the real scripts bring a relay with a prefix
+of its own to that state, along the shortest way. Each script that the model runs from there is run
+on a copy of that relay, and the copy is compared with the model's next state. Everything that the
+scripts read of an event is compared, so one way to a state is enough.
 """
 
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ class Seen(NamedTuple):
 
 
 class ScriptRun(NamedTuple):
-    """A script that is run, for a step, or for others that are the same to Redis."""
+    """One run of a script, for all steps that are the same to Redis."""
 
     seen: Seen
     name: str
@@ -69,8 +69,9 @@ class ScriptRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference between scripts and model after the last step of ``trace``, found in
-    Redis, or by the grant that a take was answered with.
+    """A difference between scripts and model after the last step of ``trace``.
+
+    It is in Redis (``found``), or in the grant that a take returned.
     """
 
     trace: str
@@ -80,7 +81,7 @@ class Difference:
 
 
 class Replay:
-    """The relays of one replay, over one client; ``scripts_run`` counts what was compared."""
+    """The relays of one replay, over one client; ``scripts_run`` counts the comparisons."""
 
     def __init__(self, client: Client, specification: Specification) -> None:
         self.scripts_run = 0
@@ -95,7 +96,7 @@ class Replay:
         self._grants: dict[tuple[int, ModelRecord], Grant] = {}
 
     def first_difference(self) -> Difference | None:
-        """Replay the whole graph, up to the first script after which Redis holds something else."""
+        """Replay the whole graph, up to the first difference."""
         self._first.open_gate()
         for run, expected, before, step in self._runs():
             self._time.passed_ms = run.seen.lives * LIFE_MS
@@ -199,8 +200,9 @@ class Replay:
         return copy
 
     def _found(self, relay: StoreDriver, *, lives: int) -> Seen:
-        """Read the relay's state. Then open its gate, end backoff but not the lease, and
-        tokens last for as long as a replay may.
+        """Read the relay's state, and prepare it for the next script.
+
+        The gate is opened, the backoff ends, the lease and the tokens do not expire.
         """
         with self._client.pipeline(transaction=False) as pipeline:
             pipeline.get(relay.key(f"event:{EVENT}"))
@@ -269,7 +271,7 @@ def _seen(state: State) -> Seen:
 
 
 def _reply_record(run: ScriptRun, expected: Seen) -> ModelRecord | None:
-    """The grant that a take is answered with; for any other script, none."""
+    """Return the grant that a take must return; None for any other script."""
     record, turn = expected.record, run.turn
     if run.name != "take" or record is None or turn is None or expected.taken[turn] != "grant":
         return None
@@ -294,12 +296,12 @@ def _life_of_line(step: ModelStep, before: State) -> int:
 
 
 def _at_old(state: State) -> State:
-    """The state as the primary that was cut off has it, if there is one."""
+    """Return the state as the old primary has it, if there is one."""
     return state.served_by(state.old) if state.old else state
 
 
 def _command(step: ModelStep) -> tuple[str, dict[str, Any]]:
-    """The script of an operator's command, and its arguments."""
+    """Return the script of an operator's command, and its arguments."""
     failure = failure_fields(ABANDONED)
     match step.name:
         case "redrive":

@@ -72,7 +72,7 @@ class Holder:
         """Read the holds of this process."""
         return cls(_JSON.validate_json(os.environ[HOLDS]))
 
-    def stand(self, edge: Edge, step: DurableStep) -> None:
+    def pass_point(self, edge: Edge, step: DurableStep) -> None:
         """Arrive at a point, and wait while it is held."""
         self.arrive(edge, step)
         self.wait(edge, step)

@@ -24,11 +24,11 @@ class HeldEvents(EventStore):
     ) -> tuple[Record, bool]:
         """Claim and schedule an event."""
         arrived_at = time.monotonic()
-        _holder.stand(Edge.BEFORE, DurableStep.ACCEPTED)
+        _holder.pass_point(Edge.BEFORE, DurableStep.ACCEPTED)
         if until is not None:
             until += time.monotonic() - arrived_at  # a hold takes none of the request's time
         accepted = super().accept(event, until=until, traceparent=traceparent)
-        _holder.stand(Edge.AFTER, DurableStep.ACCEPTED)
+        _holder.pass_point(Edge.AFTER, DurableStep.ACCEPTED)
         return accepted
 
 

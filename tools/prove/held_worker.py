@@ -41,7 +41,7 @@ class HeldGrants(GrantStore):
         The process has one taker: held with an earlier grant, it would take no further one. The
         calls of these are held at their start.
         """
-        self._holder.stand(Edge.BEFORE, DurableStep.GRANTED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.GRANTED)
         taken = super().take(token, may_grant=may_grant)
         is_grant = isinstance(taken.decision, Grant)
         if is_grant and self._holder.arrive(Edge.AFTER, DurableStep.GRANTED):
@@ -50,9 +50,9 @@ class HeldGrants(GrantStore):
 
     def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
         """Settle an outcome."""
-        self._holder.stand(Edge.BEFORE, DurableStep.SETTLED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.SETTLED)
         settled = super().settle(grant, outcome)
-        self._holder.stand(Edge.AFTER, DurableStep.SETTLED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.SETTLED)
         return settled
 
 
@@ -68,9 +68,9 @@ class HeldChannel(ChannelClient):
     ) -> Outcome:
         """Open a chat."""
         self._holder.wait(Edge.AFTER, DurableStep.GRANTED)
-        self._holder.stand(Edge.BEFORE, DurableStep.SENT)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.SENT)
         outcome = super().open_chat(user_id, deadline=deadline, traceparent=traceparent)
-        self._holder.stand(Edge.AFTER, DurableStep.ANSWERED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.ANSWERED)
         return outcome
 
 
@@ -83,9 +83,9 @@ class HeldReporter(CallReporter):
 
     def log_call(self, result: CallResult) -> None:
         """Write the canonical line of a call."""
-        self._holder.stand(Edge.BEFORE, DurableStep.LOGGED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.LOGGED)
         super().log_call(result)
-        self._holder.stand(Edge.AFTER, DurableStep.LOGGED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.LOGGED)
 
 
 class HeldSpool(Spool):
@@ -97,9 +97,9 @@ class HeldSpool(Spool):
 
     def keep(self, result: CallResult) -> None:
         """Write a result to the process's file."""
-        self._holder.stand(Edge.BEFORE, DurableStep.SPOOLED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.SPOOLED)
         super().keep(result)
-        self._holder.stand(Edge.AFTER, DurableStep.SPOOLED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.SPOOLED)
 
 
 def held_worker(settings: WorkerSettings) -> WorkerProcess:
