@@ -1,4 +1,4 @@
-"""The model: no interleaving breaks a promise, and without any one of its guards one does."""
+"""Tests of the model: no interleaving breaks a promise, unless a guard is removed."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ CALLED = TAKEN + "send 1 created, "
 TWICE = CALLED + "begin 2, lose worker, take 2, "
 OPENED_LATE = TWICE + "unread settle 1 created, "
 
-# Each guard of the design: what it keeps, and the shortest way to where that breaks without it.
+# Each guard of the design: its bounds, its promise, and the shortest trace that breaks it without.
 GUARDS = [
     ("intent", HOLD, NOT_INTENDED, TAKEN + "send 1 created"),
     ("deadline", HOLD, NOT_INTENDED, TAKEN + "lose worker, send 1 created"),
@@ -187,8 +187,7 @@ GUARDS = [
     ],
 )
 def test_no_interleaving_breaks_a_promise(bounds: Specification) -> None:
-    """Three workers, crashes, lost replies, late answers; operators; a Redis that loses writes; ids
-    that are used again; a fail-over in which workers and readers stay with the old primary.
+    """Every promise holds through crashes, lost replies and writes, reused ids and a fail-over.
 
     ``make prove`` explores wider bounds.
     """
@@ -201,5 +200,5 @@ def test_no_interleaving_breaks_a_promise(bounds: Specification) -> None:
 def test_without_a_guard_a_promise_breaks(
     guard: str, bounds: Specification, promise: str, trace: str
 ) -> None:
-    """The explorer finds the fault, and the shortest way to it."""
+    """The explorer finds the broken promise, and the shortest way to it."""
     assert Explorer(replace(bounds, without=guard)).first_broken() == BrokenPromise(promise, trace)

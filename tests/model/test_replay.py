@@ -1,4 +1,4 @@
-"""The real scripts do what the model says: all that they can be asked for, in every state."""
+"""Tests that the real scripts agree with the model, in every state."""
 
 from dataclasses import replace
 
@@ -63,11 +63,11 @@ GUARDS_OF_SCRIPTS = {
     ],
 )
 def test_scripts_agree_with_the_model(client: Client, bounds: Specification) -> None:
-    """From every state, each script leaves Redis exactly where the model is."""
+    """From every state, each script leaves Redis in the model's next state."""
     assert Replay(client, bounds).first_difference() is None
 
 
 @pytest.mark.parametrize(("guard", "bounds"), GUARDS_OF_SCRIPTS.items(), ids=GUARDS_OF_SCRIPTS)
 def test_the_scripts_have_each_guard(client: Client, guard: str, bounds: Specification) -> None:
-    """A model without it is not theirs: the replay would notice if a script had lost it."""
+    """The replay finds a difference from a model without the guard."""
     assert Replay(client, replace(bounds, without=guard)).first_difference() is not None

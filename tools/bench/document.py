@@ -1,4 +1,4 @@
-"""Writes the table, the plot and the machine into ``docs/benchmarks.md``."""
+"""Writer of ``docs/benchmarks.md``: the machine, the table and the plot."""
 
 import json
 import os
@@ -28,8 +28,8 @@ def write(
     rounds: int,
     is_quick: bool,
 ) -> None:
-    """Put what was measured, and what could not be, between the marks, and draw the plot."""
-    how = " of --quick: short, small, and no more than a hint" if is_quick else ""
+    """Write the rows and the broken measures between the marks, and draw the plot."""
+    how = " of --quick: short and small, only a hint" if is_quick else ""
     plot = f"![How many times as good as it must be]({PLOT.name})"
     missing = "".join(f"\n\nNot measured: {one.what}: {one.why}" for one in broken)
     measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}{missing}\n\n{plot}\n"
@@ -44,7 +44,7 @@ def write(
 
 
 def replace_measured(document: str, measured: str) -> str:
-    """The document with this between its marks."""
+    """Return the document with ``measured`` between its marks."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{measured}\n{END}{after}"
@@ -67,8 +67,8 @@ def _processor() -> str:
 
 
 def _valkey() -> str:
-    said = subprocess.run(
+    output = subprocess.run(
         [str(find_binary()), "--version"], capture_output=True, text=True, check=True
     ).stdout
-    found = re.search(r"v=([\d.]+)", said)
+    found = re.search(r"v=([\d.]+)", output)
     return f"Valkey {found[1]}" if found else "Valkey"

@@ -1,4 +1,4 @@
-"""Drain of a backlog: a worker beside bare threads that only call."""
+"""Drain of a backlog: a worker against bare threads that only call."""
 
 import time
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from tools.stack.valkey import Valkey
 DELAY_MS = 50
 DRAIN_SECONDS = 300
 LOOK_SECONDS = 0.25
-# The stand-in must not be what is measured.
+# The stand-in must be faster than both contenders, or it limits the result.
 LEEWAY = 1.15
 MOST_SHARE = 0.85
 
 
 def measures() -> Sequence[Measure]:
-    """With few and with many calls in flight."""
+    """Return the drains with few and with many calls in flight."""
     return [
         Measure(f"drain, {DELAY_MS} ms upstream, {flying} in flight", partial(_drain, flying))
         for flying in (16, 64)
@@ -43,7 +43,7 @@ def _drain(flying: int, scene: BenchRun) -> list[BenchRow]:
             ours.append(_worker(scene, valkey, channel, backlog=backlog, flying=flying))
             theirs.append(_bare_threads(channel, backlog, flying))
     fastest = max(*ours, *theirs)
-    # No worker can be faster than so many calls of so many ms.
+    # The delay itself limits any contender to this rate.
     if possible < min(LEEWAY * fastest, MOST_SHARE * flying * 1000 / DELAY_MS):
         raise Invalid(f"the stand-in is the limit: {possible:.0f} a second, {fastest:.0f} measured")
     return [
@@ -78,7 +78,7 @@ def _worker(
 def measure_drain(
     scene: BenchRun, valkey: Valkey, channel: Upstream, calls: int, *, delay_ms: int, flying: int
 ) -> float:
-    """Calls a second of a worker that finds so many events waiting; it is stopped after that."""
+    """Start a worker on a backlog of ``calls`` events, and return its calls a second."""
     channel.forget()
     url = channel.url(delay_ms)
     with scene.worker(valkey, url, WORKER_CONCURRENCY=str(flying)):
@@ -87,7 +87,7 @@ def measure_drain(
 
 
 def _has_seen(channel: Upstream, calls: int) -> bool:
-    """Polled seldom: each poll takes time from the measure."""
+    """Poll, rarely, since each poll takes time from the measure."""
     time.sleep(LOOK_SECONDS)
     return channel.calls >= calls
 

@@ -1,4 +1,4 @@
-"""Account of a relay after a fault: one row of the table."""
+"""Check of a relay after a fault, as one row of the table."""
 
 import time
 from collections import Counter
@@ -19,9 +19,8 @@ SETTLE_TIMEOUT_SECONDS = 60
 class Fault:
     """A fault that was injected: its name, count, and end (monotonic seconds).
 
-    ``forgotten`` are events that Redis was made to lose: their records are gone,
-    and still there is no second chat for any of them. Unless ``may_recreate``, no event consented
-    to a second call.
+    ``forgotten`` are events whose records Redis was made to lose; none of them may have a second
+    chat. Unless ``may_recreate``, no event consented to a second call.
     """
 
     name: str
@@ -33,9 +32,9 @@ class Fault:
 
 
 def account(deployment: Deployment, doing: Fault, faults: Iterable[str] = ()) -> ProofRow:
-    """Wait until everything is settled or held, and hold all of it to the oracle.
+    """Wait until everything is settled or held, and check it by the oracle.
 
-    ``faults`` are what was seen to be wrong on the way.
+    ``faults`` were found earlier.
     """
     wait_until_settled(deployment)
     settled_at = time.monotonic()
@@ -72,7 +71,7 @@ def count_events(name: str, runs: Sequence[Run]) -> ProofRow:
 
 
 def wait_until_settled(deployment: Deployment) -> None:
-    """Return once nothing is due, called or spooled; or in a minute, whatever is then left."""
+    """Return once nothing is due, called or spooled, or after a minute."""
     with suppress(TimeoutError):
         wait_until(
             lambda: not open_events(deployment) and not [*deployment.spool.glob("*.jsonl")],
@@ -93,7 +92,7 @@ def count(deployment: Deployment, queue: str) -> int:
 
 
 def records_of(deployment: Deployment) -> dict[str, Json | None]:
-    """The record of every accepted event, as it is now."""
+    """Look up the record of every accepted event."""
     accepted = deployment.accepted
     return {event_id: deployment.caller.find(event_id) for event_id in sorted(accepted)}
 
@@ -121,7 +120,7 @@ def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
 
 
 def _doubts(deployment: Deployment, run: Run, doing: Fault) -> Iterator[str]:
-    """Return consent and forgotten events, which the oracle cannot see."""
+    """Yield faults of consent and of forgotten events, which the oracle cannot find."""
     for record in run.found:
         if record["possible_orphan"] and not doing.may_recreate:
             yield f"{record['event_id']} was called again without consent"
@@ -132,7 +131,7 @@ def _doubts(deployment: Deployment, run: Run, doing: Fault) -> Iterator[str]:
 
 
 def find_process_faults(deployment: Deployment) -> Iterator[str]:
-    """Yield a sentence for each process that broke or ended by itself, and for each leak."""
+    """Yield a sentence for each process that broke or ended, and for each leak."""
     for process in deployment.processes:
         yield from (f"{process.log.name} has {event}" for event in find_breaks(process))
         if process.child.poll() not in {None, 0, -9}:

@@ -1,8 +1,8 @@
-"""Crash points: at every durable step, for every kind of answer, the process or its Redis goes.
+"""Crash proofs: at every durable step, the process or its Redis fails.
 
-Each cell of the table (``crash_table``) is an event whose call stands at that step when it happens.
-Then a worker is there, and the event ends as the cell says, with every promise kept. Last, the logs
-of the dead are read back: what was logged is then in its record, whatever else was lost.
+Each cell of the table (``crash_table``) is an event whose call is held at that step at the crash.
+Then a worker is started, and the event must end as the cell defines, with every promise kept. Last,
+the logs of dead processes are recovered: every logged chat must then be in its record.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from tools.stack.deployment import Deployment
 from tools.stack.oracle import Run
 
 LANES = 3
-# With `everysec`, what Redis confirms during a sync is in no file yet, and ends with it.
+# With `everysec` a killed Redis loses what it confirmed during a sync.
 WRITTEN_FIRST = ("--appendfsync", "always")
 NAMES: dict[tuple[Way, ...], str] = {
     PROCESS_ENDS: "kill -9 or SIGTERM",
@@ -30,15 +30,15 @@ NAMES: dict[tuple[Way, ...], str] = {
 }
 SHORT = {(DurableStep.SETTLED, PROCESS_ENDS), (DurableStep.SENT, REDIS_GONE)}
 NO_HURRY = {
-    # Calls of several events stand at a step together, however slow the machine is.
+    # A slow machine must still hold the calls of several events together.
     "CALL_DEADLINE_SECONDS": "10",
-    # Nothing here is about the breaker.
+    # The breaker must not trip.
     "BREAKER_THRESHOLD": "1000",
 }
 
 
 def proofs() -> Sequence[Proof]:
-    """Two for each step: it is the process that ends there, or its Redis that goes."""
+    """Return two proofs for each step: its process fails, or its Redis."""
     return [
         Proof(_name(step, ways), partial(_prove, step, ways), is_short=(step, ways) in SHORT)
         for step in DurableStep
@@ -51,7 +51,7 @@ def _name(step: DurableStep, ways: Sequence[Way]) -> str:
 
 
 def _prove(step: DurableStep, ways: Sequence[Way], directory: Path, random: Random) -> ProofRow:
-    """All crashes of one step, some at a time, and in any order."""
+    """Play all crashes of one step in random order, a few at a time."""
     crashes = list(crashes_at(step, ways))
     random.shuffle(crashes)
     places = (directory / str(number) for number in count())

@@ -1,6 +1,6 @@
 """A web application whose posts are held at crash points, for gunicorn.
 
-gunicorn's configuration, which it reads first, patches.
+gunicorn reads its configuration first, which applies the gevent patches.
 """
 
 import os
@@ -17,7 +17,7 @@ _holder = Holder.of_environment()
 
 
 class HeldEvents(EventStore):
-    """The events, with holds around accepting one."""
+    """The event store, with holds around an acceptance."""
 
     def accept(
         self, event: OpenChatEvent, *, until: float | None = None, traceparent: str | None = None

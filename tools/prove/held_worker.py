@@ -29,17 +29,17 @@ from tools.prove.crash_points import DurableStep, Edge, Holder  # noqa: E402
 
 
 class HeldGrants(GrantStore):
-    """The schedule of calls, with holds around a take and a settle."""
+    """The grant store, with holds around a take and a settle."""
 
     def __init__(self, grants: GrantStore, holder: Holder) -> None:
         vars(self).update(vars(grants))  # the same client, limits and keys
         self._holder = holder
 
     def take(self, token: str, *, may_grant: bool = True) -> TakeResult:
-        """Take a grant, and hold the taker with the last one that the hold waits for.
+        """Take a grant, and hold the taker with the last grant that the hold counts.
 
-        The process has one taker: held with an earlier grant, it would take no further one. The
-        calls of these are held at their start.
+        The process has one taker: if it were held with an earlier grant, it would take no other.
+        The calls of earlier grants are held at their start.
         """
         self._holder.pass_point(Edge.BEFORE, DurableStep.GRANTED)
         taken = super().take(token, may_grant=may_grant)

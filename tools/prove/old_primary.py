@@ -27,12 +27,12 @@ _NAME = "a fail-over; web, worker and calls in flight stay with the old primary"
 
 
 def proofs() -> Sequence[Proof]:
-    """Return the one there is."""
+    """Return the proof."""
     return [Proof(_NAME, _stay, is_short=False)]
 
 
 class Servers(NamedTuple):
-    """The old primary, its replica, a replica of that, and the address that some stay with."""
+    """The old primary, its replica, a replica of that, and the old primary's address."""
 
     old: RedisServer
     new: RedisServer
@@ -64,7 +64,7 @@ def _stay(directory: Path, _random: Random) -> ProofRow:
 
 
 def _fail_over(deployment: HaDeployment, servers: Servers) -> Iterator[str]:
-    """Calls are in flight; the replica is promoted, and calls again; then the answers come."""
+    """Promote the replica during calls, let a worker there call again, then answer."""
     there = deployment.start_web()
     worker = deployment.start_worker()
     wait_until_working([worker])
@@ -75,7 +75,7 @@ def _fail_over(deployment: HaDeployment, servers: Servers) -> Iterator[str]:
 
     servers.new.lead()
     servers.new.wait_for_replicas(1)
-    for event_id in event_ids:  # their leases are over
+    for event_id in event_ids:  # expire their leases
         servers.new.command("ZADD", "{relay}:calling", "XX", 1, event_id)
     here = deployment.start_web(REDIS_URL=servers.new.url)
     deployment.start_worker(REDIS_URL=servers.new.url)
@@ -94,7 +94,7 @@ def _fail_over(deployment: HaDeployment, servers: Servers) -> Iterator[str]:
 
 
 def _look(there: RelayClient, here: RelayClient, opened: dict[str, str]) -> Iterator[str]:
-    """Look up, repeat and wait at both webs for a while; no answer may come from the old one."""
+    """Look up, repeat and wait at both webs; the old primary must not answer."""
     statuses: dict[str, set[int]] = defaultdict(set)
     over_at = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < over_at:

@@ -1,4 +1,4 @@
-"""Many workers keep to one rate, and find out where Channel.io allows less than was configured."""
+"""Proofs of the rate: shared by workers, paused by a 429, lowered by Channel.io."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ CALLS_IN_FLIGHT = 2
 EVENTS = 70
 
 PAUSE_SECONDS = 3
-# Until then calls may arrive that were granted before the 429 was settled.
+# Calls that were granted before the 429 was settled may still arrive.
 NOTICE_SECONDS = 1.0
 
 LOWER_PER_SECOND = 5
@@ -31,7 +31,7 @@ MOST_REFUSED_IN_A_SECOND = 4
 
 
 def proofs() -> Sequence[Proof]:
-    """Few and many workers, a 429, and a limit lower than configured."""
+    """Return the proofs of few and many workers, a 429, and a lower limit."""
     return [
         *(
             Proof(f"{workers} workers share one rate", partial(_share, workers), workers == 2)
@@ -43,17 +43,17 @@ def proofs() -> Sequence[Proof]:
 
 
 def calls_of(deployment: Deployment) -> list[Request]:
-    """Every create that was asked for, in order."""
+    """Return every request of a create, in order."""
     return [request for request in deployment.channel_io.requests if request.method == "POST"]
 
 
 def find_overruns(
     times: Sequence[float], rate_per_second: float, burst: int, calls_in_flight: int
 ) -> Iterator[str]:
-    """The first window in which there were more calls than allowed.
+    """Find the first window with more calls than allowed.
 
-    Calls are counted when they arrive: those that were granted before a window may arrive in it,
-    and there are never more of these than calls in flight.
+    Calls are counted when they arrive. Calls that were granted before a window may arrive in it, at
+    most ``calls_in_flight`` of them.
     """
     for first, began in enumerate(times):
         for number, at in enumerate(times[first:], start=1):
@@ -81,7 +81,7 @@ def _share(workers: int, directory: Path, _random: Random) -> ProofRow:
 
 
 def _pause(directory: Path, _random: Random) -> ProofRow:
-    """Each way of telling a pause, one after the other; all workers keep to each."""
+    """Send each kind of 429, one after the other; all workers must pause."""
     ways = (Behaviour.THROTTLED, Behaviour.THROTTLED_RESET)
     deployment = Deployment(directory, WORKER_CONCURRENCY=str(CALLS_IN_FLIGHT))
     with run_relay(deployment, workers=3):
@@ -137,12 +137,12 @@ def _find_limit(directory: Path, _random: Random) -> ProofRow:
 
 
 def _too_many_refused(deployment: Deployment) -> Iterator[str]:
-    """Return how many calls were refused in the worst second after the first few."""
+    """Check how many calls were refused in the worst second, after the limit was found."""
     calls = calls_of(deployment)
-    # All events are opened in the end: the last call for each was good, those before refused.
+    # All events are opened, so the last call for each was good, and the earlier ones refused.
     good = {call.path: call for call in calls}
     refused = [call.at for call in calls if good[call.path] is not call]
     late = [at for at in refused if at - calls[0].at > FINDING_SECONDS]
     worst = max((sum(began <= at < began + 1 for at in late) for began in late), default=0)
     if worst > MOST_REFUSED_IN_A_SECOND:
-        yield f"{worst} calls were refused within a second, long after the limit could be known"
+        yield f"{worst} calls were refused within a second, long after the limit could be found"

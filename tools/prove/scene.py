@@ -26,7 +26,7 @@ def fresh_redis(directory: Path) -> Iterator[Client]:
 
 @contextmanager
 def run_relay(deployment: Deployment, *, workers: int = 2, **settings: str) -> Iterator[Deployment]:
-    """Run the services, one web and so many workers, which have found Channel.io well.
+    """Run the services, one web and ``workers`` workers, and yield after a good probe.
 
     ``settings`` are for all of these processes.
     """
@@ -38,7 +38,7 @@ def run_relay(deployment: Deployment, *, workers: int = 2, **settings: str) -> I
 
 
 def wait_until_working(workers: Sequence[Process]) -> None:
-    """Return once all of them run, and one has found Channel.io well for all."""
+    """Return once all workers run, and one of them has made a good probe."""
     for worker in workers:
         worker.wait_for_line("worker_started")
     if workers:
@@ -51,7 +51,7 @@ def wait_until_working(workers: Sequence[Process]) -> None:
 
 @contextmanager
 def stop_workers(workers: Sequence[Process]) -> Iterator[None]:
-    """Let these workers take nothing meanwhile, and then find whatever waits all at once."""
+    """Stop these workers with SIGSTOP, and resume them at the end of the context."""
     for worker in workers:
         worker.child.send_signal(signal.SIGSTOP)
     yield
@@ -68,7 +68,7 @@ def find_bad_answers(load: EventPoster) -> Iterator[str]:
 
 
 def post(deployment: Deployment, numbers: range, *, name: str = "e") -> list[str]:
-    """Have events of a user each accepted, one after the other; their ids, in that order."""
+    """Post one event for each of ``numbers``, each of its own user; return the ids."""
     event_ids = [f"{name}{number}" for number in numbers]
     for event_id in event_ids:
         event = {"event_id": event_id, "user_id": f"u-{event_id}"}
