@@ -1,4 +1,4 @@
-"""Writes the documents that come from code: ``make docs``; a test holds them to it."""
+"""Generator of the documents that come from code: ``make docs``. A test compares them."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 def problems() -> str:
-    """``docs/problems.md``: every problem that the service answers with."""
+    """Render ``docs/problems.md``: every problem that the service answers with."""
     introduction = (
         "# Problems\n\nEach error's `type` is an address of the service that says the same."
         " `make docs` writes this page.\n"

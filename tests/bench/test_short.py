@@ -1,13 +1,13 @@
-"""The bench itself, in short: what it reads, and what its table says. Nothing is measured here."""
+"""Tests of the bench: its input, its table and its exit code. Nothing is measured."""
 
 import pytest
 
 from tools.bench.__main__ import all_measures, main
-from tools.bench.document import BEGIN, END, replaced
+from tools.bench.document import BEGIN, END, replace_measured
 from tools.bench.load import Invalid, read_load
 from tools.bench.scene import BenchRun, Measure
 from tools.bench.table import BenchRow, BrokenMeasure, markdown, ratios, render
-from tools.bench.waiters import Wave, rows
+from tools.bench.waiters import Wave, build_rows
 
 FLOOR = BenchRow(
     what="intake",
@@ -29,21 +29,21 @@ Running 2s test @ http://127.0.0.1:1/
 
 
 def test_the_last_line_of_wrk_is_read() -> None:
-    """The text before the table is for readers."""
+    """Earlier lines of the output are ignored."""
     load = read_load(OUTPUT % (0, 0))
 
     assert (1300, 650, 15.1) == (load.answers, load.rate, load.p99_ms)
 
 
 @pytest.mark.parametrize("errors", [(1, 0), (0, 1)])
-def test_a_load_with_errors_counts_for_nothing(errors: tuple[int, int]) -> None:
-    """A refusal is quicker than an answer."""
+def test_a_load_with_errors_is_invalid(errors: tuple[int, int]) -> None:
+    """Refusals are quicker than answers, so they would flatter the rate."""
     with pytest.raises(Invalid, match="counts for nothing"):
         read_load(OUTPUT % errors)
 
 
 def test_contenders_are_compared_round_by_round() -> None:
-    """Each round has its own noise."""
+    """Noise of one round affects both contenders."""
     assert (0.5, 2) == ratios([10, 40], [20, 20])
 
 
@@ -58,7 +58,7 @@ def test_contenders_are_compared_round_by_round() -> None:
     ],
 )
 def test_the_median_decides(values: tuple[float, ...], is_most: bool, verdict: str) -> None:  # noqa: FBT001 - a parameter
-    """At least, or at most, what must be reached."""
+    """The median is compared with a lower or an upper limit."""
     must, aim = (0.6, 0.5) if is_most else (0.6, 0.8)
     row = BenchRow(what="", against="", values=values, must=must, aim=aim, is_most=is_most)
 
@@ -66,7 +66,7 @@ def test_the_median_decides(values: tuple[float, ...], is_most: bool, verdict: s
 
 
 def test_row_without_limits_has_no_verdict() -> None:
-    """It is there to be read, and decides nothing."""
+    """A row without limits is for information only."""
     row = BenchRow(what="settled to answered", against="", values=(2.0,), unit="ms")
 
     assert ("", None) == (row.verdict, row.worth)
@@ -86,28 +86,28 @@ def test_row_with_an_aim_alone_is_no_must() -> None:
 def test_every_waiting_caller_must_get_its_ids(
     least: int, slowest_ms: float, verdicts: list[str]
 ) -> None:
-    """One wave that left a caller without them is enough, and so is a late ``/livez``."""
+    """A single wave fails the row: a caller without ids, or a slow ``/livez``."""
     waves = [Wave([2.0] * 4, [1.0, slowest_ms], 4.1) for _ in range(2)]
 
-    found = rows([*waves, Wave([2.0] * least, [1.0], 4.1)], callers=4)
+    found = build_rows([*waves, Wave([2.0] * least, [1.0], 4.1)], callers=4)
 
     assert verdicts == [row.verdict for row in found]
 
 
-def test_wave_without_ids_counts_for_nothing() -> None:
-    """There is no delay to measure."""
+def test_wave_without_ids_is_invalid() -> None:
+    """A wave without ids has no delay to measure."""
     with pytest.raises(Invalid, match="at most one caller"):
-        rows([Wave([], [1.0], 4.1)], callers=4)
+        build_rows([Wave([], [1.0], 4.1)], callers=4)
 
 
 def test_a_row_shows_its_ratio() -> None:
-    """1 is what must be reached, whichever way is better."""
+    """The ratio is 1 at the limit, whether it is a lower or an upper one."""
     assert FLOOR.worth == pytest.approx(1.1)
     assert CEILING.worth == pytest.approx(700 / 710)
 
 
 def test_the_table_has_median_spread_and_verdict() -> None:
-    """And below it what could not be measured."""
+    """The broken measures are listed below the table."""
     heading, _, floor, ceiling, broken = render(
         [FLOOR, CEILING], [BrokenMeasure("drain", "no wrk")]
     ).splitlines()
@@ -119,23 +119,23 @@ def test_the_table_has_median_spread_and_verdict() -> None:
     assert "NOT MEASURED: drain: no wrk" == broken
 
 
-def test_the_document_keeps_what_is_around_the_table() -> None:
-    """However often it is written."""
+def test_the_document_keeps_the_text_around_the_table() -> None:
+    """Writing the table again changes nothing else."""
     document = f"Before\n{BEGIN}{END}After\n"
 
-    once = replaced(document, markdown([FLOOR]))
+    once = replace_measured(document, markdown([FLOOR]))
 
     assert once.startswith("Before\n")
     assert once.endswith("After\n")
     assert "| intake | echo | 0.66" in once
-    assert once == replaced(once, markdown([FLOOR]))
+    assert once == replace_measured(once, markdown([FLOOR]))
 
 
 @pytest.mark.parametrize(("row", "code"), [(FLOOR, 0), (CEILING, 1)])
 def test_the_exit_code_is_the_verdict(
     row: BenchRow, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1 where something that must be reached is not."""
+    """The exit code is 1 if a row misses its limit."""
     monkeypatch.setattr("tools.bench.__main__.require_wrk", lambda: None)
 
     assert code == main([Measure("intake", lambda _scene: [row])], [])
@@ -145,7 +145,7 @@ def test_the_exit_code_is_the_verdict(
 def test_a_failed_measure_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the others are measured all the same."""
+    """The other measures still run."""
     monkeypatch.setattr("tools.bench.__main__.require_wrk", lambda: None)
 
     def fail(_scene: BenchRun) -> list[BenchRow]:
@@ -158,8 +158,8 @@ def test_a_failed_measure_is_reported(
     assert "660 and 1000 a second" in out
 
 
-def test_measures_have_names_of_their_own() -> None:
-    """By which they are chosen; a word that none has is a mistake."""
+def test_names_of_measures_are_unique() -> None:
+    """``--only`` chooses by name; a word that matches no name is an error."""
     names = [measure.name for measure in all_measures()]
 
     assert len(names) == len(set(names)) > 0

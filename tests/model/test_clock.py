@@ -1,4 +1,4 @@
-"""The clock of Redis jumps back: calls go on, and no rate is exceeded, in virtual time."""
+"""Tests of a Redis clock that jumps back: calls continue, and the rate is kept."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tools.stack.redis_client import Client
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
 def test_a_clock_that_jumps_back_stops_nothing(client: Client, scene: Scene) -> None:
-    """By seconds or by an hour: each call and each probe is made within two seconds of its time."""
+    """Each call and probe is at most two seconds late, after a jump of seconds or an hour."""
     expected = scene(client, 0)
     assert expected.calls
 

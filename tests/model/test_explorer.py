@@ -1,4 +1,4 @@
-"""The model: no interleaving breaks a promise, and without any one of its guards one does."""
+"""Tests of the model: no interleaving breaks a promise, unless a guard is removed."""
 
 from dataclasses import replace
 
@@ -11,11 +11,6 @@ HOLD = Specification(turns=2)
 RECREATE = Specification(turns=2, consents=True)
 OPERATED = Specification(turns=2, operations=2)
 LOSING = Specification(turns=2, losses=1)
-ENDING = Specification(turns=2, lives=1)
-DENIED = Specification(turns=2, denials=True)
-LOGGED = Specification(turns=2, lives=1, operations=1, has_log=True)
-CUT_OFF = Specification(turns=2, has_failover=True, old_takes=True)
-CUT_OFF_RECREATE = Specification(turns=2, has_failover=True, consents=True)
 ENDING = Specification(turns=2, lives=1)
 DENIED = Specification(turns=2, denials=True)
 LOGGED = Specification(turns=2, lives=1, operations=1, has_log=True)
@@ -36,18 +31,14 @@ NOT_ITS_OWN = "a chat is of its own event, and was made"
 NOT_SPARED = "a wrong key burns no event"
 NOT_FOUND = "an accepted event is found"
 NOT_ONE = "one published id: no two look-ups return different ones"
-NOT_ITS_OWN = "a chat is of its own event, and was made"
-NOT_SPARED = "a wrong key burns no event"
 NOT_ENDED = "a second denial of its own fails the event"
-NOT_FOUND = "an accepted event is found"
-NOT_ONE = "one published id: no two look-ups return different ones"
 
 TAKEN = "accept, begin 1, take 1, "
 CALLED = TAKEN + "send 1 created, "
 TWICE = CALLED + "begin 2, lose worker, take 2, "
-OPENED_LATE = TWICE + "unheard settle 1 created, "
+OPENED_LATE = TWICE + "unread settle 1 created, "
 
-# Each guard of the design: what it keeps, and the shortest way to where that breaks without it.
+# Each guard of the design: its bounds, its promise, and the shortest trace that breaks it without.
 GUARDS = [
     ("intent", HOLD, NOT_INTENDED, TAKEN + "send 1 created"),
     ("deadline", HOLD, NOT_INTENDED, TAKEN + "lose worker, send 1 created"),
@@ -55,23 +46,23 @@ GUARDS = [
         "own release",
         RECREATE,
         NOT_INTENDED,
-        "accept, begin 1, unheard take 1, begin 2, lose worker, take 2, release 1, send 2 created",
+        "accept, begin 1, unread take 1, begin 2, lose worker, take 2, release 1, send 2 created",
     ),
     (
         "own proof",
         HOLD,
         NOT_INTENDED,
-        TAKEN + "give up sending 1, unheard settle 1 denied, "
-        "begin 2, take 2, unheard settle 1 denied, send 2 created",
+        TAKEN + "give up sending 1, unread settle 1 denied, "
+        "begin 2, take 2, unread settle 1 denied, send 2 created",
     ),
     (
         "fence",
         RECREATE,
         NOT_INTENDED,
-        TAKEN + "send 1 unknown, unheard settle 1 unknown, "
-        "begin 2, take 2, unheard settle 1 unknown, send 2 created",
+        TAKEN + "send 1 unknown, unread settle 1 unknown, "
+        "begin 2, take 2, unread settle 1 unknown, send 2 created",
     ),
-    ("fence only grows", HOLD, NOT_NUMBERED, "accept, begin 1, unheard take 1, release 1"),
+    ("fence only grows", HOLD, NOT_NUMBERED, "accept, begin 1, unread take 1, release 1"),
     ("consent once", RECREATE, NOT_CONSENTED, TWICE + "send 2 created, lose worker"),
     ("only certain is redriven", OPERATED, NOT_CONSENTED, CALLED + "lose worker, give up, redrive"),
     ("orphan", RECREATE, NOT_REPEATED, TWICE + "send 2 created"),
@@ -82,13 +73,13 @@ GUARDS = [
         "published stays",
         RECREATE,
         NOT_STABLE,
-        OPENED_LATE + "send 2 created, unheard settle 2 created",
+        OPENED_LATE + "send 2 created, unread settle 2 created",
     ),
     (
         "only calling ends unknown",
         RECREATE,
         NOT_STABLE,
-        OPENED_LATE + "send 2 unknown, unheard settle 2 unknown",
+        OPENED_LATE + "send 2 unknown, unread settle 2 unknown",
     ),
     ("only held is resolved", OPERATED, NOT_STABLE, "accept, set chat id, recreate"),
     ("lost is unknown", HOLD, NOT_CONSENTED, CALLED + "lose worker"),
@@ -96,61 +87,61 @@ GUARDS = [
         "others' doubt",
         RECREATE,
         NOT_HONEST,
-        CALLED + "begin 2, lose worker, unheard take 2, release 2",
+        CALLED + "begin 2, lose worker, unread take 2, release 2",
     ),
-    ("tombstone of release", HOLD, NOT_OWNED, "accept, begin 1, release 1, unheard take 1"),
+    ("tombstone of release", HOLD, NOT_OWNED, "accept, begin 1, release 1, unread take 1"),
     (
         "tombstone of settle",
         HOLD,
         NOT_OWNED,
-        TAKEN + "give up sending 1, settle 1 denied, unheard take 1",
+        TAKEN + "give up sending 1, settle 1 denied, unread take 1",
     ),
     (
         "nothing is given back",
         HOLD,
         NOT_OWNED,
-        "begin 1, take of nothing 1, accept, unheard take 1",
+        "begin 1, take of nothing 1, accept, unread take 1",
     ),
     ("leave", HOLD, NOT_PLACED, "accept, expire"),
     (
         "restore",
         LOSING,
         NOT_RESTORED,
-        TAKEN + "send 1 unknown, flush, unheard settle 1 unknown",
+        TAKEN + "send 1 unknown, flush, unread settle 1 unknown",
     ),
     (
         "life",
         Specification(turns=2, lives=1, consents=True),
         NOT_ITS_OWN,
-        CALLED + "unheard settle 1 created, begin 2, end, accept, unheard take 2, "
-        "unheard settle 1 created",
+        CALLED + "unread settle 1 created, begin 2, end, accept, unread take 2, "
+        "unread settle 1 created",
     ),
     (
         "ended stays ended",
         ENDING,
         NOT_CONSENTED,
-        TAKEN + "give up sending 1, unheard settle 1 denied, begin 2, take 2, send 2 created, "
-        "unheard settle 2 created, end, unheard settle 1 denied",
+        TAKEN + "give up sending 1, unread settle 1 denied, begin 2, take 2, send 2 created, "
+        "unread settle 2 created, end, unread settle 1 denied",
     ),
     (
         "denied stays accepted",
         DENIED,
         NOT_SPARED,
-        TAKEN + "give up sending 1, unheard settle 1 denied",
+        TAKEN + "give up sending 1, unread settle 1 denied",
     ),
     (
         "own denials fail",
         Specification(turns=3, denials=True),
         NOT_ENDED,
-        TAKEN + "give up sending 1, unheard settle 1 denied, "
-        "begin 2, take 2, give up sending 2, unheard settle 2 own denied, "
-        "begin 3, take 3, give up sending 3, unheard settle 3 own denied",
+        TAKEN + "give up sending 1, unread settle 1 denied, "
+        "begin 2, take 2, give up sending 2, unread settle 2 own denied, "
+        "begin 3, take 3, give up sending 3, unread settle 3 own denied",
     ),
     (
         "life of a line",
         LOGGED,
         NOT_ITS_OWN,
-        CALLED + "unheard settle 1 created, end, accept, recover trusted 1",
+        CALLED + "unread settle 1 created, end, accept, recover trusted 1",
     ),
     ("token of a line", LOGGED, NOT_ITS_OWN, "accept, recover forged"),
     (
@@ -171,8 +162,8 @@ GUARDS = [
         "confirmed look-ups",
         CUT_OFF_RECREATE,
         NOT_ONE,
-        TWICE + "send 2 created, cut, unheard settle 1 created, look up, "
-        "unheard settle 2 created at the old primary, look up at the old primary",
+        TWICE + "send 2 created, cut, unread settle 1 created, look up, "
+        "unread settle 2 created at the old primary, look up at the old primary",
     ),
 ]
 
@@ -196,8 +187,7 @@ GUARDS = [
     ],
 )
 def test_no_interleaving_breaks_a_promise(bounds: Specification) -> None:
-    """Three workers, crashes, lost replies, late answers; operators; a Redis that loses writes; ids
-    that are used again; a fail-over in which workers and readers stay with the old primary.
+    """Every promise holds through crashes, lost replies and writes, reused ids and a fail-over.
 
     ``make prove`` explores wider bounds.
     """
@@ -210,5 +200,5 @@ def test_no_interleaving_breaks_a_promise(bounds: Specification) -> None:
 def test_without_a_guard_a_promise_breaks(
     guard: str, bounds: Specification, promise: str, trace: str
 ) -> None:
-    """The explorer finds the fault, and the shortest way to it."""
+    """The explorer finds the broken promise, and the shortest way to it."""
     assert Explorer(replace(bounds, without=guard)).first_broken() == BrokenPromise(promise, trace)

@@ -1,4 +1,4 @@
-"""Tests of the scripts against the model: each command, in every state."""
+"""Tests that the real scripts agree with the model, in every state."""
 
 from dataclasses import replace
 
@@ -15,8 +15,7 @@ LOSING = Specification(turns=1, losses=1)
 DENIED = Specification(turns=1, denials=True)
 
 # All but those of the worker ("deadline", "spool" and "nothing is given back"), of the client
-# ("confirmed …"), and "own denials fail", for which it takes three turns: ``make prove`` replays
-# these.
+# ("confirmed …"), and "own denials fail", which takes three turns: ``make prove`` replays it.
 GUARDS_OF_SCRIPTS = {
     "intent": HOLD,
     "own release": RECREATE,
@@ -40,6 +39,8 @@ GUARDS_OF_SCRIPTS = {
     "life": Specification(turns=1, lives=1, consents=True),
     "ended stays ended": Specification(turns=1, lives=1),
     "denied stays accepted": DENIED,
+    "life of a line": Specification(turns=1, lives=1, has_log=True),
+    "token of a line": Specification(turns=1, has_log=True),
     "command once": OPERATED,
     "life of a line": Specification(turns=1, lives=1, has_log=True),
     "token of a line": Specification(turns=1, has_log=True),
@@ -55,19 +56,20 @@ GUARDS_OF_SCRIPTS = {
         Specification(turns=2, lives=1),
         Specification(turns=2, denials=True),
         Specification(turns=2, has_log=True),
+        Specification(turns=1, lives=1, operations=1, has_log=True),
         Specification(turns=1, has_failover=True, consents=True, old_takes=True),
     ],
     ids=[
         *("two workers", "one worker, an operator, lost writes", "two lives", "denials"),
-        *("lines of a log", "two primaries"),
+        *("a log that is read back", "the log of an earlier life", "two primaries"),
     ],
 )
 def test_scripts_agree_with_the_model(client: Client, bounds: Specification) -> None:
-    """From every state, each script leaves Redis exactly where the model is."""
+    """From every state, each script leaves Redis in the model's next state."""
     assert Replay(client, bounds).first_difference() is None
 
 
 @pytest.mark.parametrize(("guard", "bounds"), GUARDS_OF_SCRIPTS.items(), ids=GUARDS_OF_SCRIPTS)
 def test_the_scripts_have_each_guard(client: Client, guard: str, bounds: Specification) -> None:
-    """A model without it is not theirs: the replay would notice if a script had lost it."""
+    """The replay finds a difference from a model without the guard."""
     assert Replay(client, replace(bounds, without=guard)).first_difference() is not None

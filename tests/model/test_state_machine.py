@@ -5,5 +5,5 @@ from tools.stack.redis_client import Client
 
 
 def test_every_interleaving_keeps_the_invariants(client: Client) -> None:
-    """I1 to I5, whatever is lost, late or repeated. ``make prove`` tries many more."""
+    """I1 to I5 hold, whatever is lost, late or repeated. ``make prove`` tries more."""
     try_interleavings(client, EXAMPLES)

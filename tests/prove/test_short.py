@@ -11,7 +11,7 @@ from tools.prove.__main__ import all_proofs, main
 from tools.prove.crash_points import DurableStep, Edge, Hold, Holder
 from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Way, crashes_at
 from tools.prove.outages import mean_displacement
-from tools.prove.rate import overruns
+from tools.prove.rate import find_overruns
 from tools.prove.table import Proof, ProofRow, render
 
 GOOD = ProofRow(
@@ -26,21 +26,21 @@ GOOD = ProofRow(
     recovery_seconds=2.55,
     note="5 probes",
 )
-BAD = GOOD.blamed_for(["e1 was accepted, and is gone"])
+BAD = GOOD.with_faults(["e1 was accepted, and is gone"])
 
 
 def proof_of(row: ProofRow, *, is_short: bool = True) -> Proof:
-    """A proof that finds this out."""
+    """Build a proof with this row."""
     return Proof(row.name, lambda _directory, _random: row, is_short)
 
 
 def broken(_directory: Path, _random: Random) -> ProofRow:
-    """A proof that does not come to its end."""
+    """Raise, like a proof that cannot be completed."""
     raise TimeoutError("waited for 30 s")
 
 
-def test_the_table_has_all_that_was_found() -> None:
-    """One line for each proof, under the headings."""
+def test_the_table_has_all_counts() -> None:
+    """The table has one line for each proof, under the headings."""
     heading, _, line = render([GOOD]).splitlines()
 
     assert heading.split("  ")[0] == "what was broken"
@@ -49,7 +49,7 @@ def test_the_table_has_all_that_was_found() -> None:
 
 
 def test_faults_are_listed_below_the_table() -> None:
-    """Each with the proof that found it."""
+    """Each fault is listed with the name of its proof."""
     assert render([GOOD, BAD]).endswith(
         "\n\nFAULT in 'nothing was broken': e1 was accepted, and is gone"
     )
@@ -59,13 +59,13 @@ def test_faults_are_listed_below_the_table() -> None:
 def test_the_exit_code_is_the_verdict(
     row: ProofRow, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """1 for any fault; the seed is printed either way."""
+    """The exit code is 1 for any fault; the seed is always printed."""
     assert code == main([proof_of(row)], ["--seed", "7"])
     assert capsys.readouterr().out.endswith("\nseed 7\n")
 
 
 def test_a_proof_that_cannot_be_completed_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    """And the others are run all the same."""
+    """The other proofs still run."""
     assert 1 == main([Proof("it hangs", broken, is_short=True), proof_of(GOOD)], [])
 
     out = capsys.readouterr().out
@@ -74,7 +74,7 @@ def test_a_proof_that_cannot_be_completed_is_a_fault(capsys: pytest.CaptureFixtu
 
 
 def test_only_chosen_proofs_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """By length, by name, or both."""
+    """Proofs are chosen by length, by name, or both."""
     proofs = [proof_of(GOOD), Proof("it hangs", broken, is_short=False)]
 
     assert 0 == main(proofs, ["--short"])
@@ -84,7 +84,7 @@ def test_only_chosen_proofs_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_seed_repeats_the_choices_of_each_proof() -> None:
-    """Whichever others run before it."""
+    """A proof makes the same choices whichever proofs run before it."""
     chosen: list[float] = []
 
     def choose(_directory: Path, random: Random) -> ProofRow:
@@ -98,15 +98,15 @@ def test_a_seed_repeats_the_choices_of_each_proof() -> None:
     assert chosen[0] == chosen[1] != chosen[2]
 
 
-def test_proofs_have_names_of_their_own() -> None:
-    """Names of proofs are unique."""
+def test_names_of_proofs_are_unique() -> None:
+    """``--only`` chooses by name, so no two proofs share one."""
     names = [proof.name for proof in all_proofs()]
 
     assert len(names) == len(set(names)) > 0
 
 
 def test_the_table_of_crashes_has_every_cell() -> None:
-    """Each step on both sides, in each way, for every kind of answer that comes to it."""
+    """The table has each step, both sides, each way, and every kind that reaches it."""
     crashes = [
         crash for step in DurableStep for ways in (PROCESS_ENDS, REDIS_GONE)
         for crash in crashes_at(step, ways)
@@ -118,12 +118,12 @@ def test_the_table_of_crashes_has_every_cell() -> None:
 
 
 def test_calls_are_held_at_one_point_after_the_other(tmp_path: Path) -> None:
-    """As many as were ordered, until the mark is taken away; at other points none is held."""
+    """A hold counts its calls, and ends with its mark; other points hold no call."""
     first = Hold(Edge.BEFORE, DurableStep.SETTLED, 2, tmp_path / "first")
     second = Hold(Edge.AFTER, DurableStep.SPOOLED, 1, tmp_path / "second")
     holder = Holder([first, second])
 
-    holder.stand(second.edge, second.step)
+    holder.pass_point(second.edge, second.step)
     assert [False, False] == [holder.arrive(first.edge, first.step), first.mark.exists()]
     assert [True, True] == [holder.arrive(first.edge, first.step), first.mark.exists()]
     with ThreadPoolExecutor() as calls:
@@ -134,18 +134,18 @@ def test_calls_are_held_at_one_point_after_the_other(tmp_path: Path) -> None:
     assert [True, True] == [holder.arrive(second.edge, second.step), second.mark.exists()]
 
 
-def test_too_many_calls_in_any_window_are_found() -> None:
-    """Not only from the first one on."""
+def test_too_many_calls_in_a_window_are_found() -> None:
+    """A window may begin at any call."""
     steady = [number / 10 for number in range(100)]
     bunched = [*steady, *[steady[-1] + 0.1] * 8]
 
-    assert [] == [*overruns(steady, rate_per_second=10, burst=3, calls_in_flight=2)]
-    (fault,) = overruns(bunched, rate_per_second=10, burst=3, calls_in_flight=2)
+    assert [] == [*find_overruns(steady, rate_per_second=10, burst=3, calls_in_flight=2)]
+    (fault,) = find_overruns(bunched, rate_per_second=10, burst=3, calls_in_flight=2)
     assert "at most" in fault
 
 
-def test_an_order_is_measured_by_how_far_each_is_from_its_turn() -> None:
-    """Those that only one side has do not count."""
+def test_displacement_is_the_mean_distance_from_the_turn() -> None:
+    """Names that only one list has do not count."""
     assert 0 == mean_displacement(["a", "b", "c"], ["a", "x", "c"])
     assert 2 == mean_displacement(["a", "b", "c", "d"], ["d", "c", "b", "a"])
     assert 0 == mean_displacement([], ["a"])

@@ -1,7 +1,7 @@
-"""``make bench``: measures the relay beside the same job done otherwise, and prints one table.
+"""``make bench``: benchmarks of the relay and its alternatives, in one table.
 
-Contenders take turns, so that what else the machine does meets all of them; what counts is the
-median of the turns' ratios. Exit code 1 where something that must be reached is not.
+Contenders take turns, so other load on the machine affects all of them; the median of the turns'
+ratios counts. The exit code is 1 if a row misses its limit, or could not be measured.
 """
 
 import argparse
@@ -27,11 +27,11 @@ def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
     """Run the chosen ``measures``, and return the exit code."""
     options = _parser().parse_args(arguments)
     if options.write and options.only:
-        _say("--write is for the whole table, and --only for a part")
+        _print("--write needs the whole table; leave --only out")
         return 2
     chosen = [one for one in measures if options.only.lower() in one.name.lower()]
     if not chosen:
-        _say(f"nothing that is measured has {options.only!r} in its name")
+        _print(f"no measure has {options.only!r} in its name")
         return 1
     rows: list[BenchRow] = []
     broken: list[BrokenMeasure] = []
@@ -41,19 +41,19 @@ def main(measures: Sequence[Measure], arguments: Sequence[str]) -> int:
                 broken.append(failure)
             case made:
                 rows.extend(made)
-    _say(f"\n{render(rows, broken)}")
+    _print(f"\n{render(rows, broken)}")
     if options.write:
         write(rows, broken, PEERS, rounds=options.rounds, is_quick=options.quick)
     return int(bool(broken) or any(row.verdict == "NO" for row in rows))
 
 
 def all_measures() -> list[Measure]:
-    """Everything there is, in the order of the table."""
+    """Return all measures, in the order of the table."""
     return [measure for module in MODULES for measure in module.measures()]
 
 
 def _make(measure: Measure, options: argparse.Namespace) -> list[BenchRow] | BrokenMeasure:
-    _say(f"{measure.name} …", end="")
+    _print(f"{measure.name} …", end="")
     began = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="relay-bench-"))
     scene = BenchRun(directory, PEERS, options.rounds, is_quick=options.quick)
@@ -61,14 +61,14 @@ def _make(measure: Measure, options: argparse.Namespace) -> list[BenchRow] | Bro
         require_wrk()
         rows = measure.run(scene)
     except (Invalid, TimeoutError) as error:
-        _say(f" could not be measured; logs are in {directory}")
+        _print(f" could not be measured; logs are in {directory}")
         return BrokenMeasure(measure.name, str(error))
     shutil.rmtree(directory, ignore_errors=True)
-    _say(f" {time.monotonic() - began:.0f} s")
+    _print(f" {time.monotonic() - began:.0f} s")
     return rows
 
 
-def _say(text: str, end: str = "\n") -> None:
+def _print(text: str, end: str = "\n") -> None:
     sys.stdout.write(text + end)
     sys.stdout.flush()
 
@@ -82,9 +82,11 @@ def _rounds(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools.bench", description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORD", help="those with it in their name")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="only measures with WORD in their name"
+    )
     parser.add_argument("--rounds", type=_rounds, default=LEAST_ROUNDS, help="default: 3")
-    parser.add_argument("--quick", action="store_true", help="short and small: to try it out")
+    parser.add_argument("--quick", action="store_true", help="short and small, for a trial")
     parser.add_argument(
         "--write", action="store_true", help="write docs/benchmarks.md and its plot"
     )

@@ -1,4 +1,4 @@
-"""Writes the table, the plot and the machine into ``docs/benchmarks.md``."""
+"""Writer of ``docs/benchmarks.md``: the machine, the table and the plot."""
 
 import json
 import os
@@ -28,12 +28,12 @@ def write(
     rounds: int,
     is_quick: bool,
 ) -> None:
-    """Put what was measured, and what could not be, between the marks, and draw the plot."""
-    how = " of --quick: short, small, and no more than a hint" if is_quick else ""
+    """Write the rows and the broken measures between the marks, and draw the plot."""
+    how = " of --quick: short and small, only a hint" if is_quick else ""
     plot = f"![How many times as good as it must be]({PLOT.name})"
     missing = "".join(f"\n\nNot measured: {one.what}: {one.why}" for one in broken)
     measured = f"{_machine()} {rounds} rounds{how}.\n\n{markdown(rows)}{missing}\n\n{plot}\n"
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text(), measured))
+    DOCUMENT.write_text(replace_measured(DOCUMENT.read_text(), measured))
     bars = [
         {"name": row.what, "against": row.against, "worth": row.worth, "aim": row.worth_of(row.aim)}
         for row in rows
@@ -43,8 +43,8 @@ def write(
     subprocess.run(command, input=json.dumps(bars), text=True, check=True)
 
 
-def replaced(document: str, measured: str) -> str:
-    """The document with this between its marks."""
+def replace_measured(document: str, measured: str) -> str:
+    """Return the document with ``measured`` between its marks."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{measured}\n{END}{after}"
@@ -67,8 +67,8 @@ def _processor() -> str:
 
 
 def _valkey() -> str:
-    said = subprocess.run(
+    output = subprocess.run(
         [str(find_binary()), "--version"], capture_output=True, text=True, check=True
     ).stdout
-    found = re.search(r"v=([\d.]+)", said)
+    found = re.search(r"v=([\d.]+)", output)
     return f"Valkey {found[1]}" if found else "Valkey"

@@ -1,4 +1,4 @@
-"""Drain of a backlog: a worker beside bare threads that only call."""
+"""Drain of a backlog: a worker against bare threads that only call."""
 
 import time
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from functools import partial
 from statistics import median
 
 from tools.bench import fill
-from tools.bench.intake import per_second
-from tools.bench.load import Invalid, capacity
+from tools.bench.intake import format_rates
+from tools.bench.load import Invalid, measure_capacity
 from tools.bench.scene import BenchRun, Measure
 from tools.bench.table import BenchRow, ratios
 from tools.bench.upstream import Upstream, upstream
@@ -19,13 +19,13 @@ from tools.stack.valkey import Valkey
 DELAY_MS = 50
 DRAIN_SECONDS = 300
 LOOK_SECONDS = 0.25
-# The stand-in must not be what is measured.
+# The stand-in must be faster than both contenders, or it limits the result.
 LEEWAY = 1.15
 MOST_SHARE = 0.85
 
 
 def measures() -> Sequence[Measure]:
-    """With few and with many calls in flight."""
+    """Return the drains with few and with many calls in flight."""
     return [
         Measure(f"drain, {DELAY_MS} ms upstream, {flying} in flight", partial(_drain, flying))
         for flying in (16, 64)
@@ -43,7 +43,7 @@ def _drain(flying: int, scene: BenchRun) -> list[BenchRow]:
             ours.append(_worker(scene, valkey, channel, backlog=backlog, flying=flying))
             theirs.append(_bare_threads(channel, backlog, flying))
     fastest = max(*ours, *theirs)
-    # No worker can be faster than so many calls of so many ms.
+    # The delay itself limits any contender to this rate.
     if possible < min(LEEWAY * fastest, MOST_SHARE * flying * 1000 / DELAY_MS):
         raise Invalid(f"the stand-in is the limit: {possible:.0f} a second, {fastest:.0f} measured")
     return [
@@ -53,14 +53,14 @@ def _drain(flying: int, scene: BenchRun) -> list[BenchRow]:
             values=ratios(ours, theirs),
             must=0.75,
             aim=0.8,
-            note=f"{per_second(ours, theirs)}; the stand-in does {possible:.0f}",
+            note=f"{format_rates(ours, theirs)}; the stand-in does {possible:.0f}",
         )
     ]
 
 
 def _capacity(channel: Upstream, flying: int) -> float:
     url = f"{channel.url(DELAY_MS)}/users/user-1/user-chats"
-    return median(capacity(url, flying, 2) for _ in range(3))
+    return median(measure_capacity(url, flying, 2) for _ in range(3))
 
 
 def _worker(
@@ -69,16 +69,16 @@ def _worker(
     with scene.client(valkey) as client:
         fill.empty(client)
         fill.accept(client, "drain", range(backlog))
-        rate = drained(scene, valkey, channel, backlog, delay_ms=DELAY_MS, flying=flying)
+        rate = measure_drain(scene, valkey, channel, backlog, delay_ms=DELAY_MS, flying=flying)
         if client.zcard("{relay}:due") + client.zcard("{relay}:held"):
             raise Invalid("not every event was opened")
     return rate
 
 
-def drained(
+def measure_drain(
     scene: BenchRun, valkey: Valkey, channel: Upstream, calls: int, *, delay_ms: int, flying: int
 ) -> float:
-    """Calls a second of a worker that finds so many events waiting; it is stopped after that."""
+    """Start a worker on a backlog of ``calls`` events, and return its calls a second."""
     channel.forget()
     url = channel.url(delay_ms)
     with scene.worker(valkey, url, WORKER_CONCURRENCY=str(flying)):
@@ -87,7 +87,7 @@ def drained(
 
 
 def _has_seen(channel: Upstream, calls: int) -> bool:
-    """Polled seldom: each poll takes time from the measure."""
+    """Poll, rarely, since each poll takes time from the measure."""
     time.sleep(LOOK_SECONDS)
     return channel.calls >= calls
 

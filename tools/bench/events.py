@@ -1,15 +1,15 @@
-"""The events of the bench: the same in Python as in ``load.lua``, with ids as Channel.io's."""
+"""Events of the bench, the same as in ``load.lua``, with ids like Channel.io's."""
 
 from app.chats.event import OpenChatEvent
 
 
 def event_id(prefix: str, number: int) -> str:
-    """The id of an event."""
+    """Format the id of an event."""
     return f"{prefix}-{number:08d}"
 
 
 def event(prefix: str, number: int) -> OpenChatEvent:
-    """An event with one metadata pair, for a user of its own."""
+    """Build an event with one metadata pair, for a user of its own."""
     return OpenChatEvent(
         event_id=event_id(prefix, number),
         user_id=f"6606508eaa71{number:08x}",
@@ -18,5 +18,5 @@ def event(prefix: str, number: int) -> OpenChatEvent:
 
 
 def chat_id(number: int) -> str:
-    """20 lowercase hex, as Channel.io's."""
+    """Format a chat id: 20 lowercase hex digits, like Channel.io's."""
     return f"6b0347059b53{number:08x}"

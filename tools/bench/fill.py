@@ -1,7 +1,7 @@
-"""Fills a Redis: with waiting events by the real script, with settled ones by a fast copy.
+"""Filling of a Redis: waiting events by the real script, settled ones by a fast copy.
 
-A million real events would take ten minutes; so one real event goes its whole way, and what it left
-is written again with other ids. ``settled`` checks that the copy is the same, key by key.
+A million real events would take ten minutes, so one real event is settled, and its keys are copied
+with other ids. ``copy_settled`` checks that the copy is the same, key by key.
 """
 
 import time
@@ -23,7 +23,9 @@ from tools.stack.redis_client import Client
 
 TTL_SECONDS = 2_592_000
 KEYS = Keys("relay")
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # web gives each one
+TRACEPARENT = (
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # web adds one to each event
+)
 BATCH = 5000
 TEMPLATE = 0x1234567  # its decimal and hex digits are in no other part of the record
 INSTANTS = {"accepted_ms", "settled_ms"}
@@ -31,28 +33,28 @@ _FILL = Path(__file__).with_name("fill.lua").read_text()
 
 
 def empty(client: Client) -> None:
-    """Delete everything, and return once its memory is free: else that is what is measured next."""
+    """Delete everything, and return once its memory is free, before the next measure."""
     client.execute_command("FLUSHALL", "SYNC")
 
 
 def accept(client: Client, prefix: str, numbers: Iterable[int]) -> None:
-    """Have events accepted, by the real script."""
+    """Accept events by the real script."""
     store = _event_store(client)
     for number in numbers:
         store.accept(events.event(prefix, number), traceparent=TRACEPARENT)
 
 
 def settle(client: Client, prefix: str, numbers: Iterable[int]) -> None:
-    """Let events go their whole way through the real scripts, one after the other."""
-    event_store, build_grant_store = _event_store(client), _grant_store(client)
+    """Accept, take and settle events by the real scripts, one after the other."""
+    event_store, grant_store = _event_store(client), _grant_store(client)
     for number in numbers:
         event_store.accept(events.event(prefix, number), traceparent=TRACEPARENT)
-        grant = _take(build_grant_store)
-        build_grant_store.settle(grant, Created(_chat(number)))
+        grant = _take(grant_store)
+        grant_store.settle(grant, Created(_chat(number)))
 
 
-def settled(client: Client, prefix: str, count: int) -> None:
-    """Fill in ``count`` settled events. Raises ``Invalid`` unless they are as real ones."""
+def copy_settled(client: Client, prefix: str, count: int) -> None:
+    """Copy ``count`` settled events. Raises ``Invalid`` if a copy differs from a real one."""
     if not count:
         return
     _check_copy(client)
@@ -62,7 +64,7 @@ def settled(client: Client, prefix: str, count: int) -> None:
 
 
 def forget_waiting(client: Client, prefix: str) -> None:
-    """Take those events away that wait and whose ids begin so."""
+    """Delete the waiting events whose ids begin with ``prefix``."""
     waiting: Any = client.zrange(f"{KEYS.tag}:due", 0, -1)
     ids = [id_ for id_ in waiting if id_.startswith(prefix)]
     for first in range(0, len(ids), BATCH):
@@ -72,7 +74,7 @@ def forget_waiting(client: Client, prefix: str) -> None:
 
 
 def _check_copy(client: Client) -> None:
-    """Return whether the copy leaves the very keys that the scripts do, but for instants."""
+    """Check that a copy has the keys of a real event, except for instants."""
     settle(client, "template", [TEMPLATE])
     real = _keys_of(client, "template")
     _delete(client, real)
@@ -81,11 +83,11 @@ def _check_copy(client: Client) -> None:
     copied = _keys_of(client, "template")
     _delete(client, copied)
     if real != copied:
-        raise Invalid(f"the copy of a settled event is not as the real one: {real} {copied}")
+        raise Invalid(f"the copy of a settled event differs from a real one: {real} {copied}")
 
 
 def _template(client: Client, prefix: str) -> str:
-    """The text of a record, with places for the numbers; the event is gone again."""
+    """Return a record's text with places for the numbers, and delete its event."""
     settle(client, prefix, [TEMPLATE])
     text: Any = client.get(KEYS.event(events.event_id(prefix, TEMPLATE)))
     _delete(client, _keys_of(client, prefix))
@@ -119,8 +121,7 @@ def _content(client: Client, name: str) -> Any:
         return client.zrange(name, 0, -1)
     text: Any = client.get(name)
     if name.startswith(KEYS.event("")):
-        # The fingerprint is over user and metadata, which a copy with other numbers has not; here
-        # it has, so it is compared too.
+        # The template's copy has the same user and metadata, so its fingerprint must match too.
         fields = parse_fields(text)
         return {name: None if name in INSTANTS else fields[name] for name in fields}
     return text

@@ -1,6 +1,6 @@
-"""Growth with the number of records: intake, look-up and drain beside an empty Redis.
+"""Cost by the number of records: intake, look-up and drain against an empty Redis.
 
-Every size has a server and a web of its own, filled once; the loads go from one to the next.
+Every size has a server and a web of its own, filled once; the loads alternate between them.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from tools.bench import fill
-from tools.bench.drain import drained
+from tools.bench.drain import measure_drain
 from tools.bench.load import load
 from tools.bench.scene import READ_TOKEN, SUBMIT_TOKEN, BenchRun, Measure, in_turn
 from tools.bench.table import BenchRow, ratios
@@ -25,14 +25,14 @@ DELAY_MS = 5
 
 @dataclass(frozen=True)
 class Size:
-    """Sizes of a Redis."""
+    """The number of events in a Redis."""
 
     settled: int = 0
     waiting: int = 0
 
     @property
     def name(self) -> str:
-        """As the table says it."""
+        """Return the size as the table has it."""
         if self.waiting:
             return f"{self.waiting:,} waiting"
         return f"{self.settled:,} settled"
@@ -40,7 +40,7 @@ class Size:
 
 @dataclass(frozen=True)
 class GrowthScene:
-    """A relay over a Redis of one size; ``known`` are ids that are there: prefix and how many."""
+    """A relay over a Redis of one size; ``known`` has prefix and number of existing ids."""
 
     size: Size
     valkey: Valkey
@@ -50,7 +50,7 @@ class GrowthScene:
 
 
 def measures() -> Sequence[Measure]:
-    """All sizes together."""
+    """Return the measure of all sizes."""
     return [Measure("cost as it grows", _grow)]
 
 
@@ -86,14 +86,14 @@ def _open(scene: BenchRun, stack: ExitStack, size: Size) -> GrowthScene:
     client = stack.enter_context(scene.client(valkey))
     if size.settled:
         known = ("fill", size.settled)
-        fill.settled(client, *known)
+        fill.copy_settled(client, *known)
     elif size.waiting:
         known = ("fill", size.waiting)
         fill.accept(client, "fill", range(size.waiting))
     else:
         known = ("known", KNOWN)
         fill.settle(client, "known", range(KNOWN))
-    # The chance division of connections over two processes would outweigh the size.
+    # Two processes would share the connections at random, which outweighs the size.
     port = stack.enter_context(scene.web(valkey, processes=1))
     return GrowthScene(size, valkey, client, port, known)
 
@@ -111,10 +111,10 @@ def _look_up(_scene: BenchRun, _channel: Upstream, place: GrowthScene) -> float:
 
 def _drain(scene: BenchRun, channel: Upstream, place: GrowthScene) -> float:
     calls = 500 if scene.is_quick else 3000
-    # The first to be called are those that waited; these take their place.
+    # The waiting events are called first, and these replace them.
     first = place.client.incr("bench:drained", calls) - calls
     fill.accept(place.client, "drain", range(first, first + calls))
-    return drained(scene, place.valkey, channel, calls, delay_ms=DELAY_MS, flying=FLYING)
+    return measure_drain(scene, place.valkey, channel, calls, delay_ms=DELAY_MS, flying=FLYING)
 
 
 MEASURES = {"intake": _intake, "look-up": _look_up, "drain": _drain}

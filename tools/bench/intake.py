@@ -1,4 +1,4 @@
-"""Intake of unique events, duplicates and look-ups, beside a bare echo and beside queues."""
+"""Intake of unique events, duplicates and look-ups, against an echo and queues."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ RELAY, ECHO, ARQ = "relay", "bare Flask echo", "FastAPI + arq"
 
 Queued = Callable[[Client], int]
 
-# Where each peer keeps what it has enqueued.
+# The queue of each peer in Redis.
 FLASK_PEERS: dict[str, tuple[str, Queued]] = {
     "Flask + RQ": ("flask_rq", lambda redis: redis.llen("rq:queue:default")),
     "Flask + Dramatiq": ("flask_dramatiq", lambda redis: redis.llen("dramatiq:default")),
@@ -29,7 +29,7 @@ FLASK_PEERS: dict[str, tuple[str, Queued]] = {
 
 @dataclass(frozen=True)
 class Contender:
-    """A server that takes events in, and the count of its queue; None where it keeps none."""
+    """A server that accepts events, and the length of its queue; None if it has no queue."""
 
     name: str
     port: int
@@ -37,7 +37,7 @@ class Contender:
 
 
 def measures() -> Sequence[Measure]:
-    """Return those of intake, and the one of duplicates and look-ups."""
+    """Return the measures of intake, and of duplicates and look-ups."""
     return [
         Measure("intake of unique events, one process", _intake_beside_echo),
         Measure("intake of unique events, beside queues", _intake_beside_queues),
@@ -61,7 +61,7 @@ def _intake_beside_echo(scene: BenchRun) -> list[BenchRow]:
             values=ratios(ours, theirs),
             must=0.8,
             aim=1.0,
-            note=per_second(ours, theirs),
+            note=format_rates(ours, theirs),
         ),
         BenchRow(
             what="intake of unique events, one process, p99",
@@ -95,7 +95,7 @@ def _intake_beside_queues(scene: BenchRun) -> list[BenchRow]:
             values=ratios(rates[RELAY], rates[name]),
             must=must,
             aim=aim,
-            note=per_second(rates[RELAY], rates[name]),
+            note=format_rates(rates[RELAY], rates[name]),
         )
         for name, (must, aim) in limits.items()
     ]
@@ -108,7 +108,7 @@ def _relay(port: int) -> Contender:
 def _take_turns(
     scene: BenchRun, client: Client, contenders: Sequence[Contender]
 ) -> dict[str, list[LoadResult]]:
-    """Load each contender in turn; return its loads by its name, without the first."""
+    """Load each contender in turn; return the loads by name, without the first."""
     loads: dict[str, list[LoadResult]] = {contender.name: [] for contender in contenders}
     for number in range(1 + scene.loads):
         for contender in in_turn(contenders, number):
@@ -117,12 +117,12 @@ def _take_turns(
 
 
 def _take_in(client: Client, contender: Contender) -> LoadResult:
-    """Load with new events; each that was answered must be queued afterwards."""
+    """Post new events, and check that each answered one is queued."""
     fill.empty(client)
     taken = load(contender.port, what="post", prefix="event", token=SUBMIT_TOKEN)
     if contender.queued is not None:
         queued = contender.queued(client)
-        # An event whose answer was under way when wrk stopped is queued, and not counted by wrk.
+        # wrk does not count an event whose answer was under way when it stopped.
         if not taken.answers <= queued <= taken.answers + 2 * CONNECTIONS:
             raise Invalid(f"{contender.name} answered {taken.answers} and queued {queued}")
     return taken
@@ -148,7 +148,7 @@ def _known(scene: BenchRun) -> list[BenchRow]:
                 for port, found in in_turn([*zip(ports, rates, strict=True)], number):
                     found.append(_rate(port, is_post=is_post))
         if client.zcard("{relay}:due"):
-            raise Invalid("what was posted were no duplicates")
+            raise Invalid("the posted events were not duplicates")
     return [
         _known_row("duplicates of settled events, one process", *duplicates),
         _known_row("look-ups of settled events, one process", *look_ups),
@@ -170,10 +170,10 @@ def _known_row(what: str, ours: Sequence[float], theirs: Sequence[float]) -> Ben
         values=ratios(ours, theirs),
         must=0.70,
         aim=0.85,
-        note=per_second(ours, theirs),
+        note=format_rates(ours, theirs),
     )
 
 
-def per_second(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Both medians."""
+def format_rates(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Format both medians."""
     return f"{median(ours):.0f} and {median(theirs):.0f} a second"

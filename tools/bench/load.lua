@@ -1,5 +1,5 @@
--- What wrk sends. Arguments: what (post or get), prefix of the ids, token, how many ids there are (0: no
--- end). The bodies are those of tools/bench/events.py. Prints one line of JSON at the end.
+-- Requests of wrk. Arguments: what (post or get), prefix of the ids, token, number of ids (0: no
+-- limit). The bodies are those of tools/bench/events.py. Prints one line of JSON at the end.
 
 local what, prefix, token, ids
 local number = 0

@@ -1,4 +1,4 @@
-"""Load by wrk, and what it counted."""
+"""Load by wrk, and its counts."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 CONNECTIONS = 16
-# Short, and often: a machine's speed changes from one minute to the next, and gunicorn leaves
-# connections with the process that accepts them, where one may get nearly all that come together.
+# Short loads, repeated often, even out changes in the machine's speed, and loads in which one
+# gunicorn process accepts most connections.
 LOAD_SECONDS = 2
 _SCRIPT = Path(__file__).with_name("load.lua")
 
@@ -19,12 +19,12 @@ _numbers = count()
 
 
 class Invalid(Exception):
-    """A measure that is not valid; the message is the reason."""
+    """A measure without a valid result; the message has the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """Result of a load without errors: whole answers, and the latency that 99 % stay below."""
+    """Result of a load without errors: its answers, seconds and 99 % latency."""
 
     answers: int
     seconds: float
@@ -32,12 +32,12 @@ class LoadResult:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Return the answers a second."""
         return self.answers / self.seconds
 
 
 def require_wrk() -> None:
-    """Raise ``Invalid`` where there is no wrk."""
+    """Raise ``Invalid`` if wrk is not installed."""
     if shutil.which("wrk") is None:
         raise Invalid("wrk makes the load, and is not installed: apt-get install wrk")
 
@@ -53,11 +53,11 @@ def load(
 ) -> LoadResult:
     """Send requests over kept-alive connections, each as soon as its last one was answered.
 
-    ``ids`` is how many there are, after which they begin anew; 0: each is new. Raises ``Invalid``.
+    ``ids`` is the number of ids, which are then used again; 0: each id is new. Raises ``Invalid``.
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{LOAD_SECONDS}s", "--timeout", "10s"]
     command += ["-s", str(_SCRIPT), f"http://127.0.0.1:{port}/", "--"]
-    # Also new to what is still under way of an earlier load.
+    # An earlier load may still be under way, so its ids must not be used again.
     named = prefix if ids else f"{prefix}-{next(_numbers)}"
     ended = subprocess.run(
         [*command, what, named, token, str(ids)], capture_output=True, text=True, check=True
@@ -66,7 +66,7 @@ def load(
 
 
 def read_load(output: str) -> LoadResult:
-    """Read what wrk printed, of which the last line is ``load.lua``'s. Raises ``Invalid``."""
+    """Read the last line of wrk's output, which ``load.lua`` prints. Raises ``Invalid``."""
     counted = json.loads(output.strip().splitlines()[-1])
     refused, broken = counted.pop("refused"), counted.pop("broken")
     if refused or broken or not counted["answers"]:
@@ -77,11 +77,11 @@ def read_load(output: str) -> LoadResult:
     return LoadResult(**counted)
 
 
-def capacity(url: str, connections: int, seconds: int) -> float:
-    """Answers a second of a server whose every connection carries one request."""
+def measure_capacity(url: str, connections: int, seconds: int) -> float:
+    """Return the answers a second of a server with one request per connection."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-H", "Connection: close", url]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     found = re.search(r"^Requests/sec: *([\d.]+)$", ended.stdout, re.MULTILINE)
     if found is None:
-        raise Invalid(f"wrk said nothing of its rate: {ended.stdout!r}")
+        raise Invalid(f"wrk printed no rate: {ended.stdout!r}")
     return float(found[1])

@@ -1,4 +1,4 @@
-"""Memory of a settled event in Redis, measured with real ones."""
+"""Memory of a settled event in Redis, measured with real events."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,14 +13,14 @@ from tools.bench.upstream import upstream
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import Client
 
-# As in the documents: refund-00000001. A longer id is kept three times.
+# Ids like those of the documents, refund-00000001: Redis stores an id three times.
 PREFIX = "refund"
 SETTLE_SECONDS = 300
 KEYS_PER_EVENT = 3  # its record, its chat and its user
 
 
 def measures() -> Sequence[Measure]:
-    """The one."""
+    """Return the measure."""
     return [Measure("memory in Redis per settled event", _memory)]
 
 
@@ -32,7 +32,9 @@ def _memory(scene: BenchRun) -> list[BenchRow]:
         valkey = stack.enter_context(scene.valkey())
         client = stack.enter_context(scene.client(valkey))
         stack.enter_context(scene.worker(valkey, channel.url(0)))
-        _bytes_per_event(client, events)  # connections and scripts take memory once
+        _bytes_per_event(
+            client, events
+        )  # connections and scripts take their memory in the first run
         for _ in range(scene.rounds):
             lasting, passing = _bytes_per_event(client, events)
             kept.append(lasting)
@@ -51,7 +53,7 @@ def _memory(scene: BenchRun) -> list[BenchRow]:
 
 
 def _bytes_per_event(client: Client, events: int) -> tuple[float, float]:
-    """Bytes that stay, and bytes that go 400 s after the settle."""
+    """Return the bytes that stay, and those that expire 400 s after the settle."""
     fill.empty(client)
     before = _used(client)
     fill.accept(client, PREFIX, range(events))
@@ -67,7 +69,7 @@ def _bytes_per_event(client: Client, events: int) -> tuple[float, float]:
 
 
 def _used(client: Client) -> int:
-    """Of the server, but for what connections and the log's buffer take at this moment."""
+    """Return the server's used memory, without connections and the AOF buffer."""
     memory: Any = client.info("memory")
     beside = ("mem_clients_normal", "mem_aof_buffer")
     return int(memory["used_memory"]) - sum(int(memory[name]) for name in beside)

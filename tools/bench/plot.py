@@ -1,4 +1,4 @@
-"""Draws how far each row is from what must be reached; in the peers' environment, for matplotlib.
+"""Plot of each row against its limit, run in the peers' environment for matplotlib.
 
 ``python plot.py FILE`` reads the rows as JSON from stdin.
 """
@@ -15,8 +15,8 @@ ENOUGH, SHORT, AIM = "#4878a8", "#c44e52", "#222222"
 
 
 def draw(rows: list[dict[str, Any]], path: str) -> None:
-    """Write the plot: one bar a row, 1 is what must be reached, a mark is the aim."""
-    mpl.rcParams["svg.hashsalt"] = "relay"  # the same rows are the same file
+    """Write the plot: a bar for each row, a line at the limit, a mark at the aim."""
+    mpl.rcParams["svg.hashsalt"] = "relay"  # the same rows give the same file
     mpl.rcParams["svg.fonttype"] = "none"
     figure = Figure(figsize=(9, 1 + BAR_INCHES * len(rows)), layout="constrained")
     axes = figure.subplots()

@@ -25,7 +25,7 @@ PEER_THREADS = 8
 START_SECONDS = 30
 LOADS_PER_ROUND = 5
 
-# No measure waits for a gate, and no server copies itself while it is measured.
+# No limit of the gate, and no rewrite of the AOF, may slow a measure.
 RELAY = {
     "SUBMIT_TOKENS": f"bench:{SUBMIT_TOKEN}",
     "READ_TOKENS": f"bench:{READ_TOKEN}",
@@ -57,19 +57,19 @@ class BenchRun:
 
     @property
     def loads(self) -> int:
-        """Return how many short turns each contender gets, without the one that warms it up."""
+        """Return the number of loads for each contender, without the first."""
         return self.rounds if self.is_quick else LOADS_PER_ROUND * self.rounds
 
     @contextmanager
     def valkey(self) -> Iterator[Valkey]:
-        """A server of its own, kept on disk as in a deployment."""
+        """Run a server with its data on disk, as in a deployment."""
         directory = self.directory / f"valkey-{next(self._numbers)}"
         with Valkey(directory, arguments=NO_REWRITE) as valkey:
             yield valkey
 
     @contextmanager
     def client(self, valkey: Valkey) -> Iterator[Client]:
-        """A client of it; scripts that fill it take long."""
+        """Connect a client with a long timeout, for the scripts that fill the server."""
         with connect_to(valkey.url) as client:
             client.connection_pool.connection_kwargs["socket_timeout"] = 120
             yield client
@@ -92,7 +92,7 @@ class BenchRun:
 
     @contextmanager
     def worker(self, valkey: Valkey, channel_url: str, **settings: str) -> Iterator[Process]:
-        """The relay's worker as the Procfile has it."""
+        """Start the relay's worker as the Procfile has it."""
         environ = {
             **RELAY,
             "REDIS_URL": valkey.url,
@@ -144,14 +144,14 @@ class BenchRun:
 
 @dataclass(frozen=True)
 class Measure:
-    """Something to measure, in plain words, and what does it."""
+    """A named measure, and the function that makes it."""
 
     name: str
     run: Callable[[BenchRun], list[BenchRow]]
 
 
 def in_turn(contenders: Sequence[T], number: int) -> Sequence[T]:
-    """All of them, with another one first in each round: whatever changes meets all alike."""
+    """Rotate the contenders, so each round begins with another one."""
     first = number % len(contenders)
     return [*contenders[first:], *contenders[:first]]
 

@@ -10,10 +10,10 @@ HEADINGS = ("what", "against", "median", "spread", "must reach", "aim", "reached
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One line: ``values`` has one for each round.
+    """One row: ``values`` has one value for each round.
 
-    ``must`` and ``aim`` are the least that is wanted or, where ``is_most``, the most; None: not
-    said. ``note`` has the figures behind the values.
+    ``must`` and ``aim`` are lower limits or, if ``is_most``, upper limits; None: no limit.
+    ``note`` has the figures behind the values.
     """
 
     what: str
@@ -27,12 +27,12 @@ class BenchRow:
 
     @property
     def median(self) -> float:
-        """The value that counts."""
+        """Return the median, which the limits apply to."""
         return median(self.values)
 
     @property
     def verdict(self) -> str:
-        """Compare the median with the limits; empty where the row has none."""
+        """Compare the median with the limits; empty if the row has none."""
         if self.aim is not None and self._is_met(self.aim):
             return "yes, the aim"
         if self.must is None:
@@ -41,17 +41,17 @@ class BenchRow:
 
     @property
     def worth(self) -> float | None:
-        """Ratio of the value to its limit; None without a limit."""
+        """Return the ratio of the median to its limit; None without a limit."""
         return self.worth_of(self.median)
 
     def worth_of(self, value: float | None) -> float | None:
-        """The same of another value."""
+        """Return the ratio of another value to the limit."""
         if self.must is None or value is None:
             return None
         return self.must / value if self.is_most else value / self.must
 
     def shown(self, value: float | None) -> str:
-        """A value with its unit."""
+        """Format a value with its unit."""
         if value is None:
             return ""
         digits = 2 if self.unit == TIMES else 0 if value >= 10 or isinstance(value, int) else 1
@@ -70,12 +70,12 @@ class BrokenMeasure:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
-    """Ours as a multiple of theirs, round by round: both were measured side by side."""
+    """Divide ours by theirs, round by round: both were measured side by side."""
     return tuple(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def render(rows: Sequence[BenchRow], broken: Sequence[BrokenMeasure] = ()) -> str:
-    """The table as text, and what could not be measured below it."""
+    """Format the table as text, and the broken measures below it."""
     lines = [HEADINGS, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, tuple("-" * width for width in widths))
@@ -87,7 +87,7 @@ def render(rows: Sequence[BenchRow], broken: Sequence[BrokenMeasure] = ()) -> st
 
 
 def markdown(rows: Sequence[BenchRow]) -> str:
-    """The table for the documents."""
+    """Format the table as Markdown."""
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *map(_cells, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -1,8 +1,8 @@
 """A fast stand-in of Channel.io with a fixed delay: no script, no ledger, no limits.
 
-The tests' own has a thread for each connection, and would be what the drain measures. This one
-answers in the same shape from one event loop, in a process of its own. ``/20/open/v4`` as the base
-answers after 20 ms. It reports when calls came and were answered, so both sides are timed alike.
+The stand-in of the tests has a thread for each connection, and would limit the drain. This one
+sends the same answers from one event loop, in a process of its own. The base ``/20/open/v4``
+answers after 20 ms. It reports the times of calls and answers, so both contenders are timed alike.
 """
 
 import asyncio
@@ -23,35 +23,35 @@ from tools.stack.relay import ROOT
 
 @dataclass(frozen=True)
 class Upstream:
-    """The stand-in, as a measure holds it in its hands."""
+    """Client of the stand-in's control requests."""
 
     port: int
 
     def url(self, delay_ms: int) -> str:
-        """The base, as ``CHANNEL_API_URL`` takes it."""
+        """Return the base URL for ``CHANNEL_API_URL``."""
         return f"http://127.0.0.1:{self.port}/{delay_ms}/open/v4"
 
     def forget(self) -> None:
-        """Count from none."""
-        self._ask("forget")
+        """Reset the counts."""
+        self._get("forget")
 
     @property
     def calls(self) -> int:
         """Return how many creates were answered."""
-        return int(self._ask("report/1")["calls"])
+        return int(self._get("report/1")["calls"])
 
     def rate(self, calls: int) -> float:
-        """Creates a second: from the first one's arrival to the answer of number ``calls``."""
-        return calls / float(self._ask(f"report/{calls}")["seconds"])
+        """Return creates a second, from the first arrival to answer number ``calls``."""
+        return calls / float(self._get(f"report/{calls}")["seconds"])
 
-    def _ask(self, what: str) -> Any:
+    def _get(self, what: str) -> Any:
         with urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=10) as answer:
             return json.load(answer)
 
 
 @contextmanager
 def upstream() -> Iterator[Upstream]:
-    """Start it in a process of its own."""
+    """Run the stand-in in a process of its own."""
     port = free_port()
     child = start_child([sys.executable, "-m", "tools.bench.upstream", str(port)], cwd=ROOT)
     try:
@@ -63,7 +63,7 @@ def upstream() -> Iterator[Upstream]:
 
 @dataclass
 class _Ledger:
-    """When the first create came, and when each was answered."""
+    """The times of the first create's arrival and of each answer."""
 
     first: float | None = None
     answered: list[float] = field(default_factory=list)
@@ -80,7 +80,7 @@ class _Ledger:
 
 
 class _Line(asyncio.Protocol):
-    """A connection; requests have no body, as those of the relay."""
+    """A connection; requests have no body, like those of the relay."""
 
     def __init__(self, ledger: _Ledger) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""``Prefer: wait``, one event at a time, beside a view that calls Channel.io itself."""
+"""``Prefer: wait``, one event at a time, against a view that calls Channel.io."""
 
 import json
 import time
@@ -22,7 +22,7 @@ _numbers = count()
 
 
 def measures() -> Sequence[Measure]:
-    """The one."""
+    """Return the measure."""
     return [Measure(f"Prefer: wait, {DELAY_MS} ms upstream", _wait)]
 
 
@@ -49,7 +49,7 @@ def _wait(scene: BenchRun) -> list[BenchRow]:
 
 
 def _latencies(port: int, requests: int) -> list[float]:
-    """Return how long each answer took, in ms; one connection, one request after the other."""
+    """Return the ms of each answer; one connection, one request after the other."""
     headers = {
         "Authorization": f"Bearer {SUBMIT_TOKEN}",
         "Content-Type": "application/json",
@@ -67,7 +67,7 @@ def _latency(connection: HTTPConnection, headers: Mapping[str, str]) -> float:
     record = json.loads(answer.read())
     took_ms = (time.perf_counter() - began) * 1000
     if answer.status != 200 or not record["chat"]:
-        raise Invalid(f"an event was answered {answer.status}, and was to be opened by then")
+        raise Invalid(f"an event was answered {answer.status}, and should be opened")
     return took_ms
 
 

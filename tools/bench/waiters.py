@@ -1,4 +1,4 @@
-"""Many callers with ``Prefer: wait`` at once in one web process, and ``/livez`` beside them."""
+"""Many callers with ``Prefer: wait`` in one web process, and ``/livez`` meanwhile."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class Wave:
-    """Callers that posted at once: delays from settling to answer of those that got their ids.
+    """Callers that posted at once; ``delays_ms`` are from the settle to the answer with ids.
 
     ``seconds`` is the time from the first post to the last answer.
     """
@@ -46,14 +46,14 @@ class Wave:
 
 
 def measures() -> Sequence[Measure]:
-    """Return the one."""
+    """Return the measure."""
     return [Measure("waiters: callers with Prefer: wait at once", _waiters)]
 
 
-def rows(waves: Sequence[Wave], callers: int) -> list[BenchRow]:
-    """Build the rows of waves of so many ``callers``.
+def build_rows(waves: Sequence[Wave], callers: int) -> list[BenchRow]:
+    """Build the rows of waves of ``callers`` callers.
 
-    The worst wave counts for how many got their ids. Raises ``Invalid`` where hardly one did.
+    The wave with the fewest answers with ids counts. Raises ``Invalid`` if it has one at most.
     """
     if any(len(wave.delays_ms) <= 1 for wave in waves):
         raise Invalid("at most one caller got its ids in the same request")
@@ -97,11 +97,11 @@ def _waiters(scene: BenchRun) -> list[BenchRow]:
         stack.enter_context(scene.worker(valkey, url, WORKER_CONCURRENCY=str(FLYING)))
         for number in range(1 + scene.rounds):
             wave = asyncio.run(_post_at_once(port, callers if number else WARM_CALLERS))
-            # Callers that did not wait left events behind, which the next wave must not meet.
+            # Events of callers that stopped waiting must not slow the next wave.
             wait_until(lambda: not client.exists(*QUEUES), WAVE_SECONDS, "the settles")
             if number:
                 waves.append(wave)
-    return rows(waves, callers)
+    return build_rows(waves, callers)
 
 
 def _allow_open_files() -> None:
@@ -115,7 +115,7 @@ def _allow_open_files() -> None:
 
 
 async def _post_at_once(port: int, callers: int) -> Wave:
-    """Connect so many callers, post all their events, and read all answers. Raises ``Invalid``."""
+    """Connect all callers, post their events, and read all answers. Raises ``Invalid``."""
     is_over = asyncio.Event()
     requests = [_request(next(_numbers)) for _ in range(callers)]
     try:
@@ -142,7 +142,7 @@ def _request(number: int) -> str:
 
 
 async def _post(connection: "_Connection", request: str) -> float | None:
-    """Post an event; return the ms from its settling to its answer, None without ids."""
+    """Post an event; return the ms from its settle to its answer, None without ids."""
     status, record = await connection.send(request)
     answered_at = time.time()
     if status != 200 or not record["chat"]:
@@ -176,7 +176,7 @@ class _Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def send(self, request: str) -> tuple[int, Any]:
-        """Send, and return the answer's status and its JSON, once all of it is here."""
+        """Send a request, and return the status and JSON of its answer."""
         self._writer.write(request.encode())
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)

@@ -1,1 +1,1 @@
-"""A model of the states and the fence, explored to its end and replayed on the real scripts."""
+"""Model of the states and the fence, explored in full and replayed on the real scripts."""

@@ -1,7 +1,7 @@
-"""Scenes in which the clock of Redis jumps back, played by the real scripts in virtual time.
+"""Scenes in which the clock of Redis jumps back, for the real scripts in virtual time.
 
-Each is played with and without the jump. Calls and probes of the first may be late by
-``MOST_LATE_MS`` against those of the second, and may not be early; that bounds the rate as well.
+Each scene is played with and without the jump. With the jump, a call or a probe may be up to
+``MOST_LATE_MS`` later than without it, and not earlier; that bounds the rate as well.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from app.chats.outcome import Created, Outcome, Throttled
 from app.chats.record import Chat
 from tools.model.outcomes import UNKNOWN
 from tools.model.virtual import LIMITS, Simulation, VirtualWorker
-from tools.prove.rate import overruns
+from tools.prove.rate import find_overruns
 from tools.stack.redis_client import Client
 
 RATE = replace(LIMITS, rate_per_second=10, burst=5)
@@ -35,7 +35,7 @@ def _play(simulation: Simulation, back_ms: int) -> Simulation:
 
 
 def events_wait(client: Client, back_ms: int) -> Simulation:
-    """A hundred and twenty events are due, and go as the rate allows."""
+    """120 events are due, and are called at the limited rate."""
     simulation = Simulation(client, answer=_create, limits=RATE)
     for _ in range(2):
         simulation.start_worker()
@@ -59,7 +59,7 @@ def a_429_pauses_all(client: Client, back_ms: int) -> Simulation:
 
 
 def the_breaker_is_open(client: Client, back_ms: int) -> Simulation:
-    """The first answers are lost, and open it."""
+    """The first answers are lost, which opens the breaker."""
 
     def answer(way: str, event_id: str) -> Outcome:
         is_first = len(simulation.calls) < RATE.threshold
@@ -73,7 +73,7 @@ def the_breaker_is_open(client: Client, back_ms: int) -> Simulation:
 
 
 def a_probe_is_leased(client: Client, back_ms: int) -> Simulation:
-    """The worker that has the lease of the probe is lost."""
+    """The worker with the lease of the probe is lost."""
     simulation = Simulation(client, answer=_create, limits=RATE)
     lost = simulation.start_worker()
     simulation.at(1, lambda: _lose(lost))
@@ -83,7 +83,7 @@ def a_probe_is_leased(client: Client, back_ms: int) -> Simulation:
 
 
 def a_trial_is_out(client: Client, back_ms: int) -> Simulation:
-    """The worker that makes the trial is lost."""
+    """The worker with the trial is lost."""
     simulation = Simulation(client, answer=_create, limits=RATE)
     lost = simulation.start_worker()
     simulation.at(1000, lambda: simulation.bench.set_gate(state="half_open"))
@@ -113,11 +113,11 @@ def find_faults(expected: Simulation, found: Simulation) -> Iterator[str]:
     yield from _differences("event", _first_calls_ms(expected), _first_calls_ms(found))
     yield from _differences("probe", expected.probes_ms, found.probes_ms)
     called_at = [call.at_ms / 1000 for call in found.calls]
-    yield from overruns(called_at, RATE.rate_per_second, RATE.burst, 0)
+    yield from find_overruns(called_at, RATE.rate_per_second, RATE.burst, 0)
 
 
 def _first_calls_ms(simulation: Simulation) -> list[int]:
-    """Return when each event was first called: what waits after a call may wait for longer."""
+    """Return when each event was first called; later calls may be delayed by a backoff."""
     first: dict[str, int] = {}
     for call in simulation.calls:
         first.setdefault(call.event_id, call.at_ms)

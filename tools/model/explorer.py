@@ -1,4 +1,4 @@
-"""Explores every interleaving, breadth first, and finds the shortest way to a broken promise."""
+"""Breadth-first search of every interleaving for the shortest way to a broken promise."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,39 +13,39 @@ Visit = tuple[State, list[tuple[ModelStep, State]]]
 
 @dataclass(frozen=True, slots=True)
 class BrokenPromise:
-    """A promise that does not hold, and the steps after which it does not."""
+    """A promise that does not hold, and the steps that break it."""
 
     promise: str
     trace: str
 
 
 class Explorer:
-    """The graph of a specification's states, as far as it was walked."""
+    """The graph of a specification's states, as far as it was explored."""
 
     def __init__(self, specification: Specification) -> None:
         self.transitions = 0
         self._specification = specification
-        self._came: dict[State, tuple[State, ModelStep] | None] = {specification.start: None}
+        self._reached_by: dict[State, tuple[State, ModelStep] | None] = {specification.start: None}
 
     @property
     def states(self) -> int:
         """Number of states found."""
-        return len(self._came)
+        return len(self._reached_by)
 
     @property
     def depth(self) -> int:
         """Number of steps to the farthest state, which was found last."""
-        return len(self._way(next(reversed(self._came))))
+        return len(self._way(next(reversed(self._reached_by))))
 
     def visits(self) -> Iterator[Visit]:
         """Each state once, the nearest first, and the steps that lead on."""
-        queue = deque(self._came)
+        queue = deque(self._reached_by)
         while queue:
             before = queue.popleft()
             steps = list(self._specification.steps(before))
             for step, after in steps:
-                if after not in self._came:
-                    self._came[after] = before, step
+                if after not in self._reached_by:
+                    self._reached_by[after] = before, step
                     queue.append(after)
             self.transitions += len(steps)
             yield before, steps
@@ -61,12 +61,12 @@ class Explorer:
         return None
 
     def trace(self, state: State, *last: ModelStep) -> str:
-        """The shortest way to the state, and what came last."""
+        """Format the shortest way to the state, and the ``last`` step if there is one."""
         return ", ".join(map(str, [*self._way(state), *last]))
 
     def _way(self, state: State) -> list[ModelStep]:
         steps = []
-        while came := self._came[state]:
-            state, step = came
+        while reached_by := self._reached_by[state]:
+            state, step = reached_by
             steps.append(step)
         return steps[::-1]

@@ -28,5 +28,5 @@ OUTCOMES: dict[str, Outcome] = {
 
 
 def created(chat_id: str) -> Created:
-    """A chat of that id, and nothing else known of it."""
+    """Build the outcome of a created chat of which only the id is known."""
     return Created(Chat(chat_id))

@@ -1,7 +1,7 @@
-"""The promises of the design: what holds in every state, and at every step, of the specification.
+"""Promises of the design: rules for every state and every step of the specification.
 
-Where Redis lost writes, less can be promised: received answers are kept all the same, and calls
-are counted as if each lost grant had been consented to.
+After Redis has lost writes, less is promised: received answers are still kept, and each lost grant
+counts as consent to one more call.
 """
 
 from tools.model.specification import OTHER_CHAT, Specification
@@ -11,7 +11,7 @@ NOTHING = ModelRecord()
 
 
 def broken_in(specification: Specification, state: State) -> str | None:
-    """The first promise that does not hold in the state, in words."""
+    """Return the first promise that does not hold in the state."""
     life = state.record.life if state.record else state.lives
     doubts = sum(turn.is_doubtful and turn.life == life for turn in state.turns)
     if not _is_consented(specification, state, doubts):
@@ -22,13 +22,13 @@ def broken_in(specification: Specification, state: State) -> str | None:
         return "a chat is of its own event, and was made"
     if state.places != (state.record.places if state.record else frozenset()):
         return "an open event is in exactly one place"
-    # A late answer rebuilds a record that has ended from the worker's copy, as one that was lost.
+    # A late answer rebuilds an expired record from the worker's copy, like a lost one.
     is_rebuilt = state.losses > 0 or life < state.lives
     return None if is_rebuilt else _broken_unless_lost(state, doubts)
 
 
 def broken_by(before: State, step: ModelStep, after: State) -> str | None:
-    """The first promise that the step breaks, in words."""
+    """Return the first promise that the step breaks."""
     if not _is_intended(before, step):
         return "I1: nothing is sent unless calling is stored"
     if not _is_numbered(before, after):
@@ -59,7 +59,7 @@ def _has_failed(before: State, after: State) -> bool:
 
 
 def _broken_by_looking(before: State, step: ModelStep) -> str | None:
-    """Return whether the look-up takes back what another one, or the acceptance, has said."""
+    """Return the promise that a look-up breaks, by what earlier answers have shown."""
     if step.name != "look up":
         return None
     record = before.old.record if step.is_old and before.old else before.record
@@ -77,16 +77,16 @@ def _broken_unless_lost(state: State, doubts: int) -> str | None:
         return "I3: a repeated call stays visible"
     if doubts > 0 and record.created is False:
         return "created is false only where no chat can be"
-    # What is given back to a primary that was cut off is given back nowhere else.
+    # A release that reaches only the old primary leaves the grant at the new one.
     if record.status == "calling" and not state.old and not _is_owned(state, record):
         return "each call has an owner"
     return None
 
 
 def _is_consented(specification: Specification, state: State, doubts: int) -> bool:
-    """Return whether all calls that may have made a chat were allowed, and the one that is due.
+    """Return whether every call that may have made a chat was allowed, and the one that is due.
 
-    The latter counts so that a broken guard shows before it is called.
+    The due one counts so that a broken guard shows before the call.
     """
     made_or_due = doubts + (state.record is not None and state.record.status == "accepted")
     return made_or_due <= 1 + specification.consents + state.recreates + state.lost_grants
@@ -146,7 +146,7 @@ def _is_published(before: State, after: State) -> bool:
 
 
 def _is_restored(before: State, step: ModelStep, after: State) -> bool:
-    if step.outcome != "unknown" or step.name not in {"settle", "unheard settle"}:
+    if step.outcome != "unknown" or step.name not in {"settle", "unread settle"}:
         return True
     if step.is_old or step.turn is None:
         return True

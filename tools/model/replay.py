@@ -1,9 +1,9 @@
-"""Replays the model's steps on the real scripts.
+"""Replay of the model's steps on the real scripts.
 
-For everything that Redis can hold in a state of the model, a relay with a prefix of its own is
-brought there by the real scripts, along the shortest way. Each script that the model runs from
-there is run on a copy of that relay, which must then hold what the model has. All that the
-scripts read of an event is compared, so that one way to a state stands for every way.
+For each state of the model, as far as Redis holds it, the real scripts bring a relay with a prefix
+of its own to that state, along the shortest way. Each script that the model runs from there is run
+on a copy of that relay, and the copy is compared with the model's next state. Everything that the
+scripts read of an event is compared, so one way to a state is enough.
 """
 
 from collections.abc import Iterator
@@ -29,15 +29,16 @@ from tools.model.explorer import Explorer
 from tools.model.outcomes import OUTCOMES, created
 from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
 from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
-from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver
-from tools.model.virtual import START_MS, Time, with_clock
+from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver, event_of
+from tools.model.virtual import START_MS, Time, attach_clock
 from tools.stack.redis_client import Client
 
 EVENT = "e1"
 OPERATOR = "anna"
 PLACES = tuple(PLACE_OF.values())
-# Redis receives nothing.
+# Steps in which no script changes Redis.
 SILENT = {"begin", "send", "give up sending", "crash", "cut", "look up"}
+RECOVER = {"recover", "recover trusted", "recover forged"}
 FAR_MS = 10**15
 # Lives are two windows apart, by a clock that moves only when one ends.
 LIFE_MS = 2 * TTL_SECONDS * 1000
@@ -54,7 +55,7 @@ class Seen(NamedTuple):
 
 
 class ScriptRun(NamedTuple):
-    """A script that is run, for a step, or for others that are the same to Redis."""
+    """One run of a script, for all steps that are the same to Redis."""
 
     seen: Seen
     name: str
@@ -63,12 +64,14 @@ class ScriptRun(NamedTuple):
     grant: ModelRecord | None
     command: ModelStep | None
     number: int
+    life: int
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference between scripts and model after the last step of ``trace``, found in
-    Redis, or by the grant that a take was answered with.
+    """A difference between scripts and model after the last step of ``trace``.
+
+    It is in Redis (``found``), or in the grant that a take returned.
     """
 
     trace: str
@@ -78,12 +81,12 @@ class Difference:
 
 
 class Replay:
-    """The relays of one replay, over one client; ``scripts_run`` counts what was compared."""
+    """The relays of one replay, over one client; ``scripts_run`` counts the comparisons."""
 
     def __init__(self, client: Client, specification: Specification) -> None:
         self.scripts_run = 0
         self._time = Time()
-        self._client = client = with_clock(client, self._time)
+        self._client = client = attach_clock(client, self._time)
         self._specification = specification
         self._explorer = Explorer(specification)
         self._prefixes = (f"relay-{number}" for number in count())
@@ -93,7 +96,7 @@ class Replay:
         self._grants: dict[tuple[int, ModelRecord], Grant] = {}
 
     def first_difference(self) -> Difference | None:
-        """Replay the whole graph, up to the first script after which Redis holds something else."""
+        """Replay the whole graph, up to the first difference."""
         self._first.open_gate()
         for run, expected, before, step in self._runs():
             self._time.passed_ms = run.seen.lives * LIFE_MS
@@ -135,7 +138,7 @@ class Replay:
                 relay.accept(EVENT)
             case "take" | "release" | "settle" if run.turn is not None:
                 return self._run_in_turn(relay, run, run.turn)
-            case "recover" | "recover trusted" | "recover forged":
+            case name if name in RECOVER:
                 self._recover(relay, run)
             case _:
                 self._operate(relay, run)
@@ -176,6 +179,21 @@ class Replay:
             worker.settle(self._grants[turn, run.grant], outcome)
         return None
 
+    def _recover(self, relay: StoreDriver, run: ScriptRun) -> None:
+        """Read back the log line of the turn's chat, or a forged one."""
+        number = FORGED if run.turn is None else run.turn
+        token = _token(number)
+        logged = LoggedChat(
+            event_id=EVENT,
+            user_id=event_of().user_id,
+            # The model's record has the tokens of earlier attempts, but not their numbers.
+            attempt=tokens_of(relay.fields(EVENT)).get(token, 1),
+            life_ms=START_MS + run.life * LIFE_MS,
+            token=token,
+            chat=Chat(_chat_id(number)),
+        )
+        relay.operations().recover(logged, is_trusted=run.name == "recover trusted")
+
     def _operate(self, relay: StoreDriver, run: ScriptRun) -> None:
         assert run.command is not None, run.name
         script, arguments = _command(run.command)
@@ -196,8 +214,9 @@ class Replay:
         return copy
 
     def _found(self, relay: StoreDriver, *, lives: int) -> Seen:
-        """Read the relay's state. Then open its gate, end backoff but not the lease, and
-        tokens last for as long as a replay may.
+        """Read the relay's state, and prepare it for the next script.
+
+        The gate is opened, the backoff ends, the lease and the tokens do not expire.
         """
         with self._client.pipeline(transaction=False) as pipeline:
             pipeline.get(relay.key(f"event:{EVENT}"))
@@ -266,7 +285,7 @@ def _seen(state: State) -> Seen:
 
 
 def _reply_record(run: ScriptRun, expected: Seen) -> ModelRecord | None:
-    """The grant that a take is answered with; for any other script, none."""
+    """Return the grant that a take must return; None for any other script."""
     record, turn = expected.record, run.turn
     if run.name != "take" or record is None or turn is None or expected.taken[turn] != "grant":
         return None
@@ -274,7 +293,7 @@ def _reply_record(run: ScriptRun, expected: Seen) -> ModelRecord | None:
 
 
 def _run_of(step: ModelStep, before: State, seen: Seen) -> ScriptRun:
-    name = step.name.removeprefix("unheard ")
+    name = step.name.removeprefix("unread ")
     grant = before.turns[step.turn].grant if step.turn is not None and name == "settle" else None
     is_command = any(step == command for command, _ in commands_of(before))
     command, number = None, 0
@@ -284,16 +303,21 @@ def _run_of(step: ModelStep, before: State, seen: Seen) -> ScriptRun:
         command, number = step, before.operations + 1
     elif name == "repeat":
         command, number = before.command, before.operations
-    return ScriptRun(seen, name, step.turn, step.outcome, grant, command, number)
+    life = _life_of_line(step, before) if name in RECOVER else 0
+    return ScriptRun(seen, name, step.turn, step.outcome, grant, command, number, life)
+
+
+def _life_of_line(step: ModelStep, before: State) -> int:
+    return before.lives if step.turn is None else before.turns[step.turn].life
 
 
 def _at_old(state: State) -> State:
-    """The state as the primary that was cut off has it, if there is one."""
+    """Return the state as the old primary has it, if there is one."""
     return state.served_by(state.old) if state.old else state
 
 
 def _command(step: ModelStep) -> tuple[str, dict[str, Any]]:
-    """The script of an operator's command, and its arguments."""
+    """Return the script of an operator's command, and its arguments."""
     failure = failure_fields(ABANDONED)
     match step.name:
         case "redrive":

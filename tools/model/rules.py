@@ -15,14 +15,14 @@ QUEUES = ("due", "calling", "held", "failed")
 QUEUE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
 SETTLED = {"opened", "failed"}
 MORTAL = ("taken:", "user:", "chat:", "forgotten:")
-# The names that relay.lua documents, one a line, before what each one is.
+# The names that relay.lua documents, one a line, each before its meaning.
 DOCUMENTED = frozenset(
     re.findall(r"^--   (\w+)(?:  .*)?$", Path("app/store/lua/relay.lua").read_text(), re.MULTILINE)
 )
 
 
 def broken_rules(client: Client, keys: Keys) -> list[str]:
-    """The rules that do not hold, in words: which queue an event is in, and which key may end."""
+    """Return the broken rules: the queue of each event, and the TTL of each key."""
     names = sorted(cast("list[str]", client.keys(f"{keys.tag}:*")))
     prefix = keys.event("")
     events = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

@@ -6,14 +6,16 @@ from typing import Any
 from tools.model.states import SETTLED, ModelRecord, State, Turn
 
 MAX_OWN_DENIALS = 2
+# The record that `recover` rebuilds from a line. Its attempt no longer counts once it is opened.
+LOGGED = ModelRecord(status="calling", attempt=1, attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelScripts:
-    """The scripts of a relay that ``consents`` or not to one more call, ``without`` one guard.
+    """The scripts of a relay, ``without`` one guard.
 
-    ``denials`` and ``doubts`` say whether records keep what only those of them need that look at
-    denials, and at lines of a log.
+    ``consents``: the relay consents to one more call. ``denials`` and ``doubts``: records keep the
+    fields that only denials, and only lines of a log, need.
     """
 
     consents: bool
@@ -26,7 +28,7 @@ class ModelScripts:
         return guard != self.without
 
     def take(self, state: State, t: int) -> tuple[State, ModelRecord | None]:
-        """The same grant for the same token, nothing for one that is over; else a new grant."""
+        """Return the grant of a repeated token, nothing for a tombstone, else a new grant."""
         record, taken = state.record, state.turns[t].taken
         if taken:
             is_its = record and (record.status, record.token, taken) == ("calling", t, "grant")
@@ -43,7 +45,7 @@ class ModelScripts:
         return self.store(state.turned(t, taken="grant", life=grant.life), grant), grant
 
     def release(self, state: State, t: int) -> State:
-        """The grant is given back, if it still stands, and the token is over."""
+        """Give the grant back if the record still has it, and write the tombstone."""
         after = state.turned(t, taken="over" if self.has("tombstone of release") else "")
         record, is_granted = state.record, state.turns[t].taken == "grant"
         if not record or not is_granted or (record.token != t and self.has("own release")):
@@ -52,7 +54,7 @@ class ModelScripts:
         return self.prove(after, record._replace(attempt=attempt, attempts=record.attempts - 1))
 
     def settle(self, state: State, t: int, turn: Turn, kind: str) -> State:
-        """Settle the turn's outcome, and end its token."""
+        """Settle the turn's outcome, and write the tombstone."""
         after = state.turned(t, taken="over" if self.has("tombstone of settle") else "")
         if self._is_stale(state, turn):
             return after
@@ -68,7 +70,7 @@ class ModelScripts:
                 return self._settle_proof(after, record, t, kind)
 
     def _is_stale(self, state: State, turn: Turn) -> bool:
-        """Return whether the turn was of another life than the record's, or of one that is over."""
+        """Return whether the turn is of another life than the record, or of an expired one."""
         if state.record:
             return state.record.life != turn.life and self.has("life")
         is_over = turn.life < state.lives and self.has("ended stays ended")
@@ -88,11 +90,12 @@ class ModelScripts:
         return self.prove(state, record, "failed" if kind == "refused" else "accepted")
 
     def recover(self, state: State, t: int, *, life: int, is_trusted: bool = False) -> State:
-        """A line of a log is read back: the chat that was made under this life and token.
+        """Settle the chat of a log line, which has the life and the token of its grant.
 
-        The token need not be the record's where the operator trusts the log.
+        Only a line that the operator trusts may have a token that the record does not have, or
+        rebuild a record that is missing.
         """
-        record = state.record
+        record = state.record or (LOGGED._replace(life=life) if is_trusted else None)
         if not record:
             return state
         is_its_life = record.life == life or not self.has("life of a line")
@@ -104,7 +107,7 @@ class ModelScripts:
         return self.create(after, record, t)
 
     def end_unknown(self, state: State, record: ModelRecord) -> State:
-        """It is unknown whether the call made a chat: held, or accepted by consent, once."""
+        """Hold the event after a call with an unknown result, or accept it by consent, once."""
         doubt = record._replace(unknowns=record.unknowns + 1)
         if self.doubts and record.token is not None:
             doubt = doubt._replace(doubted=doubt.doubted | {record.token})
@@ -113,13 +116,13 @@ class ModelScripts:
         return self.store(state, doubt, status="unknown")
 
     def prove(self, state: State, record: ModelRecord, status: str = "accepted") -> State:
-        """The call made no chat: of the doubts, its own alone is taken away."""
+        """End a call that made no chat: only its own doubt is removed."""
         unknowns = record.unknowns - (record.status == "unknown")
         left = unknowns if self.has("others' doubt") else 0
         return self.store(state, record, status=status, token=None, unknowns=left)
 
     def create(self, state: State, record: ModelRecord, chat: int) -> State:
-        """The call made a chat: published, or kept beside the published one."""
+        """Publish the chat of a call, or append it as a duplicate chat."""
         if record.status == "failed" and not self.has("failed is opened"):
             return state
         if record.status != "opened" or not self.has("published stays"):
@@ -129,7 +132,7 @@ class ModelScripts:
         return self.store(state, record, duplicates=record.duplicates | {chat})
 
     def store(self, state: State, record: ModelRecord, **changes: Any) -> State:
-        """The record is in the one place where its status belongs."""
+        """Store the record, and its entry in the sorted set of its status."""
         stored = record._replace(**changes)
         if stored.status in SETTLED:
             stored = stored._replace(denials=-1)
@@ -137,7 +140,7 @@ class ModelScripts:
         return state._replace(record=stored, places=places)
 
     def _deny(self, state: State, record: ModelRecord, *, is_own: bool) -> State:
-        """The way's denials burn no event; the second one of its own does."""
+        """Reschedule a denied event; its second own denial fails it."""
         own = max(0, record.denials) + is_own
         is_over = own >= MAX_OWN_DENIALS and self.has("own denials fail")
         is_burned = is_over or not self.has("denied stays accepted")
@@ -145,7 +148,7 @@ class ModelScripts:
         return self.prove(state, denied, "failed" if is_burned else "accepted")
 
     def _restored(self, record: ModelRecord | None, turn: Turn) -> ModelRecord | None:
-        """The record, or the worker's copy of it where Redis lost writes."""
+        """Return the record, or the worker's copy of it where Redis lost writes."""
         if not self.has("restore"):
             return record
         if not record:

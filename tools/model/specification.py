@@ -1,8 +1,8 @@
-"""The specification: everything that may happen to one id, as steps from state to state.
+"""Specification: everything that may happen to one id, as steps from state to state.
 
-Turns overlap in every way, so they are the turns of as many workers, or of fewer. There are no
-clocks: backoff, deadlines and leases end at any moment. A step is what others can notice at once;
-a worker that crashes takes no more of them. The gate is left out, since it only delays.
+Turns overlap in every way, so they cover any number of workers up to the number of turns. There are
+no clocks: backoff, deadlines and leases end at any moment. A step is one visible change; a crashed
+worker makes no more of them. The gate is left out, since it only delays.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,21 +19,21 @@ KINDS_OF = {
     "nothing": ("denied", "throttled", "not_sent"),
 }
 OTHER_CHAT = -1  # the chat of a turn has the number of its turn
-FORGED = 99  # chat and token of a line that no worker wrote
+FORGED = 99  # chat and token of a forged line
 
 Steps = Iterator[tuple[ModelStep, State]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """The steps within these bounds; ``without`` names the guard that is taken out.
+    """The steps within these bounds; ``without`` names the guard that is removed.
 
     ``consents``: the configuration or the event consents to one more call. ``lives``: how often the
-    id's window may end. ``denials``: with them. ``has_log``: an operator reads lines of a
-    log back. ``has_failover``: the primary may be cut off, and be replaced by what it had confirmed
-    until then, while workers, callers and readers stay with either; replicas confirm.
-    ``old_takes``: not only settles and events arrive there, but takes and releases, and it finds
-    events expired and workers lost.
+    id's window may end. ``denials``: calls may be denied. ``has_log``: an operator recovers
+    lines of a log. ``has_failover``: the primary may be cut off and replaced by a copy of what it
+    had confirmed, while workers, callers and readers stay with either; replicas confirm.
+    ``old_takes``: takes and releases reach the old primary too, not only settles and events, and it
+    finds expired events and lost workers.
     """
 
     turns: int
@@ -49,16 +49,16 @@ class Specification:
 
     @property
     def start(self) -> State:
-        """The event does not exist."""
+        """Return the state in which the event does not exist."""
         return State((Turn(),) * self.turns)
 
     @property
     def scripts(self) -> ModelScripts:
-        """The scripts within these bounds."""
+        """Return the scripts within these bounds."""
         return ModelScripts(self.consents, self.without, denials=self.denials, doubts=self.has_log)
 
     def steps(self, state: State) -> Steps:
-        """Everything that may happen next, and what it leads to; also what changes nothing."""
+        """Yield every next step and its state, also of steps that change nothing."""
         scripts = self.scripts
         yield from self._steps_of_all(scripts, state)
         if state.record:
@@ -78,7 +78,7 @@ class Specification:
     def _steps_of_all(self, scripts: ModelScripts, state: State) -> Steps:
         yield ModelStep("accept"), _accept(scripts, state)
         for number, turn in enumerate(state.turns):
-            # Turns are alike: which of those that did nothing yet begins makes no difference.
+            # Idle turns are alike, so only the first of them begins.
             if number == 0 or state.turns[number - 1].phase != "idle":
                 yield from _turn(scripts, state, number, turn)
         if state.record:
@@ -90,7 +90,7 @@ def _accept(scripts: ModelScripts, state: State) -> State:
 
 
 def _end(state: State) -> State:
-    """The record's window is over, and its id free again."""
+    """End the record's window; its id is free again."""
     return state._replace(
         record=None, places=frozenset(), lives=state.lives + 1, command=None, shown=None
     )
@@ -100,11 +100,11 @@ def _turn(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
     if turn.phase == "idle":
         yield ModelStep("begin", t), state.turned(t, phase="unsure")
         return
-    # The request, or a repeat, may arrive at any time, without a reader of the reply.
+    # The request, or a repeat, may arrive at any time, and its reply may be lost.
     taken, grant = scripts.take(state, t)
     is_its_life = state.record is None or state.record.life == turn.life
-    if is_its_life or turn.taken != "grant":  # no request is under way for a whole window
-        yield ModelStep("unheard take", t), taken
+    if is_its_life or turn.taken != "grant":  # no request is delayed for a whole window
+        yield ModelStep("unread take", t), taken
     if turn.phase == "unsure" and grant:
         yield ModelStep("take", t), taken.turned(t, phase="granted", grant=grant)
     if turn.phase == "unsure" and not grant and not scripts.has("nothing is given back"):
@@ -124,15 +124,15 @@ def _turn(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
 def _answered(scripts: ModelScripts, state: State, t: int, turn: Turn) -> Steps:
     for kind in _kinds(scripts, state, turn):
         settled = scripts.settle(state, t, turn, kind)
-        yield ModelStep("unheard settle", t, kind), settled
+        yield ModelStep("unread settle", t, kind), settled
         yield ModelStep("settle", t, kind), settled.over(t, "settled")
-    # Ids are in the log or the spool: the worker that drains it ends this turn.
+    # Created ids are in the log or the spool, so the worker that drains it ends this turn.
     if turn.outcome != "created" or not scripts.has("spool"):
         yield ModelStep("crash", t), state.over(t, "dead")
 
 
 def _kinds(scripts: ModelScripts, state: State, turn: Turn) -> tuple[str, ...]:
-    """A denial is the event's own only after an earlier one; the gate decides."""
+    """Return the kinds of answer; an own denial is possible only after another denial."""
     kinds = KINDS_OF[turn.outcome]
     is_denied = scripts.denials and state.record is not None and state.record.denials >= 0
     return (*kinds, "own denied") if "denied" in kinds and is_denied else kinds
@@ -158,7 +158,7 @@ def _operator(scripts: ModelScripts, state: State, record: ModelRecord) -> Steps
 
 
 def _command(state: State, step: ModelStep) -> State:
-    """The command was done, and is kept in the record; what it consented to is consented to."""
+    """Keep the executed command in the record, and count its consent."""
     number = state.operations + 1
     recreates = state.recreates + (step.name == "recreate")
     record = state.record._replace(command=number) if state.record else None
@@ -166,7 +166,7 @@ def _command(state: State, step: ModelStep) -> State:
 
 
 def _repeat(scripts: ModelScripts, state: State, record: ModelRecord, command: ModelStep) -> State:
-    """The last command arrives once more, after its reply was lost."""
+    """Repeat the last command, after its reply was lost."""
     if record.command == state.operations and scripts.has("command once"):
         return state
     after = dict(commands_of(state))[command](scripts, state, record)
@@ -179,11 +179,11 @@ Apply = Callable[[ModelScripts, State, ModelRecord], State | None]
 
 
 def commands_of(state: State) -> Iterator[tuple[ModelStep, Apply]]:
-    """The commands, and what each does; none where it does not apply."""
+    """Yield each command and its effect, which is None where it does not apply."""
     yield ModelStep("recreate"), _recreate
     yield ModelStep("give up"), _give_up
     yield ModelStep("set chat id"), _set_chat(OTHER_CHAT)
-    # Or the operator found the chat of a turn that has not reported it yet.
+    # The operator may find the chat of a turn that is not settled yet.
     life = state.record.life if state.record else state.lives
     for number, turn in enumerate(state.turns):
         if (turn.outcome, turn.life) == ("created", life):
@@ -229,7 +229,7 @@ def _cancel(scripts: ModelScripts, state: State, record: ModelRecord) -> State |
 
 
 def _log(scripts: ModelScripts, state: State) -> Steps:
-    """Lines are there of each chat that was made, and a forged one that no operator trusts."""
+    """Recover the line of each created chat, and a forged line that is not trusted."""
     for number, turn in enumerate(state.turns):
         if turn.outcome == "created":
             yield ModelStep("recover", number), scripts.recover(state, number, life=turn.life)
@@ -239,9 +239,9 @@ def _log(scripts: ModelScripts, state: State) -> Steps:
 
 
 def _failover(scripts: ModelScripts, state: State, *, old_takes: bool) -> Steps:
-    """Replies of the old primary do not count: no replica confirms them.
+    """Cut the primary off; no replica confirms its replies from then on.
 
-    Its grants are given back, and its answers to callers and readers are 503.
+    Its grants are released, and its answers to callers and readers are 503.
     """
     yield ModelStep("look up"), _show(state, state.record)
     if state.old is None:
@@ -257,7 +257,7 @@ def _failover(scripts: ModelScripts, state: State, *, old_takes: bool) -> Steps:
 
 
 def _old_steps(scripts: ModelScripts, there: State, *, takes: bool) -> Steps:
-    arriving = {"unheard settle", *(("unheard take", "release") if takes else ())}
+    arriving = {"unread settle", *(("unread take", "release") if takes else ())}
     if not scripts.has("confirmed grants"):
         arriving.add("take")
     yield ModelStep("accept"), _accept(scripts, there)
@@ -270,7 +270,7 @@ def _old_steps(scripts: ModelScripts, there: State, *, takes: bool) -> Steps:
 
 
 def _show(state: State, record: ModelRecord | None) -> State:
-    """A look-up returns the record; the first chat that one returned is remembered."""
+    """Look the record up, and remember the first chat that a look-up returned."""
     is_first = record is not None and record.chat is not None and state.shown is None
     return state._replace(shown=record.chat) if record and is_first else state
 
@@ -285,6 +285,6 @@ def _lost_writes(scripts: ModelScripts, state: State, record: ModelRecord) -> St
 
 
 def _bereft(turn: Turn) -> Turn:
-    """Redis forgot its token, and possibly what it settled."""
+    """Return the turn after Redis lost its token, and perhaps its settle."""
     is_settled = turn.phase == "settled" and turn.is_doubtful
     return turn._replace(taken="", outcome="unknown" if is_settled else turn.outcome)

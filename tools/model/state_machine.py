@@ -1,7 +1,8 @@
-"""Any interleaving of what several workers do to a few events keeps the five invariants.
+"""State machine of random interleavings: several workers and a few events.
 
-The oracle is plain Python and knows no script: it counts what Channel.io was made to create, and
-what was said to whom. A failure prints the steps, and a blob that repeats them.
+The oracle is plain Python, independent of the scripts: it counts the chats that Channel.io may have
+created, and the answers that callers received. A failure prints the steps, and a blob that repeats
+them.
 """
 
 from collections import defaultdict
@@ -38,7 +39,7 @@ CONSENTS = st.sampled_from([None, *OnUnknown])
 KINDS = st.sampled_from([*["created"] * 3, *["unknown"] * 2, *OUTCOMES])
 # How far a worker gets: the take under way, its reply lost, the grant unused, the answer not
 # settled, the worker lost before that, or all done.
-ENDS = st.sampled_from(["under way", "unheard", "unused", "late", "lost", "lost", *["settled"] * 4])
+ENDS = st.sampled_from(["under way", "unread", "unused", "late", "lost", "lost", *["settled"] * 4])
 MOVES = st.sampled_from(
     [
         *["work"] * 6,
@@ -46,7 +47,7 @@ MOVES = st.sampled_from(
         *["settle", "be late", "age", "take nothing"],
     ]
 )
-PICKS = st.sampled_from([0, 0, 1, 2, -1])  # mostly what has waited longest
+PICKS = st.sampled_from([0, 0, 1, 2, -1])  # mostly the oldest
 
 
 class Workers(RuleBasedStateMachine):
@@ -60,10 +61,10 @@ class Workers(RuleBasedStateMachine):
         self.bench.open_gate()
         self.worker = self.bench.worker()
         self.setting = OnUnknown.HOLD
-        self.own: dict[str, OnUnknown | None] = {}  # what each accepted event said of consent
-        self.tokens: list[str] = []  # of takes whose reply may be lost, or yet to come
+        self.own: dict[str, OnUnknown | None] = {}  # the consent that each accepted event gave
+        self.tokens: list[str] = []  # of takes whose reply is lost or delayed
         self.grants: list[Grant] = []  # received, and not used
-        self.answers: list[tuple[Grant, Outcome]] = []  # what each call came to
+        self.answers: list[tuple[Grant, Outcome]] = []  # the outcome of each call
         self.called: dict[tuple[str, int], str] = {}  # the token that was granted each attempt
         self.overdue: set[tuple[str, int]] = set()  # attempts under which nothing is sent any more
         self.used: set[str] = set()  # tokens under whose grant a call was made
@@ -74,14 +75,14 @@ class Workers(RuleBasedStateMachine):
 
     @initialize(setting=st.sampled_from(OnUnknown), own=CONSENTS)
     def begin(self, setting: OnUnknown, own: OnUnknown | None) -> None:
-        """Choose who consents to a second call, and let a first event come in."""
+        """Choose the setting of consent, and accept a first event."""
         self.setting = setting
         self.worker = self.bench.worker(on_unknown=setting)
         self.accept("e1", own)
 
     @rule(event_id=EVENT_IDS, own=CONSENTS)
     def accept(self, event_id: str, own: OnUnknown | None) -> None:
-        """A new event is new once; a repeat is a duplicate; another payload is refused."""
+        """Accept an event: new once, then a duplicate; another payload is refused."""
         event = event_of(event_id, on_unknown=own)
         if event_id in self.own and self.own[event_id] != own:
             with pytest.raises(EventIdReused):
@@ -100,7 +101,7 @@ class Workers(RuleBasedStateMachine):
     def step(
         self, move: str, end: str, kind: str, pick: int, event_id: str, *, is_given_up: bool
     ) -> None:
-        """The next move; one rule, since Hypothesis leaves whole rules out of a run."""
+        """Make the next move. It is one rule, since Hypothesis omits whole rules from a run."""
         if move == "work":
             self.work(end, kind, pick)
         elif move == "settle" and self.answers:
@@ -117,10 +118,10 @@ class Workers(RuleBasedStateMachine):
             self.take_nothing()
 
     def work(self, end: str, kind: str, pick: int) -> None:
-        """Take, call and settle what was called, whenever; or stop anywhere on the way."""
+        """Take, call and settle, or stop after any of these."""
         token = new_token()
         grant = None if end == "under way" else self.receive(token)
-        if end in {"under way", "unheard"}:
+        if end in {"under way", "unread"}:
             self.tokens.append(token)
         elif grant and end == "unused":
             self.grants.append(grant)
@@ -132,7 +133,7 @@ class Workers(RuleBasedStateMachine):
             self.settle(pick)
 
     def resume(self, pick: int, kind: str, *, is_given_back: bool) -> None:
-        """A worker goes on with its grant, perhaps late, or gives it back."""
+        """Continue with a grant, perhaps late, or release it."""
         grant = self.grants.pop(pick % len(self.grants))
         if is_given_back:
             self.release(grant.token)
@@ -140,7 +141,7 @@ class Workers(RuleBasedStateMachine):
             self.use(grant, kind)
 
     def take_again(self, pick: int, kind: str, *, is_given_up: bool) -> None:
-        """Repeat a take, or let it arrive at last; or give it up, which it may arrive after."""
+        """Repeat a take, deliver a delayed one, or release its token before it arrives."""
         token = self.tokens[pick % len(self.tokens)]
         if is_given_up:
             self.release(token)
@@ -167,32 +168,32 @@ class Workers(RuleBasedStateMachine):
         self.bench.lose_worker(event_id)
 
     def age(self, event_id: str) -> None:
-        """The event waits for longer than its deadline, though it was called before."""
+        """Let an event that was called before wait past its deadline."""
         if event_id in self.bench.queue("due") and (event_id, 1) in self.called:
             self.bench.set_fields(event_id, accepted_ms=1)
 
     @invariant()
     def schedule_and_lifetimes_are_right(self) -> None:
-        """Open events are in exactly one of `due` and `calling`; what must end has a TTL."""
+        """Check that each open event is in one of `due` and `calling`, and the TTLs."""
         assert not broken_rules(self.bench.client, self.bench.keys)
 
     @invariant()
     def records_tell_the_truth(self) -> None:
-        """I3 and I5, event by event."""
+        """Check I3 and I5, event by event."""
         for event_id in self.own:
             record = self.bench.record(event_id)
             self.check_calls(event_id, record)
             self.check_chats(event_id, record)
 
     def check_calls(self, event_id: str, record: Record) -> None:
-        """I3: no second create without proof or consent; and doubt is never denied."""
+        """Check I3: no second create without proof or consent, and `created` is honest."""
         consent = self.own[event_id] or self.setting
         assert self.made[event_id] <= (2 if consent is OnUnknown.RECREATE else 1)
         assert record.created is not False or self.made[event_id] == 0
         assert self.made[event_id] < 2 or record.possible_orphan
 
     def check_chats(self, event_id: str, record: Record) -> None:
-        """I5: a published id stays, and every id that was settled is kept."""
+        """Check I5: a published id stays, and every settled id is kept."""
         kept = {record.chat.id, *record.duplicate_chat_ids} if record.chat else set()
         assert kept == self.settled[event_id]
         assert (record.status is Status.OPENED) == (record.chat is not None)
@@ -201,7 +202,7 @@ class Workers(RuleBasedStateMachine):
         assert record.chat or event_id not in self.published
 
     def receive(self, token: str) -> Grant | None:
-        """Let a take arrive, after every backoff, pause and cool-down; a probe finds all well."""
+        """Take after every backoff, pause and cool-down; a probe succeeds."""
         self.let_time_pass()
         self.let_work_come_in()
         taken = self.worker.take(token).decision
@@ -214,7 +215,7 @@ class Workers(RuleBasedStateMachine):
         return taken
 
     def let_time_pass(self) -> None:
-        """End all that waits for its time, so that a run depends on no clock; calls go on."""
+        """End every delay but leases, so that a run does not depend on the clock."""
         self.bench.client.zadd(self.bench.key("due"), dict.fromkeys(IDS, 1), xx=True)
         self.bench.set_gate(pause_until=1, open_until=1, trial_until=1)
 
@@ -225,14 +226,14 @@ class Workers(RuleBasedStateMachine):
             self.accept(new[0], OnUnknown.RECREATE)
 
     def check_grant(self, grant: Grant) -> None:
-        """I2: an attempt is one token's, a token one attempt's, and none's that was given up."""
+        """Check I2: one token for each attempt, and no grant for a released token."""
         attempt = grant.event_id, grant.attempt
         assert grant.token not in self.released
         assert self.called.setdefault(attempt, grant.token) == grant.token
         assert list(self.called.values()).count(grant.token) == 1
 
     def use(self, grant: Grant, kind: str) -> None:
-        """Make one call under a grant that was not given back, and send nothing past its time."""
+        """Make one call under a grant that was not released, and none past its deadline."""
         if grant.token in self.used | self.released:
             return
         self.used.add(grant.token)
@@ -246,14 +247,14 @@ class Workers(RuleBasedStateMachine):
         self.answers.append((grant, outcome))
 
     def release(self, token: str) -> None:
-        """Give back what was or will be granted; a worker that has called never does."""
+        """Release a token, unless a call was made under it."""
         if token not in self.used:
             self.worker.release(token)
             self.released.add(token)
 
 
 def try_interleavings(client: Client, examples: settings) -> None:
-    """Raise for the first one that breaks an invariant, with its steps."""
+    """Try random interleavings; raise for the first that breaks an invariant."""
 
     class OverOneRedis(Workers):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The states of the model: one id as Redis keeps it, and the workers' turns at it."""
+"""States of the model: one id as Redis keeps it, and the workers' turns."""
 
 from typing import Any, NamedTuple
 
@@ -9,9 +9,9 @@ SETTLED = {"opened", "failed"}
 class ModelRecord(NamedTuple):
     """The event in Redis; tokens and chats carry the numbers of their turns.
 
-    ``life`` numbers the lives of the id. ``denials``: how many were the event's own, and -1 before
+    ``life`` numbers the lives of the id. ``denials`` counts the event's own, and is -1 before
     the first denial. ``command`` numbers the last operator's command that changed it; ``doubted``
-    are the tokens of attempts that ended unknown.
+    are the tokens of attempts with an unknown result.
     """
 
     status: str = "accepted"
@@ -37,22 +37,22 @@ class ModelRecord(NamedTuple):
 
     @property
     def places(self) -> frozenset[str]:
-        """The one sorted set in which the event belongs, if it belongs in one."""
+        """Return the sorted set of the status, if it has one."""
         return frozenset({PLACE_OF[self.status]} if self.status in PLACE_OF else ())
 
     @property
     def chats(self) -> set[int]:
-        """The published chat, and those that were made besides."""
+        """Return the published chat and the duplicate chats."""
         return {*self.duplicates} if self.chat is None else {self.chat, *self.duplicates}
 
 
 class Turn(NamedTuple):
     """One pass of a worker's loop, under a token of its own.
 
-    ``phase`` is idle, then unsure (of its take's reply), granted, late (the lease is over, and with
-    it the deadline), answered, and at last settled, released or dead. ``taken`` is what Redis keeps
-    under the token: nothing, the grant, or the tombstone. ``outcome`` nothing is proof. ``life`` is
-    the one that was granted.
+    ``phase`` is idle, then unsure (no reply to the take yet), granted, late (lease and deadline
+    have passed), answered, and at last settled, released or dead. ``taken`` is the value of the
+    token's key: nothing, the grant, or the tombstone. The outcome ``nothing`` is proof that no
+    chat was made. ``life`` is that of the granted event.
     """
 
     phase: str = "idle"
@@ -95,12 +95,12 @@ class State(NamedTuple):
     shown: int | None = None
 
     def turned(self, number: int, **changes: Any) -> "State":
-        """The same, with a turn changed."""
+        """Return the state with a turn changed."""
         turn = self.turns[number]._replace(**changes)
         return self._replace(turns=(*self.turns[:number], turn, *self.turns[number + 1 :]))
 
     def over(self, number: int, phase: str) -> "State":
-        """The same, with a turn at its end, and only remembered for what it may have created."""
+        """Return the state with a turn ended; only its possible chat is remembered."""
         turn = self.turns[number]
         outcome, life = (turn.outcome, turn.life) if turn.is_doubtful else ("", 0)
         return self.turned(number, phase=phase, grant=ModelRecord(), outcome=outcome, life=life)
@@ -111,7 +111,7 @@ class State(NamedTuple):
         return OldPrimary(self.record, self.places, tuple(turn.taken for turn in self.turns))
 
     def served_by(self, server: OldPrimary) -> "State":
-        """The same, with another server's contents as the primary's."""
+        """Return the state with another server's contents as the primary's."""
         pairs = zip(self.turns, server.taken, strict=True)
         turns = tuple(turn._replace(taken=taken) for turn, taken in pairs)
         return self._replace(turns=turns, record=server.record, places=server.places)

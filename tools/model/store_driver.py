@@ -1,4 +1,4 @@
-"""A relay's store on a real Redis: its parts, the everyday steps of a test, and what lies in it."""
+"""Driver of a relay's store on a real Redis: its parts, common steps, stored values."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ HOUR_MS = 3_600_000
 
 Stored = str | int | float
 
-# What another release may have left where a record is: fields that are changed, or the whole text.
+# Records that another release may have written: changed fields, or a whole text.
 UNREADABLE: dict[str, dict[str, Any] | str] = {
     "newer-version": {"v": 3},
     "newer-status": {"status": "merging"},
@@ -50,7 +50,7 @@ def event_of(event_id: str = "e1", **fields: Any) -> OpenChatEvent:
 
 @dataclass(frozen=True)
 class StoreDriver:
-    """The store's parts over one client, and a look behind them."""
+    """The store's parts over one client, and direct access to its keys."""
 
     client: Client
     keys: Keys
@@ -108,11 +108,11 @@ class StoreDriver:
         self.take()
 
     def take(self, worker: GrantStore | None = None) -> Decision:
-        """Ask for the next call under a token of its own."""
+        """Take the next call under a new token."""
         return self.reply(worker).decision
 
     def reply(self, worker: GrantStore | None = None) -> TakeResult:
-        """As ``take``, with what was cleaned up on the way."""
+        """Take the next call, and return the lost and expired events too."""
         return (worker or self.worker()).take(new_token())
 
     def grant(self, worker: GrantStore | None = None) -> Grant:
@@ -133,11 +133,11 @@ class StoreDriver:
         return record
 
     def fields(self, event_id: str = "e1") -> dict[str, Any]:
-        """The record as it is stored."""
+        """Return the record's stored fields."""
         return parse_fields(self.text(event_id) or "")
 
     def text(self, event_id: str = "e1") -> str | None:
-        """The record's text, if there is one."""
+        """Return the record's text, if there is one."""
         return cast("str | None", self.client.get(self.keys.event(event_id)))
 
     def history(self, event_id: str = "e1") -> list[str]:
@@ -145,17 +145,17 @@ class StoreDriver:
         return [entry["what"] for entry in self.fields(event_id).get("history", [])]
 
     def set_fields(self, event_id: str = "e1", **fields: Any) -> None:
-        """Write into the record behind the scripts' back; ``None`` takes a field away."""
+        """Write into the record without a script; ``None`` removes a field."""
         changed = self.fields(event_id) | fields
         kept = {name: value for name, value in changed.items() if value is not None}
         self.set_text(json.dumps(kept), event_id)
 
     def set_text(self, text: str, event_id: str = "e1") -> None:
-        """Replace the record's text behind the scripts' back."""
+        """Replace the record's text without a script."""
         self.client.set(self.keys.event(event_id), text, keepttl=True)
 
     def make_unreadable(self, content: dict[str, Any] | str, event_id: str = "e1") -> str:
-        """Let another release have written the record. Return its text."""
+        """Replace the record by one of another release, and return its text."""
         if isinstance(content, str):
             self.set_text(content, event_id)
         else:
@@ -165,11 +165,11 @@ class StoreDriver:
         return text
 
     def key(self, name: str) -> str:
-        """A key of the relay by its short name."""
+        """Return a key of the relay by its short name."""
         return f"{self.keys.tag}:{name}"
 
     def queue(self, name: str) -> dict[str, float]:
-        """The members of a sorted set with their scores, lowest first."""
+        """Return the members of a sorted set with their scores, lowest first."""
         return dict(
             cast(
                 "list[tuple[str, float]]",
@@ -182,23 +182,23 @@ class StoreDriver:
         self.client.zadd(self.key(queue), {event_id: instant_ms}, xx=True)
 
     def make_due(self, event_id: str = "e1") -> None:
-        """Let the event's backoff be over."""
+        """End the event's backoff."""
         self.move("due", event_id, self.now_ms())
 
     def lose_worker(self, event_id: str = "e1") -> None:
-        """Let the instant pass at which the event's call had to be over."""
+        """Expire the lease of the event's call."""
         self.move("calling", event_id, 1)
 
     def gate(self) -> dict[str, str]:
-        """The gate's fields."""
+        """Return the gate's fields."""
         return cast("dict[str, str]", self.client.hgetall(self.key("gate")))
 
     def set_gate(self, **fields: Stored) -> None:
-        """Write into the gate behind the scripts' back."""
+        """Write into the gate without a script."""
         self.client.hset(self.key("gate"), items=_flat(fields))
 
     def now_ms(self) -> int:
-        """The server's clock, which is the only one that counts."""
+        """Return the time of the server's clock."""
         seconds, microseconds = self.client.time()
         return seconds * 1000 + microseconds // 1000
 

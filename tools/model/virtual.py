@@ -1,7 +1,7 @@
-"""The real scripts in virtual time: a relay whose workers, callers and clock are simulated.
+"""Real scripts in virtual time: a relay with simulated workers, callers and clock.
 
-Hours pass in seconds: nothing sleeps. The clock that the scripts read is injected by Lua that
-stands before each script, and can be moved apart from the time that passes.
+Hours pass in seconds: nothing sleeps. Lua that precedes each script replaces the clock that the
+script reads, so the clock can jump while time passes evenly.
 """
 
 import hashlib
@@ -53,13 +53,13 @@ end}
 
 # The outcome of a call, by its worker's way and the event's id.
 Answer = Callable[[str, str], Outcome]
-# The problem that a probe finds, by its worker's way; none: it is good.
+# The problem that a probe finds, by its worker's way; None if the way is good.
 Examine = Callable[[str], str | None]
 
 
 @dataclass
 class Time:
-    """The milliseconds that have passed, and Redis' clock, which may be moved apart from them."""
+    """The milliseconds that have passed, and Redis' clock, which may be set back."""
 
     passed_ms: int = 0
     back_ms: int = 0
@@ -85,7 +85,7 @@ class VirtualRedis:
         self._digests: dict[str, str] = {}
 
     def execute(self, *command: Argument) -> Any:
-        """Run a script; nothing else is sent this way."""
+        """Run a script; no other command is accepted."""
         name, digest, _, tag, packed = command
         assert name == "EVALSHA"
         assert isinstance(packed, bytes)
@@ -103,8 +103,8 @@ class VirtualRedis:
         return self._digests[digest]
 
 
-def with_clock(client: Client, time: Time) -> Client:
-    """Return the same client, whose scripts run at the time that ``time`` shows."""
+def attach_clock(client: Client, time: Time) -> Client:
+    """Return a copy of the client whose scripts read the clock of ``time``."""
     virtual = copy(client)
     redis = VirtualRedis(client, time, Random(0))  # noqa: S311 - no secret
     virtual.relay = cast("RedisClient", redis)
@@ -113,7 +113,7 @@ def with_clock(client: Client, time: Time) -> Client:
 
 @dataclass(frozen=True)
 class VirtualCall:
-    """One call, at so many milliseconds since the beginning."""
+    """One call, ``at_ms`` milliseconds after the start."""
 
     at_ms: int
     event_id: str
@@ -123,17 +123,17 @@ class VirtualCall:
 
 @dataclass(eq=False)
 class VirtualWorker:
-    """A worker process: its taker, and its free slots. A lost one does nothing more."""
+    """A worker process: its taker and its free slots. A lost worker does nothing more."""
 
     simulation: "Simulation"
     way: str
     store: GrantStore
     free: int
-    turn: int = 0  # an earlier turn's wake-up finds that it is over
+    turn: int = 0  # the wake-up of an earlier turn does nothing
     is_lost: bool = False
 
     def take(self) -> None:
-        """Take as the taker does, and come back when it would."""
+        """Take like the real taker, and schedule its next take."""
         may_grant = self.free > 0
         decision = self.store.take(new_token(), may_grant=may_grant).decision
         match decision:
@@ -151,7 +151,7 @@ class VirtualWorker:
                     self.simulation.waiters.append(self)
 
     def take_after(self, ms: int) -> None:
-        """Take in so many milliseconds, and not before."""
+        """Take after ``ms`` milliseconds, and not before."""
         self.turn += 1
         turn = self.turn
         if self in self.simulation.waiters:
@@ -187,7 +187,7 @@ class VirtualWorker:
 
 @dataclass(eq=False)
 class Simulation:
-    """A relay, and all that happens to it."""
+    """A simulated relay and its schedule."""
 
     client: Client
     answer: Answer
@@ -205,14 +205,14 @@ class Simulation:
     def __post_init__(self) -> None:
         """Begin with an empty Redis, and no worker."""
         self.client.flushall()
-        self.bench = StoreDriver(with_clock(self.client, self.time), Keys("relay"))
+        self.bench = StoreDriver(attach_clock(self.client, self.time), Keys("relay"))
         self._intake = self.bench.intake(record_ttl_seconds=30 * DAY_MS // 1000, max_backlog=10**6)
         self._agenda: list[tuple[int, int, Callable[[], object]]] = []
         self._numbers = count()
         self._last_acceptance_ms = 0
 
     def start_worker(self, way: str = WAY, slots: int = SLOTS) -> VirtualWorker:
-        """Start a worker process whose calls go this way."""
+        """Start a worker process whose calls use ``way``."""
         store = self.bench.worker(way=way, limits=self.limits, event_deadline_ms=DAY_MS)
         worker = VirtualWorker(self, way, store, slots)
         worker.take_after(0)
@@ -225,12 +225,12 @@ class Simulation:
         self.accepted_ms[event_id] = self.time.passed_ms
 
     def accept_at(self, at_ms: int, event_id: str) -> None:
-        """Let an event be accepted, so many milliseconds after the beginning."""
+        """Schedule the acceptance of an event, ``at_ms`` after the start."""
         self._last_acceptance_ms = max(at_ms, self._last_acceptance_ms)
         self.at(at_ms, lambda: self.accept(event_id))
 
     def settle(self, store: GrantStore, grant: Grant, outcome: Outcome) -> None:
-        """Settle a call's outcome, and note when its event was over."""
+        """Settle a call's outcome, and record when its event ended."""
         result = store.settle(grant, outcome).effect
         if result in {"opened", "failed"}:
             self.ended_ms[grant.event_id] = self.time.passed_ms
@@ -238,11 +238,11 @@ class Simulation:
             self.failed.add(grant.event_id)
 
     def at(self, at_ms: int, act: Callable[[], object]) -> None:
-        """Let something happen, so many milliseconds after the beginning."""
+        """Schedule ``act``, ``at_ms`` after the start."""
         heapq.heappush(self._agenda, (at_ms, next(self._numbers), act))
 
     def after(self, ms: int, act: Callable[[], object]) -> None:
-        """Let something happen, so many milliseconds from now."""
+        """Schedule ``act``, ``ms`` from now."""
         self.at(self.time.passed_ms + ms, act)
 
     def run_until(self, at_ms: int) -> None:
@@ -254,13 +254,13 @@ class Simulation:
         self.time.passed_ms = at_ms
 
     def run_until_over(self, most_ms: int) -> None:
-        """Let time pass until every event is over, but no longer than so many milliseconds."""
+        """Let time pass until every event has ended, or until ``most_ms``."""
         self.run_until(self._last_acceptance_ms)
         while len(self.ended_ms) < len(self.accepted_ms) and self.time.passed_ms < most_ms:
             self.run_until(self.time.passed_ms + 1000)
 
     def longest_wait_ms(self, prefix: str) -> int:
-        """Return how long an event with such an id waited at most; one that waits still counts."""
+        """Return the longest wait of an event with this prefix, including events still waiting."""
         return max(
             self.ended_ms.get(event_id, self.time.passed_ms) - at_ms
             for event_id, at_ms in self.accepted_ms.items()
@@ -268,6 +268,6 @@ class Simulation:
         )
 
     def _ring(self) -> None:
-        """Wake one idle worker a ring."""
+        """Wake one idle worker for each ring of the bell."""
         while self.waiters and self.client.relay.execute("LPOP", self.bench.key("bell")):
             self.waiters[0].take_after(ROUND_TRIP_MS)

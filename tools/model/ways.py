@@ -1,4 +1,4 @@
-"""Scenes of denied events and ways, played by the real scripts, and their cost to good events."""
+"""Scenes of denied events and ways, and their cost to good events, on the real scripts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ GOOD, BAD = "good", "bad"
 
 @dataclass(frozen=True)
 class WayScene:
-    """One scene, in plain words: ``play`` it for so many minutes.
+    """One scene; ``play`` runs it for a number of minutes.
 
-    Good events wait ``most_seconds`` at most beyond the trouble, of which ``minutes`` are the
-    whole scene's. ``is_outage``: none can be called while the trouble lasts.
+    A good event may wait ``most_seconds``, and if ``is_outage``, also while the trouble lasts. The
+    full scene lasts ``minutes``, the short one ``short_minutes``.
     """
 
     name: str
@@ -31,12 +31,12 @@ class WayScene:
     is_outage: bool = False
 
     def figures(self, simulation: Simulation) -> str:
-        """Return the longest wait of a good event, and how many of them failed, in words."""
+        """Format the longest wait of a good event, and the number of good events that failed."""
         longest = simulation.longest_wait_ms(GOOD) / 1000
         return f"good ones waited {longest:.1f} s at most, {len(_burned(simulation))} failed"
 
     def faults(self, simulation: Simulation, minutes: float) -> list[str]:
-        """Return in words what is not as it should be, after so many minutes of it."""
+        """Return a sentence for each good event that failed, and for too long a wait."""
         longest = simulation.longest_wait_ms(GOOD) / 1000
         most = self.most_seconds + (60 * minutes if self.is_outage else 0)
         late = [f"a good event waited for {longest:.1f} s, at most {most:.0f} allowed"]
@@ -51,7 +51,7 @@ def _burned(simulation: Simulation) -> list[str]:
 
 
 def _play_old_key(client: Client, minutes: float) -> Simulation:
-    """The key is changed, and one of two workers goes on with the old one."""
+    """Change the key; one of two workers continues with the old one."""
 
     def is_old(way: str) -> bool:
         return way == OLD_KEY and simulation.time.passed_ms >= 5 * START_MS
@@ -69,7 +69,7 @@ def _play_old_key(client: Client, minutes: float) -> Simulation:
 
 
 def _play_burst(client: Client, _minutes: float) -> Simulation:
-    """All bad events stand before all good ones."""
+    """Queue all bad events before all good ones."""
     simulation = _two_workers(client)
     simulation.run_until(START_MS)
     for number in range(12):
@@ -81,7 +81,7 @@ def _play_burst(client: Client, _minutes: float) -> Simulation:
 
 
 def _play_quick_burst(client: Client, _minutes: float) -> Simulation:
-    """They come and are denied one after the other: each opens the breaker by itself."""
+    """Post bad events that are denied one after the other: each opens the breaker."""
     simulation = _two_workers(client)
     simulation.call_ms = 5
     for number in range(72):
@@ -92,7 +92,7 @@ def _play_quick_burst(client: Client, _minutes: float) -> Simulation:
 
 
 def _play_stream(client: Client, minutes: float) -> Simulation:
-    """Bad events come among good ones all the time."""
+    """Post bad events among good ones all the time."""
     simulation = _two_workers(client)
     _accept_regularly(simulation, GOOD, minutes, every_ms=500)
     for number in range(2):
@@ -102,12 +102,12 @@ def _play_stream(client: Client, minutes: float) -> Simulation:
 
 
 def _play_wrong_key(client: Client, minutes: float) -> Simulation:
-    """The key becomes wrong while calls are under way, and is right again at the end."""
+    """Make the key wrong while calls are under way, and right again at the end."""
     return _play_denied(client, minutes, are_reads_denied=True)
 
 
 def _play_denied_creates(client: Client, minutes: float) -> Simulation:
-    """The same for creates alone: probes are good."""
+    """Deny creates alone; probes succeed."""
     return _play_denied(client, minutes, are_reads_denied=False)
 
 
@@ -131,7 +131,7 @@ def _play_denied(client: Client, minutes: float, *, are_reads_denied: bool) -> S
 
 
 def _two_workers(client: Client) -> Simulation:
-    """Bad events alone are denied."""
+    """Start two workers; only bad events are denied."""
     simulation = Simulation(client, answer=_deny(lambda _, event_id: event_id.startswith(BAD)))
     for _ in range(2):
         simulation.start_worker()

@@ -1,7 +1,6 @@
-"""``make prove``: breaks everything on purpose, and prints one table of what came of it.
+"""``make prove``: fault proofs, and one table of their results.
 
-Exit code 1 where any promise was broken. ``--seed`` repeats a run's choices; timing stays the
-machine's own.
+The exit code is 1 if any promise was broken. ``--seed`` repeats a run's choices, not its timing.
 """
 
 import argparse
@@ -35,15 +34,15 @@ def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     chosen = [proof for proof in proofs if _is_chosen(proof, options)]
     if not chosen:
-        _say(f"no proof has {options.only!r} in its name")
+        _print(f"no proof has {options.only!r} in its name")
         return 1
     rows = [_run(proof, options.seed) for proof in chosen]
-    _say(f"\n{render(rows)}\n\nseed {options.seed}")
+    _print(f"\n{render(rows)}\n\nseed {options.seed}")
     return int(any(row.faults for row in rows))
 
 
 def all_proofs() -> list[Proof]:
-    """Every proof there is, in the order of the table."""
+    """Return all proofs, in the order of the table."""
     return [proof for module in MODULES for proof in module.proofs()]
 
 
@@ -52,19 +51,19 @@ def _is_chosen(proof: Proof, options: argparse.Namespace) -> bool:
 
 
 def _run(proof: Proof, seed: int) -> ProofRow:
-    """The proof's row; where the proof itself breaks, that is a fault as any other."""
-    _say(f"{proof.name} …", end="")
+    """Run a proof, and return its row; an exception of the proof is a fault too."""
+    _print(f"{proof.name} …", end="")
     began = time.monotonic()
-    # Each has its own choices, the same whichever others run.
+    # A proof makes the same choices whichever others run.
     random = Random(f"{seed} {proof.name}")  # noqa: S311 - no secret
     directory = Path(tempfile.mkdtemp(prefix="relay-proof-"))
     try:
         row = proof.run(directory, random)
-    except Exception as error:  # noqa: BLE001 - the others are to be run all the same
+    except Exception as error:  # noqa: BLE001 - the other proofs must still run
         row = _broken(proof, error)
     if not row.faults:
         shutil.rmtree(directory, ignore_errors=True)
-    _say(f" {_verdict(row, directory)} ({time.monotonic() - began:.0f} s)")
+    _print(f" {_verdict(row, directory)} ({time.monotonic() - began:.0f} s)")
     return row
 
 
@@ -79,7 +78,7 @@ def _broken(proof: Proof, error: Exception) -> ProofRow:
     return ProofRow(name=proof.name, times=0, faults=(fault,))
 
 
-def _say(text: str, end: str = "\n") -> None:
+def _print(text: str, end: str = "\n") -> None:
     sys.stdout.write(text + end)
     sys.stdout.flush()
 
@@ -88,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools.prove", description=__doc__)
     parser.add_argument("--short", action="store_true", help="only what fits in 100 seconds")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**6))
-    parser.add_argument("--only", default="", metavar="WORD", help="those with it in their name")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="only proofs with WORD in their name"
+    )
     return parser
 
 

@@ -1,8 +1,8 @@
-"""Account of a relay after a fault: one row of the table."""
+"""Check of a relay after a fault, as one row of the table."""
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -16,12 +16,11 @@ SETTLE_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doing:
+class Fault:
     """A fault that was injected: its name, count, and end (monotonic seconds).
 
-    ``forgotten`` are events that Redis was made to lose: their records are gone,
-    and still there is no second chat for any of them. Unless ``may_recreate``, no event consented
-    to a second call.
+    ``forgotten`` are events whose records Redis was made to lose; none of them may have a second
+    chat. Unless ``may_recreate``, no event consented to a second call.
     """
 
     name: str
@@ -32,24 +31,19 @@ class Doing:
     note: str = ""
 
 
-def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) -> ProofRow:
-    """Wait until everything is settled or held, and hold all of it to the oracle.
+def account(deployment: Deployment, doing: Fault, faults: Iterable[str] = ()) -> ProofRow:
+    """Wait until everything is settled or held, and check it by the oracle.
 
-    ``faults`` are what was seen to be wrong on the way.
+    ``faults`` were found earlier.
     """
     wait_until_settled(deployment)
     settled_at = time.monotonic()
     run = _run_of(deployment, doing.forgotten)
-    statuses = Counter(record["status"] for record in run.found)
-    return ProofRow(
-        name=doing.name,
+    row = count_events(doing.name, [run])
+    return replace(
+        row,
         times=doing.times,
         accepted=len(deployment.accepted),
-        opened=statuses["opened"],
-        failed=statuses["failed"],
-        unknown=statuses["unknown"],
-        created_twice=len(list(unasked(run))),
-        lost=len([*lost_events(run), *lost_answers(run)]),
         recovery_seconds=None if doing.over_at is None else settled_at - doing.over_at,
         faults=(
             *faults,
@@ -61,8 +55,23 @@ def account(deployment: Deployment, doing: Doing, faults: Iterable[str] = ()) ->
     )
 
 
+def count_events(name: str, runs: Sequence[Run]) -> ProofRow:
+    """Build a row with the events of all ``runs``, and no faults yet."""
+    statuses = Counter(record["status"] for run in runs for record in run.found)
+    return ProofRow(
+        name=name,
+        times=1,
+        accepted=sum(len(run.records) for run in runs),
+        opened=statuses["opened"],
+        failed=statuses["failed"],
+        unknown=statuses["unknown"],
+        created_twice=sum(len(list(unasked(run))) for run in runs),
+        lost=sum(len([*lost_events(run), *lost_answers(run)]) for run in runs),
+    )
+
+
 def wait_until_settled(deployment: Deployment) -> None:
-    """Return once nothing is due, called or spooled; or in a minute, whatever is then left."""
+    """Return once nothing is due, called or spooled, or after a minute."""
     with suppress(TimeoutError):
         wait_until(
             lambda: not open_events(deployment) and not [*deployment.spool.glob("*.jsonl")],
@@ -83,7 +92,7 @@ def count(deployment: Deployment, queue: str) -> int:
 
 
 def records_of(deployment: Deployment) -> dict[str, Json | None]:
-    """The record of every accepted event, as it is now."""
+    """Look up the record of every accepted event."""
     accepted = deployment.accepted
     return {event_id: deployment.caller.find(event_id) for event_id in sorted(accepted)}
 
@@ -110,8 +119,8 @@ def _users_of(deployment: Deployment, event_ids: Collection[str]) -> set[str]:
     return {record["user_id"] for record in seen if record["event_id"] in event_ids}
 
 
-def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
-    """Return consent and forgotten events, which the oracle cannot see."""
+def _doubts(deployment: Deployment, run: Run, doing: Fault) -> Iterator[str]:
+    """Yield faults of consent and of forgotten events, which the oracle cannot find."""
     for record in run.found:
         if record["possible_orphan"] and not doing.may_recreate:
             yield f"{record['event_id']} was called again without consent"
@@ -122,7 +131,7 @@ def _doubts(deployment: Deployment, run: Run, doing: Doing) -> Iterator[str]:
 
 
 def find_process_faults(deployment: Deployment) -> Iterator[str]:
-    """Yield a sentence for each process that broke or ended by itself, and for each leak."""
+    """Yield a sentence for each process that broke or ended, and for each leak."""
     for process in deployment.processes:
         yield from (f"{process.log.name} has {event}" for event in find_breaks(process))
         if process.child.poll() not in {None, 0, -9}:

@@ -1,8 +1,8 @@
-"""Time that does not pass as it should: workers that stand still, and a Redis whose clock jumps.
+"""Proofs about time: stopped workers, and a Redis whose clock jumps.
 
-A worker may be stopped for longer than its lease and then go on: what it says late opens what is
-held, or is kept beside what was published. A clock may jump: nothing is called twice, and nothing
-is stuck for longer than the longest time that could legally be meant.
+A worker may be stopped for longer than its lease and then resumed: its late answer opens a held
+event, or becomes a duplicate chat. A clock may jump: nothing is called twice, and no event is stuck
+for longer than the longest legal delay.
 """
 
 import json
@@ -15,12 +15,12 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from tools.prove.account import Doing, account, open_events, wait_until_settled
+from tools.prove.account import Fault, account, open_events, wait_until_settled
 from tools.prove.rate import calls_of
-from tools.prove.scene import at_work, post, standing_still
+from tools.prove.scene import post, run_relay, stop_workers
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
-from tools.stack.deployment import Deployment, Json
+from tools.stack.deployment import LONG_CALLS, Deployment, Json
 from tools.stack.load import EventPoster
 from tools.stack.processes import wait_until
 from tools.stack.relay import Process
@@ -29,8 +29,6 @@ from tools.stack.valkey import Valkey
 PAUSE_SECONDS = 0.2
 CALLS = 4
 ROUNDS = 2
-# However slow the machine is, no call ends by itself while it is held.
-LONG = {"CALL_DEADLINE_SECONDS": "60"}
 
 LEASE_SECONDS = 6.0  # the shortest call deadline here, 1 s, and the margin of 5 s
 STOPS = 3
@@ -38,7 +36,7 @@ STOPS = 3
 JUMPS = 4
 WAITING = 5
 MOST_HOURS = 6
-# No instant of an event may legally be farther ahead; the gate's are pulled in likewise.
+# No event may be due later than this, and the gate's instants are limited too.
 LONGEST_DELAY_SECONDS = 121
 LIBRARIES = "*/faketime/libfaketime.so.1"
 
@@ -52,23 +50,23 @@ def proofs() -> Sequence[Proof]:
     ]
 
 
-_LATE = "a worker stands still until its lease is over, and then goes on"
-_STOPPED = "workers stand still at any moment, for longer than their leases"
-_JUMPING = "the clock of Redis jumps by hours, to and fro"
+_LATE = "a worker is stopped until its lease expires, and then resumed"
+_STOPPED = "workers are stopped at random moments, for longer than their leases"
+_JUMPING = "the clock of Redis jumps by hours, ahead and back"
 
 
 def _answer_late(directory: Path, random: Random) -> ProofRow:
-    with at_work(Deployment(directory, **LONG), workers=1) as deployment:
+    with run_relay(Deployment(directory, **LONG_CALLS), workers=1) as deployment:
         faults = [
             fault
             for number in range(ROUNDS)
             for fault in _outlive_lease(deployment, random, f"round{number}-")
         ]
-        return account(deployment, Doing(name=_LATE, times=ROUNDS, may_recreate=True), faults)
+        return account(deployment, Fault(name=_LATE, times=ROUNDS, may_recreate=True), faults)
 
 
 def _outlive_lease(deployment: Deployment, random: Random, name: str) -> Iterator[str]:
-    """One worker holds calls and is stopped; another one finds it lost; then the first goes on."""
+    """Stop a worker during its calls; another worker finds them lost; resume the first."""
     stopped = deployment.worker()
     event_ids = _hold_calls(deployment, random, name)
     stopped.child.send_signal(signal.SIGSTOP)
@@ -83,7 +81,7 @@ def _outlive_lease(deployment: Deployment, random: Random, name: str) -> Iterato
 
 
 def _hold_calls(deployment: Deployment, random: Random, name: str) -> list[str]:
-    """Have as many calls made as the worker makes at once, and held on one side or the other."""
+    """Start as many calls as the worker makes at once; the stand-in holds them."""
     ways = [Behaviour.CREATE_THEN_WAIT, Behaviour.WAIT_THEN_CREATE]
     deployment.channel_io.plan(*random.choices(ways, k=CALLS))
     event_ids = [f"{name}{number}" for number in range(CALLS)]
@@ -96,7 +94,7 @@ def _hold_calls(deployment: Deployment, random: Random, name: str) -> list[str]:
 
 
 def _late_answers(deployment: Deployment, found: Mapping[str, Json]) -> Iterator[str]:
-    """Held, an event is opened by it; opened, it stays as it is, and the late chat is kept."""
+    """Check that late answers open held events, and are kept by opened ones."""
 
     def is_kept(event_id: str) -> bool:
         record = deployment.caller.record(event_id)
@@ -110,9 +108,9 @@ def _late_answers(deployment: Deployment, found: Mapping[str, Json]) -> Iterator
 
 
 def _stop_at_random(directory: Path, random: Random) -> ProofRow:
-    """For real: nothing is rewritten, and deadlines pass while a worker stands still."""
+    """Stop workers in real time, so that deadlines pass meanwhile; no record is rewritten."""
     deployment = Deployment(directory, CALL_DEADLINE_SECONDS="1")
-    with at_work(deployment):
+    with run_relay(deployment):
         deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.1)
         load = EventPoster(deployment.caller, PAUSE_SECONDS)
         for _ in range(STOPS):
@@ -120,11 +118,11 @@ def _stop_at_random(directory: Path, random: Random) -> ProofRow:
         load.end()
         over_at = time.monotonic()
         _wait_for_calls(deployment)
-        return account(deployment, Doing(name=_STOPPED, times=STOPS, over_at=over_at))
+        return account(deployment, Fault(name=_STOPPED, times=STOPS, over_at=over_at))
 
 
 def _wait_for_calls(deployment: Deployment) -> None:
-    """Return once all calls have ended: an event that was found lost is held before its call ends.
+    """Return once all calls have ended; a lost event is held before its call ends.
 
     Raises TimeoutError.
     """
@@ -139,19 +137,19 @@ def _wait_for_calls(deployment: Deployment) -> None:
 
 def _stop_one(worker: Process, random: Random) -> None:
     time.sleep(random.uniform(0.5, 1.5))
-    with standing_still([worker]):
+    with stop_workers([worker]):
         time.sleep(LEASE_SECONDS + 1)
 
 
 class RedisClock(Protocol):
-    """The clock of a Redis, which can be moved."""
+    """The clock of a Redis, which can jump."""
 
     def jump(self, seconds: float) -> None:
         """Move it ahead, or back."""
 
 
 class FakedClock:
-    """Moves the server's own clock, by https://github.com/wolfcw/libfaketime."""
+    """The server's own clock, moved by https://github.com/wolfcw/libfaketime."""
 
     def __init__(self, library: Path, offset: Path) -> None:
         self._library = library
@@ -161,7 +159,7 @@ class FakedClock:
 
     @property
     def environ(self) -> dict[str, str]:
-        """Return the server's arguments."""
+        """Return the server's environment."""
         return {
             **os.environ,
             "LD_PRELOAD": str(self._library),
@@ -180,7 +178,7 @@ class FakedClock:
 
 # A record's instants by which an event is scheduled or ends.
 _INSTANTS = json.dumps(["accepted_ms", "deadline_from_ms", "settled_ms"])
-# What is stored is moved by so many milliseconds, all of it at once.
+# Moves all stored instants by ARGV[1] milliseconds at once.
 _MOVE = """
 local by = tonumber(ARGV[1])
 for _, name in ipairs({'due', 'calling', 'held', 'failed'}) do
@@ -207,7 +205,7 @@ end
 
 
 class StillClock:
-    """Moves all that is stored instead, where the clock itself cannot be moved."""
+    """A clock that seems to jump: all stored instants are moved instead."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -219,7 +217,7 @@ class StillClock:
 
 
 def clock_of(deployment: Deployment) -> RedisClock:
-    """The clock of the deployment's Redis, which is not started yet."""
+    """Return the clock of the deployment's Redis, before it is started."""
     library = next(Path("/usr/lib").glob(LIBRARIES), None)
     if library is None:
         return StillClock(deployment)
@@ -231,21 +229,21 @@ def clock_of(deployment: Deployment) -> RedisClock:
 def _jump(directory: Path, random: Random) -> ProofRow:
     deployment = Deployment(directory)
     clock = clock_of(deployment)
-    with at_work(deployment):
+    with run_relay(deployment):
         deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=0.3)
         ways = random.sample([-1, 1] * (JUMPS // 2), JUMPS)
         hours = [way * random.uniform(1, MOST_HOURS) for way in ways]
         faults = [fault for each in hours for fault in _jump_once(deployment, clock, 3600 * each)]
         _wait_for_calls(deployment)
         means = "libfaketime" if isinstance(clock, FakedClock) else "by rewriting instants"
-        return account(deployment, Doing(name=_JUMPING, times=JUMPS, note=means), faults)
+        return account(deployment, Fault(name=_JUMPING, times=JUMPS, note=means), faults)
 
 
 def _jump_once(deployment: Deployment, clock: RedisClock, seconds: float) -> Iterator[str]:
-    """Events go on being accepted; what was under way is done once its longest delay has passed."""
+    """Jump under load; all events must be settled once the longest delay has passed."""
     load = EventPoster(deployment.caller, PAUSE_SECONDS)
     load.wait_for_more()
-    with standing_still(deployment.workers):
+    with stop_workers(deployment.workers):
         post(deployment, range(WAITING), name=f"jump{seconds:.0f}-")
         clock.jump(seconds)
     load.wait_for_more()

@@ -1,7 +1,7 @@
-"""Crash points: before and after each durable step of an event's way, calls are held there.
+"""Crash points before and after each durable step, where calls can be held.
 
-The prover's own worker (``held_worker``) and web (``held_web``) hold their calls at a point while
-the prover strikes from outside. The points between bytes sent and bytes read are the stand-in's.
+The worker of ``held_worker`` and the web of ``held_web`` hold their calls at a point while the
+prover strikes from outside. Between bytes sent and bytes read, the stand-in holds them.
 """
 
 import os
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 # The environment variable with the holds of a process, as ``dump_holds`` writes them.
 HOLDS = "PROVE_HOLDS"
-# A call goes on after so long; the prover finds no mark then, and reports it.
+# A call continues after this time, so a prover that never strikes cannot hang it.
 PATIENCE_SECONDS = 10
 POLL_SECONDS = 0.01
 
@@ -43,7 +43,7 @@ class DurableStep(StrEnum):
 class Hold:
     """An order to hold ``calls`` calls at a point.
 
-    The process makes the file ``mark`` once they stand there; they go on once it is removed.
+    The process creates the file ``mark`` once they are all held, and they continue once it is gone.
     """
 
     edge: Edge
@@ -61,7 +61,7 @@ def dump_holds(holds: Sequence[Hold]) -> str:
 
 
 class Holder:
-    """Carries out the holds of a process, one after the other, in any of its greenlets."""
+    """The holds of a process, carried out one after the other, in any of its greenlets."""
 
     def __init__(self, holds: Sequence[Hold]) -> None:
         self._pending = list(holds)
@@ -72,7 +72,7 @@ class Holder:
         """Read the holds of this process."""
         return cls(_JSON.validate_json(os.environ[HOLDS]))
 
-    def stand(self, edge: Edge, step: DurableStep) -> None:
+    def pass_point(self, edge: Edge, step: DurableStep) -> None:
         """Arrive at a point, and wait while it is held."""
         self.arrive(edge, step)
         self.wait(edge, step)

@@ -1,10 +1,10 @@
-"""One crash in a relay of its own: what happens, what is put right, and what is left."""
+"""One crash in a relay of its own: strike, recovery, check."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
@@ -44,7 +44,7 @@ class CrashResult:
 
 
 class CrashScene:
-    """A crash, and the relay that it happens to."""
+    """A crash, and the relay that it strikes."""
 
     def __init__(self, crash: Crash, relay: Deployment, client: Client) -> None:
         """Nothing has happened yet."""
@@ -62,7 +62,7 @@ class CrashScene:
         self._seen: list[Json] = []
 
     def play(self) -> CrashResult:
-        """Let it happen, put everything right again, and look at what is left."""
+        """Strike, recover, and check every record."""
         self._prepare()
         struck = (
             self._strike_web()
@@ -78,7 +78,7 @@ class CrashScene:
         return self._finding(seconds)
 
     def _prepare(self) -> None:
-        """Every event waits, and Channel.io was found well: the first calls are the events'."""
+        """Queue every event, and report a good probe, so that the first calls are the events'."""
         worker, token = self._bench.worker(way=self._relay.way), new_token()
         worker.take(token)
         worker.report_probe(token, problem=None)
@@ -112,7 +112,7 @@ class CrashScene:
     def _strike_web(self) -> Process:
         """Start a web, strike while all events are posted at once, and return it.
 
-        The events are posted again then, as every caller must.
+        Afterwards the events are posted again, as every caller must do.
         """
         port = free_port()
         web = self._start("web", *WEB, f"127.0.0.1:{port}")
@@ -133,7 +133,7 @@ class CrashScene:
     def _post_until_struck(self, caller: RelayClient, name: str) -> bool:
         """Post an event until it is confirmed or the strike has come; return which.
 
-        All must come to the step: what a machine that is slow for a moment refuses is sent again.
+        Every event must reach the step, so a post that a slow machine refuses is sent again.
         """
         until = time.monotonic() + TIMEOUT_SECONDS
         while not (is_confirmed := _post(caller, name)):
@@ -142,7 +142,7 @@ class CrashScene:
         return is_confirmed
 
     def _wait_until_held(self) -> None:
-        """Return once the calls stand at the point. Raises TimeoutError."""
+        """Return once the calls are held at the point. Raises TimeoutError."""
         if self._crash.withheld is None:
             self._wait_for(self._mark)
             return
@@ -186,7 +186,7 @@ class CrashScene:
         ]
 
     def _leave(self, struck: Process) -> None:
-        """The trouble is over: the process has ended, if it was to, and Redis is there."""
+        """End the trouble: check the exit code of a struck process, and bring Redis back."""
         code = {Way.KILL: -9, Way.STOP: 0}.get(self._crash.way)
         if code is not None and struck.child.wait(TIMEOUT_SECONDS) != code:
             self._faults.append(f"the exit code was {struck.child.returncode}, not {code}")
@@ -206,7 +206,7 @@ class CrashScene:
             self._relay.valkey.start()
 
     def _put_right(self, struck: Process) -> None:
-        """A worker is there, and Channel.io; leases of the dead are over. All events end."""
+        """Start what is missing, expire the leases of a killed worker, and wait for all events."""
         if self._crash.way is Way.KILL:
             self._relay.expire_leases()
         if self._crash.step is DurableStep.ACCEPTED or struck.child.poll() is not None:
@@ -234,7 +234,7 @@ class CrashScene:
                 self._faults.append(f"{name} is {record['status']}, and should be {end}")
 
     def _read_logs(self) -> None:
-        """As ``recover --from-log --trust-log`` does."""
+        """Recover the chats of all logs, like ``recover --from-log --trust-log``."""
         for worker in self._relay.workers:
             with worker.log.open("rb") as log:
                 for line in read_created_lines(log):
@@ -244,17 +244,11 @@ class CrashScene:
     def _finding(self, recovery_seconds: float) -> CrashResult:
         records: dict[str, Json | None] = {**self._records()}
         run = run_of(self._relay, records)
-        run = Run(
-            creates=run.creates,
-            records=records,
-            seen=[*run.seen, *self._seen],
-            received=run.received,
-            spooled=run.spooled,
-        )
+        run = replace(run, seen=[*run.seen, *self._seen])
         if self._crash.is_unsent and run.creates:
             self._faults.append("a call was made")
-        said = [*self._faults, *faults_of(run), *find_process_faults(self._relay)]
-        return CrashResult(run, [f"{self._crash}: {fault}" for fault in said], recovery_seconds)
+        faults = [*self._faults, *faults_of(run), *find_process_faults(self._relay)]
+        return CrashResult(run, [f"{self._crash}: {fault}" for fault in faults], recovery_seconds)
 
     def _start(self, name: str, *module: str, **settings: str) -> Process:
         log = self._relay.directory / f"{name}-struck.log"
@@ -275,13 +269,13 @@ class CrashScene:
         if crash.step is DurableStep.SPOOLED:
             yield Hold(Edge.BEFORE, DurableStep.SETTLED, calls, self._redis_gone)
         if crash.withheld is None:
-            # One take has all events before it.
+            # A single take precedes all events.
             is_take = (crash.edge, crash.step) == (Edge.BEFORE, DurableStep.GRANTED)
             yield Hold(crash.edge, crash.step, 1 if is_take else calls, self._mark)
 
 
 def _post(caller: RelayClient, name: str) -> bool:
-    """Return whether it was confirmed."""
+    """Post an event, and return whether it was confirmed."""
     try:
         return caller.post({"event_id": name, "user_id": f"u-{name}"}).ok
     except (requests.ConnectionError, requests.Timeout):

@@ -1,6 +1,7 @@
 """The table of crashes: every durable step, before and after, by kind of answer and way.
 
-Generated, so that no cell is forgotten; how each must end is decided here, by what was known where.
+It is generated, so no cell is missing. How an event must end follows from where its result was
+stored at the crash.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ REDIS_GONE = (Way.LOSE_REDIS, Way.FREEZE_REDIS)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of answer, and how an event ends that gets it first and is then served well."""
+    """A kind of first answer, and how its event ends if later answers are good."""
 
     name: str
     behaviour: Behaviour | None
@@ -45,8 +46,8 @@ KINDS = (
     NOT_SENT,
 )
 
-# Of a call in these places only its process knows: that nothing was sent; that it was, or what the
-# answer is; and, besides, its log.
+# At the first two groups of points the state of a call is only in its process: nothing is sent, or
+# it is sent or answered. At the third it is in the log too.
 UNSENT = {(Edge.AFTER, DurableStep.GRANTED), (Edge.BEFORE, DurableStep.SENT)}
 UNLOGGED = {
     (Edge.AFTER, DurableStep.SENT),
@@ -60,7 +61,7 @@ LOGGED = {
     (Edge.BEFORE, DurableStep.SETTLED),
 }
 
-# These lie in the midst of an exchange: the stand-in holds the calls there, by what it withholds.
+# Points within an exchange: the stand-in holds the calls by withholding a part of its answer.
 WITHHELD = {
     (Edge.AFTER, DurableStep.SENT): Withheld.ANSWER,
     (Edge.BEFORE, DurableStep.ANSWERED): Withheld.BODY,
@@ -77,18 +78,18 @@ class Crash:
     kinds: Sequence[Kind]
 
     def __str__(self) -> str:
-        """In words, for the sentences of faults."""
+        """Format the crash for the sentences of faults."""
         kinds = ", ".join(kind.name for kind in self.kinds)
         return f"{self.way} {self.edge} {self.step} ({kinds})"
 
     @property
     def withheld(self) -> Withheld | None:
-        """The part of an answer that the stand-in withholds; none where the process is held."""
+        """Return the withheld part of an answer; None where the process is held."""
         return WITHHELD.get((self.edge, self.step))
 
     @property
     def is_lost(self) -> bool:
-        """Return whether a process died that alone had the state of its calls."""
+        """Return whether the killed process alone had the state of its calls."""
         return self.way is Way.KILL and (self.edge, self.step) in UNSENT | UNLOGGED | LOGGED
 
     @property
@@ -109,21 +110,21 @@ class Crash:
 
     def end_with_log(self, kind: Kind) -> str:
         """Return how it ends after its log lines are recovered."""
-        is_told = kind is CREATED and (self.edge, self.step) in LOGGED
-        return kind.end if is_told else self.end_of(kind)
+        is_logged = kind is CREATED and (self.edge, self.step) in LOGGED
+        return kind.end if is_logged else self.end_of(kind)
 
 
 def crashes_at(step: DurableStep, ways: Sequence[Way]) -> Iterator[Crash]:
-    """All cells of one step, those together whose calls can stand there together."""
+    """Yield the crashes of one step; calls that can be held together share a crash."""
     for edge in Edge:
-        kinds = [kind for kind in KINDS if _comes_to(kind, edge, step)]
+        kinds = [kind for kind in KINDS if _reaches(kind, edge, step)]
         for way in ways:
             for together in _together(kinds, step):
                 yield Crash(way, edge, step, together)
 
 
-def _comes_to(kind: Kind, edge: Edge, step: DurableStep) -> bool:
-    """Nothing is sent without a listener; with one, no answer need begin."""
+def _reaches(kind: Kind, edge: Edge, step: DurableStep) -> bool:
+    """Return whether a call of this kind reaches the point."""
     has_begun = (edge, step) == (Edge.BEFORE, DurableStep.ANSWERED)
     return not (has_begun and kind in {NO_ANSWER, NOT_SENT}) and not (
         kind is NOT_SENT and step is DurableStep.SENT
@@ -131,7 +132,7 @@ def _comes_to(kind: Kind, edge: Edge, step: DurableStep) -> bool:
 
 
 def _together(kinds: Sequence[Kind], step: DurableStep) -> list[Sequence[Kind]]:
-    """At an address without a listener all calls are alike."""
+    """Group the kinds that one crash can have; an address without a listener has one kind."""
     if step is DurableStep.ACCEPTED:
         return [kinds]
     others = [kind for kind in kinds if kind is not NOT_SENT]

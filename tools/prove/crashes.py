@@ -1,27 +1,28 @@
-"""Crash points: at every durable step, for every kind of answer, the process or its Redis goes.
+"""Crash proofs: at every durable step, the process or its Redis fails.
 
-Each cell of the table (``crash_table``) is an event whose call stands at that step when it happens.
-Then a worker is there, and the event ends as in its cell, with every promise kept. Last, the logs
-of the dead are read back: what was logged is then in its record, whatever else was lost.
+Each cell of the table (``crash_table``) is an event whose call is held at that step at the crash.
+Then a worker is started, and the event must end as the cell defines, with every promise kept. Last,
+the logs of dead processes are recovered: every logged chat must then be in its record.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from random import Random
 
+from tools.prove.account import count_events
 from tools.prove.crash_points import DurableStep
 from tools.prove.crash_scene import CrashResult, CrashScene
 from tools.prove.crash_table import PROCESS_ENDS, REDIS_GONE, Crash, Way, crashes_at
 from tools.prove.table import Proof, ProofRow
 from tools.stack.deployment import Deployment
-from tools.stack.oracle import Run, lost_answers, lost_events, unasked
+from tools.stack.oracle import Run
 
 LANES = 3
-# With `everysec`, what Redis confirms during a sync is in no file yet, and ends with it.
+# With `everysec` a killed Redis loses what it confirmed during a sync.
 WRITTEN_FIRST = ("--appendfsync", "always")
 NAMES: dict[tuple[Way, ...], str] = {
     PROCESS_ENDS: "kill -9 or SIGTERM",
@@ -29,15 +30,15 @@ NAMES: dict[tuple[Way, ...], str] = {
 }
 SHORT = {(DurableStep.SETTLED, PROCESS_ENDS), (DurableStep.SENT, REDIS_GONE)}
 NO_HURRY = {
-    # Calls of several events stand at a step together, however slow the machine is.
+    # A slow machine must still hold the calls of several events together.
     "CALL_DEADLINE_SECONDS": "10",
-    # Nothing here is about the breaker.
+    # The breaker must not trip.
     "BREAKER_THRESHOLD": "1000",
 }
 
 
 def proofs() -> Sequence[Proof]:
-    """Two for each step: it is the process that ends there, or its Redis that goes."""
+    """Return two proofs for each step: its process fails, or its Redis."""
     return [
         Proof(_name(step, ways), partial(_prove, step, ways), is_short=(step, ways) in SHORT)
         for step in DurableStep
@@ -50,23 +51,15 @@ def _name(step: DurableStep, ways: Sequence[Way]) -> str:
 
 
 def _prove(step: DurableStep, ways: Sequence[Way], directory: Path, random: Random) -> ProofRow:
-    """All crashes of one step, some at a time, and in any order."""
+    """Play all crashes of one step in random order, a few at a time."""
     crashes = list(crashes_at(step, ways))
     random.shuffle(crashes)
     places = (directory / str(number) for number in count())
     with ThreadPoolExecutor(LANES) as lanes:
         findings = list(lanes.map(_play, crashes, places))
-    runs = [finding.run for finding in findings]
-    statuses = Counter(record["status"] for run in runs for record in run.found)
-    return ProofRow(
-        name=_name(step, ways),
+    return replace(
+        count_events(_name(step, ways), [finding.run for finding in findings]),
         times=sum(len(crash.kinds) for crash in crashes),
-        accepted=sum(len(run.records) for run in runs),
-        opened=statuses["opened"],
-        failed=statuses["failed"],
-        unknown=statuses["unknown"],
-        created_twice=sum(len(list(unasked(run))) for run in runs),
-        lost=sum(len([*lost_events(run), *lost_answers(run)]) for run in runs),
         recovery_seconds=max(finding.recovery_seconds for finding in findings),
         faults=tuple(chain.from_iterable(finding.faults for finding in findings)),
     )

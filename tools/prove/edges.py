@@ -1,4 +1,4 @@
-"""Promises at their edges: permissions that change, ids used again, users that are denied."""
+"""Proofs of edge cases: changed permissions, reused ids, denied users."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 
-from tools.prove.account import Doing, account, find_process_faults, wait_until_settled
-from tools.prove.scene import at_work, post
+from tools.prove.account import Fault, account, find_process_faults, wait_until_settled
+from tools.prove.scene import post, run_relay
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import LONG_CALLS, Deployment, Json
@@ -16,8 +16,8 @@ from tools.stack.processes import wait_until
 from tools.stack.relay import RelayClient
 
 _PERMISSIONS = "the Redis user loses a permission, and gets it back"
-_LIVES = "an answer comes after its id was accepted anew"
-_DENIED = "users whom Channel.io denies stand before good ones"
+_LIVES = "an answer arrives after its id was accepted again"
+_DENIED = "denied events are queued before good ones"
 
 USER, PASSWORD = "relay", "password"
 ALL = ("on", f">{PASSWORD}", "~{relay}*", "&{relay}*", "+@all")
@@ -37,13 +37,13 @@ DENIALS = (
     Behaviour.METHOD_NOT_ALLOWED,
 )
 BAD, GOOD = 12, 60
-# Answered at once, each denied event opens the breaker by itself, for a quarter of a second.
+# Each denied event opens the breaker for a quarter of a second.
 MOST_SECONDS = 7.0
 DENIED_SETTINGS = {"WORKER_CONCURRENCY": "16", "BREAKER_COOLDOWN_SECONDS": "1"}
 
 
 def proofs() -> Sequence[Proof]:
-    """Return one for each edge."""
+    """Return one proof for each edge case."""
     return [
         Proof(_PERMISSIONS, _lose_permissions, is_short=False),
         Proof(_LIVES, _answer_another_life, is_short=False),
@@ -52,10 +52,10 @@ def proofs() -> Sequence[Proof]:
 
 
 def _lose_permissions(directory: Path, _random: Random) -> ProofRow:
-    """Scripts are stopped half-way: afterwards every event ends, and every look-up finds it."""
+    """Stop scripts half-way; afterwards every event must end, and every look-up find it."""
     deployment = Deployment(directory, valkey_arguments=("--user", USER, *ALL))
     url = deployment.valkey.url.replace("redis://", f"redis://{USER}:{PASSWORD}@")
-    with at_work(deployment, REDIS_URL=url):
+    with run_relay(deployment, REDIS_URL=url):
         load = EventPoster(deployment.caller, PAUSE_SECONDS)
         for loss in LOSSES:
             load.wait_for_more()
@@ -65,9 +65,9 @@ def _lose_permissions(directory: Path, _random: Random) -> ProofRow:
         over_at = time.monotonic()
         load.wait_for_more()
         load.end()
-        doing = Doing(name=_PERMISSIONS, times=len(LOSSES), over_at=over_at)
+        doing = Fault(name=_PERMISSIONS, times=len(LOSSES), over_at=over_at)
         row = account(deployment, doing)
-        return row.blamed_for(_not_found(deployment.caller, sorted(deployment.accepted)))
+        return row.with_faults(_not_found(deployment.caller, sorted(deployment.accepted)))
 
 
 def _set_user(deployment: Deployment, *rules: str) -> None:
@@ -76,7 +76,7 @@ def _set_user(deployment: Deployment, *rules: str) -> None:
 
 
 def _not_found(caller: RelayClient, event_ids: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each opened event that is not found by its chat and by its user."""
+    """Yield a sentence for each opened event that a look-up by user or chat misses."""
     for event_id in event_ids:
         record = caller.record(event_id)
         if record["status"] == "opened":
@@ -88,14 +88,14 @@ def _not_found(caller: RelayClient, event_ids: Sequence[str]) -> Iterator[str]:
 
 
 def _answer_another_life(directory: Path, _random: Random) -> ProofRow:
-    """The first user's call outlives two windows; meanwhile the id is another user's event."""
+    """Delay the first user's answer until the id is another user's event."""
     settings = {
         "RECORD_TTL_SECONDS": str(WINDOW_SECONDS),
         "EVENT_DEADLINE_SECONDS": str(WINDOW_SECONDS),
         "ON_UNKNOWN": "recreate",
         **LONG_CALLS,
     }
-    with at_work(Deployment(directory, **settings), workers=1) as deployment:
+    with run_relay(Deployment(directory, **settings), workers=1) as deployment:
         caller, (first,) = deployment.caller, deployment.workers
         deployment.channel_io.plan(Behaviour.CREATE_THEN_WAIT, user_id="alice")
         caller.post({"event_id": "job", "user_id": "alice"}).raise_for_status()
@@ -118,7 +118,7 @@ def _answer_another_life(directory: Path, _random: Random) -> ProofRow:
 
 
 def _another(caller: RelayClient, opened: Json) -> Iterator[str]:
-    """Yield a sentence for each look-up in which the earlier answer shows."""
+    """Yield a sentence for each look-up that the earlier answer changed."""
     if caller.record("job") != opened:
         yield f"bob's record was changed by alice's answer: {caller.record('job')}"
     if caller.get("/v1/users/alice/chats").json()["chats"]:
@@ -126,8 +126,8 @@ def _another(caller: RelayClient, opened: Json) -> Iterator[str]:
 
 
 def _deny_users(directory: Path, _random: Random) -> ProofRow:
-    """Good events pass within seconds; denied ones fail while good ones go on."""
-    with at_work(Deployment(directory, **DENIED_SETTINGS)) as deployment:
+    """Check that good events are opened within seconds, and that denied ones fail."""
+    with run_relay(Deployment(directory, **DENIED_SETTINGS)) as deployment:
         for number in range(BAD):
             user_id = f"u-bad{number}"
             deployment.channel_io.always(DENIALS[number % len(DENIALS)], user_id)
@@ -138,9 +138,9 @@ def _deny_users(directory: Path, _random: Random) -> ProofRow:
         faults = [f"a good event waited for {longest:.1f} s"] if longest > MOST_SECONDS else []
         faults += _end_denied(deployment, bad)
         note = f"good ones waited {longest:.1f} s at most"
-        row = account(deployment, Doing(name=_DENIED, times=BAD, note=note), faults)
+        row = account(deployment, Fault(name=_DENIED, times=BAD, note=note), faults)
         wrong = [] if row.failed == BAD else [f"{row.failed} events failed, not {BAD}"]
-        return row.blamed_for(wrong)
+        return row.with_faults(wrong)
 
 
 def _waited(record: Json) -> float:
@@ -151,7 +151,7 @@ def _waited(record: Json) -> float:
 
 
 def _end_denied(deployment: Deployment, bad: Sequence[str]) -> Iterator[str]:
-    """Let good events succeed until the denied ones have failed of their own."""
+    """Post good events until the denied ones have failed by their own denials."""
     load = EventPoster(deployment.caller, PAUSE_SECONDS * 5)
     try:
         for event_id in bad:

@@ -1,7 +1,7 @@
-"""Redis that fails over: sentinels, a cluster, and an address that leads to another server.
+"""Proofs of fail-overs: sentinels, a cluster, and an address that changes its server.
 
-As many acknowledgements are requested as replicas can be promoted, so that each promoted server has
-all that was confirmed. The servers are the wheel's own, and Debian's Redis 7 where that is there.
+``MIN_REPLICAS_ACKED`` is the number of replicas that can be promoted, so each promoted server has
+all confirmed writes. The servers are the wheel's Valkey, and Debian's Redis 7 if it is installed.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Self
 
-from tools.prove.account import Doing, account, wait_until_settled
+from tools.prove.account import Fault, account, wait_until_settled
 from tools.prove.ha_servers import (
     QUICK,
     Address,
@@ -25,7 +25,7 @@ from tools.prove.ha_servers import (
     clustered,
     watched,
 )
-from tools.prove.scene import at_work, post
+from tools.prove.scene import find_bad_answers, post, run_relay
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
@@ -33,7 +33,6 @@ from tools.stack.load import EventPoster
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import Client, connect_to
 
-ANSWER_SECONDS = 3.0
 OUTAGE_TIMEOUT_SECONDS = 60
 CALL_SECONDS = 0.3
 KILLS = 2
@@ -45,9 +44,9 @@ def proofs() -> Sequence[Proof]:
     """Faults of a Redis that consists of several servers."""
     return [
         *_on_each("the primary behind sentinels is killed", _primary_killed),
-        *_on_each("the cluster's owner of our slot is killed", _owner_killed),
-        _proof("our slot of the cluster is moved", _slot_moved),
-        _proof("sentinels and servers fall silent", _silent),
+        *_on_each("the cluster node with the relay's slot is killed", _owner_killed),
+        _proof("the relay's slot is moved to another node", _slot_moved),
+        _proof("sentinels and servers are frozen", _silent),
         _proof("the replica that must confirm is stalled", _replica_stalled, is_short=True),
         _proof("a fail-over loses the last writes", _last_writes_lost),
         _proof("a fail-over loses the last writes, unconfirmed ones", _unconfirmed_writes_lost),
@@ -61,7 +60,7 @@ def _proof(
 
 
 def _on_each(name: str, prove: Callable[[str, Path, Random, Path | None], ProofRow]) -> list[Proof]:
-    """The proof on the wheel's Valkey, and on Debian's Redis 7."""
+    """Return the proof on the wheel's Valkey, and on Debian's Redis 7."""
     found, on_redis = shutil.which(REDIS), f"{name}, Redis 7"
 
     def run(directory: Path, random: Random) -> ProofRow:
@@ -74,13 +73,13 @@ def _on_each(name: str, prove: Callable[[str, Path, Random, Path | None], ProofR
 
 
 def _not_proved(name: str) -> ProofRow:
-    """No pass: nothing was done."""
-    why = f"NOT PROVED: {REDIS} is not here; apt-get install --no-install-recommends {REDIS}"
+    """Build the row of a proof that could not run."""
+    why = f"NOT PROVED: {REDIS} is not installed; apt-get install --no-install-recommends {REDIS}"
     return ProofRow(name=name, times=0, note=why)
 
 
 class HaDeployment(Deployment):
-    """A relay on servers that run already."""
+    """A relay on servers that are running already."""
 
     def __init__(self, directory: Path, redis_url: str, **settings: str) -> None:
         """Start nothing yet."""
@@ -93,11 +92,11 @@ class HaDeployment(Deployment):
         return self
 
     def connect(self) -> Client:
-        """A client, of which ``relay`` finds its server as the relay does."""
+        """Connect a client whose ``relay`` finds its server as the relay does."""
         return connect_to(self._redis_url)
 
 
-class Callers:
+class RelayLoad:
     """Load on every web of a deployment, and how long callers were refused."""
 
     def __init__(self, deployment: Deployment, *, are_served: bool = True) -> None:
@@ -106,7 +105,7 @@ class Callers:
         self._loads = [EventPoster(caller) for caller in deployment.callers]
 
     def __enter__(self) -> Self:
-        """Return once all are served, unless they cannot be."""
+        """Return once all webs accept events, unless ``are_served`` is false."""
         if self._are_served:
             self.wait_for_more()
         return self
@@ -126,7 +125,7 @@ class Callers:
         wait_until(are_served, OUTAGE_TIMEOUT_SECONDS, "events to be accepted")
 
     def end(self) -> None:
-        """Let every event be accepted that was ever posted."""
+        """Stop posting, and return once every posted event is accepted."""
         for load in self._loads:
             load.end()
 
@@ -141,23 +140,20 @@ class Callers:
         return sum(len(load.refusals) for load in self._loads)
 
     def faults(self) -> Iterator[str]:
-        """Return answers that are neither good nor a timely 503 with ``Retry-After``."""
+        """Yield a sentence for each web whose callers were answered badly, or late."""
         for load in self._loads:
-            if load.answers - {(503, "1")}:
-                yield f"callers were answered {sorted(load.answers, key=str)}"
-            if load.slowest_seconds > ANSWER_SECONDS:
-                yield f"a caller was answered after {load.slowest_seconds:.1f} s"
+            yield from find_bad_answers(load)
 
 
 @contextmanager
-def _at_work(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaDeployment]:
-    """Two webs and two workers, who want each write confirmed so often.
+def _run_relay_on(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaDeployment]:
+    """Run two webs and two workers that require ``acks`` confirmations of each write.
 
-    A call takes a while, so that some are under way whatever happens when.
+    A call takes a while, so some are always under way.
     """
     deployment = HaDeployment(directory, redis_url, MIN_REPLICAS_ACKED=str(acks))
     deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=CALL_SECONDS)
-    with at_work(deployment):
+    with run_relay(deployment):
         deployment.start_web().wait_until_ready()
         yield deployment
 
@@ -175,9 +171,12 @@ def _owner_killed(name: str, directory: Path, random: Random, binary: Path | Non
 def _kill_one_by_one(
     name: str, directory: Path, random: Random, redis: Sentinels | Cluster
 ) -> ProofRow:
-    """Each is killed under load, and comes back once another has its place."""
+    """Kill the primary under load, twice, and start it again after each fail-over."""
     outages = []
-    with _at_work(directory, redis.url, acks=2) as deployment, Callers(deployment) as callers:
+    with (
+        _run_relay_on(directory, redis.url, acks=2) as deployment,
+        RelayLoad(deployment) as callers,
+    ):
         for _ in range(KILLS):
             time.sleep(random.uniform(0, 1))
             over_at, outage_seconds = _kill(redis, callers)
@@ -185,12 +184,12 @@ def _kill_one_by_one(
             redis.wait_until_whole()
         callers.end()
         note = f"refused for {' and '.join(outages)}"
-        doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
+        doing = Fault(name=name, times=KILLS, over_at=over_at, note=note)
         return account(deployment, doing, callers.faults())
 
 
-def _kill(redis: Sentinels | Cluster, callers: Callers) -> tuple[float, float]:
-    """When the killed one was back, and how long nothing was accepted."""
+def _kill(redis: Sentinels | Cluster, callers: RelayLoad) -> tuple[float, float]:
+    """Kill the primary; return when it was started again, and the seconds of the outage."""
     killed = redis.primary
     killed.kill()
     began = time.monotonic()
@@ -204,8 +203,8 @@ def _kill(redis: Sentinels | Cluster, callers: Callers) -> tuple[float, float]:
 def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
     with (
         clustered(directory / "redis") as redis,
-        _at_work(directory, redis.url, acks=0) as deployment,
-        Callers(deployment) as callers,
+        _run_relay_on(directory, redis.url, acks=0) as deployment,
+        RelayLoad(deployment) as callers,
     ):
         others = [node for node in redis.nodes[:3] if node is not redis.primary]
         for node in random.sample(others, len(others)):
@@ -214,16 +213,16 @@ def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
             callers.wait_for_more()
         callers.end()
         note = f"{callers.refused} times answered 503"
-        doing = Doing(name=name, times=len(others), over_at=over_at, note=note)
+        doing = Fault(name=name, times=len(others), over_at=over_at, note=note)
         return account(deployment, doing, callers.faults())
 
 
 def _silent(name: str, directory: Path, random: Random) -> ProofRow:
-    """SIGSTOP: connections are accepted, and nothing is ever said on them."""
+    """Freeze all servers: connections are accepted, and nothing is sent on them."""
     with (
         watched(directory / "redis") as redis,
-        _at_work(directory, redis.url, acks=2) as deployment,
-        Callers(deployment) as callers,
+        _run_relay_on(directory, redis.url, acks=2) as deployment,
+        RelayLoad(deployment) as callers,
     ):
         servers = redis.all
         for server in servers:
@@ -235,20 +234,20 @@ def _silent(name: str, directory: Path, random: Random) -> ProofRow:
         callers.wait_for_more()
         callers.end()
         note = f"{callers.refused} times answered 503"
-        return account(deployment, Doing(name=name, over_at=over_at, note=note), callers.faults())
+        return account(deployment, Fault(name=name, over_at=over_at, note=note), callers.faults())
 
 
 def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
-    """Its connection stays, and packets are dropped: writes are stored, and not confirmed."""
+    """Drop the replica's packets: writes are stored, and not confirmed."""
     with _one_replica(directory) as (primary, replica, line):
         replica.follow(line.port)
         primary.wait_for_replicas(1)
-        with _at_work(directory, primary.url, acks=1) as deployment:
+        with _run_relay_on(directory, primary.url, acks=1) as deployment:
             post(deployment, range(10), name="before")
             wait_until_settled(deployment)
             called_before = len(deployment.channel_io.requests)
             line.cut()
-            with Callers(deployment, are_served=False) as callers:
+            with RelayLoad(deployment, are_served=False) as callers:
                 time.sleep(STALL_SECONDS)
                 called = len(deployment.channel_io.requests) - called_before
                 accepted = callers.accepted
@@ -262,7 +261,7 @@ def _replica_stalled(name: str, directory: Path, _random: Random) -> ProofRow:
                 *([f"{called} calls without a confirmed intent"] if called else []),
             ]
             note = f"{callers.refused} times answered 503"
-            return account(deployment, Doing(name=name, over_at=over_at, note=note), faults)
+            return account(deployment, Fault(name=name, over_at=over_at, note=note), faults)
 
 
 def _last_writes_lost(name: str, directory: Path, random: Random) -> ProofRow:
@@ -278,8 +277,8 @@ def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) 
         replica.follow(line.port)
         primary.wait_for_replicas(1)
         with (
-            _at_work(directory, address.url, acks=acks) as deployment,
-            Callers(deployment) as callers,
+            _run_relay_on(directory, address.url, acks=acks) as deployment,
+            RelayLoad(deployment) as callers,
         ):
             for old, new in ((primary, replica), (replica, primary)):
                 line.cut()
@@ -289,13 +288,13 @@ def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) 
                 callers.wait_for_more()
             callers.end()
             note = f"{callers.refused} times answered 503"
-            doing = Doing(name=name, times=KILLS, over_at=over_at, note=note)
+            doing = Fault(name=name, times=KILLS, over_at=over_at, note=note)
             row = account(deployment, doing, callers.faults())
             return row if acks else _fine_print(row, deployment)
 
 
 def _fine_print(row: ProofRow, deployment: Deployment) -> ProofRow:
-    """No fault of the relay's: unconfirmed writes may be lost, and then are called again."""
+    """Report lost events as fine print: without confirmation, writes may be lost."""
     creates = Counter(create.user_id for create in deployment.creates)
     twice = sum(number > 1 for number in creates.values())
     note = "FINE PRINT: this is what a fail-over costs without MIN_REPLICAS_ACKED"
@@ -304,7 +303,7 @@ def _fine_print(row: ProofRow, deployment: Deployment) -> ProofRow:
 
 
 def _replace(old: RedisServer, new: RedisServer, line: Address, address: Address) -> None:
-    """Promote a replica that is behind; what only the old one had, it forgets."""
+    """Promote a replica that is behind, and make the old primary its replica."""
     new.lead()
     address.lead_to(new.port)
     old.kill()
@@ -316,7 +315,7 @@ def _replace(old: RedisServer, new: RedisServer, line: Address, address: Address
 
 @contextmanager
 def _one_replica(directory: Path) -> Iterator[tuple[RedisServer, RedisServer, Address]]:
-    """A primary, what is to be its replica, and the replication's way."""
+    """Run a primary, its later replica, and the line between them."""
     with ExitStack() as stack:
         primary, replica = (
             stack.enter_context(RedisServer(directory / "redis" / part, arguments=QUICK))

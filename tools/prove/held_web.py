@@ -1,6 +1,6 @@
 """A web application whose posts are held at crash points, for gunicorn.
 
-gunicorn's configuration, which it reads first, patches.
+gunicorn reads its configuration first, which applies the gevent patches.
 """
 
 import os
@@ -17,18 +17,18 @@ _holder = Holder.of_environment()
 
 
 class HeldEvents(EventStore):
-    """The events, with holds around accepting one."""
+    """The event store, with holds around an acceptance."""
 
     def accept(
         self, event: OpenChatEvent, *, until: float | None = None, traceparent: str | None = None
     ) -> tuple[Record, bool]:
         """Claim and schedule an event."""
         arrived_at = time.monotonic()
-        _holder.stand(Edge.BEFORE, DurableStep.ACCEPTED)
+        _holder.pass_point(Edge.BEFORE, DurableStep.ACCEPTED)
         if until is not None:
             until += time.monotonic() - arrived_at  # a hold takes none of the request's time
         accepted = super().accept(event, until=until, traceparent=traceparent)
-        _holder.stand(Edge.AFTER, DurableStep.ACCEPTED)
+        _holder.pass_point(Edge.AFTER, DurableStep.ACCEPTED)
         return accepted
 
 

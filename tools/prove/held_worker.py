@@ -29,19 +29,19 @@ from tools.prove.crash_points import DurableStep, Edge, Holder  # noqa: E402
 
 
 class HeldGrants(GrantStore):
-    """The schedule of calls, with holds around a take and a settle."""
+    """The grant store, with holds around a take and a settle."""
 
     def __init__(self, grants: GrantStore, holder: Holder) -> None:
         vars(self).update(vars(grants))  # the same client, limits and keys
         self._holder = holder
 
     def take(self, token: str, *, may_grant: bool = True) -> TakeResult:
-        """Take a grant, and hold the taker with the last one that the hold waits for.
+        """Take a grant, and hold the taker with the last grant that the hold counts.
 
-        The process has one taker: held with an earlier grant, it would take no further one. The
-        calls of these are held at their start.
+        The process has one taker: if it were held with an earlier grant, it would take no other.
+        The calls of earlier grants are held at their start.
         """
-        self._holder.stand(Edge.BEFORE, DurableStep.GRANTED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.GRANTED)
         taken = super().take(token, may_grant=may_grant)
         is_grant = isinstance(taken.decision, Grant)
         if is_grant and self._holder.arrive(Edge.AFTER, DurableStep.GRANTED):
@@ -50,9 +50,9 @@ class HeldGrants(GrantStore):
 
     def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
         """Settle an outcome."""
-        self._holder.stand(Edge.BEFORE, DurableStep.SETTLED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.SETTLED)
         settled = super().settle(grant, outcome)
-        self._holder.stand(Edge.AFTER, DurableStep.SETTLED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.SETTLED)
         return settled
 
 
@@ -68,9 +68,9 @@ class HeldChannel(ChannelClient):
     ) -> Outcome:
         """Open a chat."""
         self._holder.wait(Edge.AFTER, DurableStep.GRANTED)
-        self._holder.stand(Edge.BEFORE, DurableStep.SENT)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.SENT)
         outcome = super().open_chat(user_id, deadline=deadline, traceparent=traceparent)
-        self._holder.stand(Edge.AFTER, DurableStep.ANSWERED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.ANSWERED)
         return outcome
 
 
@@ -83,9 +83,9 @@ class HeldReporter(CallReporter):
 
     def log_call(self, result: CallResult) -> None:
         """Write the canonical line of a call."""
-        self._holder.stand(Edge.BEFORE, DurableStep.LOGGED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.LOGGED)
         super().log_call(result)
-        self._holder.stand(Edge.AFTER, DurableStep.LOGGED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.LOGGED)
 
 
 class HeldSpool(Spool):
@@ -97,9 +97,9 @@ class HeldSpool(Spool):
 
     def keep(self, result: CallResult) -> None:
         """Write a result to the process's file."""
-        self._holder.stand(Edge.BEFORE, DurableStep.SPOOLED)
+        self._holder.pass_point(Edge.BEFORE, DurableStep.SPOOLED)
         super().keep(result)
-        self._holder.stand(Edge.AFTER, DurableStep.SPOOLED)
+        self._holder.pass_point(Edge.AFTER, DurableStep.SPOOLED)
 
 
 def held_worker(settings: WorkerSettings) -> WorkerProcess:

@@ -1,4 +1,4 @@
-"""No process is started here: every interleaving of the model, and random ones of the scripts."""
+"""Proofs without processes: all interleavings of the model, random ones of the scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,12 +29,12 @@ WIDE = (
 MANY = settings(EXAMPLES, max_examples=400, stateful_step_count=40)
 
 _EXPLORED = "nothing: every interleaving of the model"
-_REPLAYED = "nothing: every interleaving of a wider model, and the scripts held against it"
+_REPLAYED = "nothing: every interleaving of a wider model, compared with the scripts"
 _RANDOM = "nothing: random interleavings of the scripts"
 
 
 def proofs() -> Sequence[Proof]:
-    """The model by itself, the scripts beside it, and the scripts by themselves."""
+    """Return the proofs of the model, of both together, and of the scripts."""
     return [
         Proof(_EXPLORED, _explore, is_short=True),
         Proof(_REPLAYED, _replay, is_short=False),
@@ -71,7 +71,7 @@ def _row(name: str, explored: Sequence[Explorer], broken: Sequence[str]) -> Proo
 
 
 def _try_at_random(directory: Path, _random: Random) -> ProofRow:
-    """A broken promise is raised, with the steps that lead there."""
+    """Try random interleavings; a broken promise raises with its steps."""
     with fresh_redis(directory) as client:
         try_interleavings(client, MANY)
     return ProofRow(

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from requests import codes
 
-from tools.prove.account import Doing, account
+from tools.prove.account import Fault, account
 from tools.prove.ha import HaDeployment
 from tools.prove.ha_servers import QUICK, Address, RedisServer
-from tools.prove.scene import wait_until_working
+from tools.prove.scene import post, wait_until_working
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import LONG_CALLS
@@ -27,12 +27,12 @@ _NAME = "a fail-over; web, worker and calls in flight stay with the old primary"
 
 
 def proofs() -> Sequence[Proof]:
-    """Return the one there is."""
+    """Return the proof."""
     return [Proof(_NAME, _stay, is_short=False)]
 
 
 class Servers(NamedTuple):
-    """The old primary, its replica, a replica of that, and the address that some stay with."""
+    """The old primary, its replica, a replica of that, and the old primary's address."""
 
     old: RedisServer
     new: RedisServer
@@ -59,25 +59,23 @@ def _stay(directory: Path, _random: Random) -> ProofRow:
         settings = {"MIN_REPLICAS_ACKED": "1", "ON_UNKNOWN": "recreate", **LONG_CALLS}
         with HaDeployment(directory, servers.address.url, **settings) as deployment:
             faults = [*_fail_over(deployment, servers)]
-            doing = Doing(name=_NAME, over_at=time.monotonic(), may_recreate=True)
+            doing = Fault(name=_NAME, over_at=time.monotonic(), may_recreate=True)
             return account(deployment, doing, faults)
 
 
 def _fail_over(deployment: HaDeployment, servers: Servers) -> Iterator[str]:
-    """Calls are in flight; the replica is promoted, and calls again; then the answers come."""
+    """Promote the replica during calls, let a worker there call again, then answer."""
     there = deployment.start_web()
     worker = deployment.start_worker()
     wait_until_working([worker])
     there.wait_until_ready()
     deployment.channel_io.plan(*[Behaviour.CREATE_THEN_WAIT] * EVENTS)
-    event_ids = [f"e{number}" for number in range(EVENTS)]
-    for event_id in event_ids:
-        there.post({"event_id": event_id, "user_id": f"u-{event_id}"}).raise_for_status()
+    event_ids = post(deployment, range(EVENTS))
     deployment.channel_io.wait_for_arrivals(EVENTS)
 
     servers.new.lead()
     servers.new.wait_for_replicas(1)
-    for event_id in event_ids:  # their leases are over
+    for event_id in event_ids:  # expire their leases
         servers.new.command("ZADD", "{relay}:calling", "XX", 1, event_id)
     here = deployment.start_web(REDIS_URL=servers.new.url)
     deployment.start_worker(REDIS_URL=servers.new.url)
@@ -96,7 +94,7 @@ def _fail_over(deployment: HaDeployment, servers: Servers) -> Iterator[str]:
 
 
 def _look(there: RelayClient, here: RelayClient, opened: dict[str, str]) -> Iterator[str]:
-    """Look up, repeat and wait at both webs for a while; no answer may come from the old one."""
+    """Look up, repeat and wait at both webs; the old primary must not answer."""
     statuses: dict[str, set[int]] = defaultdict(set)
     over_at = time.monotonic() + LOOK_SECONDS
     while time.monotonic() < over_at:

@@ -1,8 +1,8 @@
-"""Channel.io is away, or answers nonsense, while many events wait.
+"""Outages of Channel.io, or nonsense answers, while many events wait.
 
-An outage may cost ``BREAKER_THRESHOLD`` unknown events and the calls in flight, over all workers;
-one more for each probe while reads work and creates do not; and none at all where nothing was
-executed. Everything else goes through by itself afterwards, oldest first, at the limited rate.
+Over all workers, an outage may cost ``BREAKER_THRESHOLD`` unknown events and the calls in flight,
+plus one for each probe while reads work and creates do not. It costs none where nothing was
+executed. All other events are opened afterwards, oldest first, at the limited rate.
 """
 
 import math
@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tools.prove.account import Doing, account, records_of
-from tools.prove.rate import calls_of, overruns
-from tools.prove.scene import at_work, post, standing_still
+from tools.prove.account import Fault, account, records_of
+from tools.prove.rate import calls_of, find_overruns
+from tools.prove.scene import post, run_relay, stop_workers
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
@@ -41,7 +41,7 @@ SETTINGS = {
     "RATE_LIMIT_BURST": str(BURST),
 }
 
-# While the file is there, Channel.io's name is not resolved. Python announces every look-up.
+# While the file exists, Channel.io's name is not resolved; an audit hook sees every look-up.
 HOST = "localhost"
 NAMELESS = "nameless"
 _DEAF = """
@@ -57,12 +57,12 @@ sys.addaudithook(refuse)
 
 @dataclass(frozen=True)
 class OutageScenario:
-    """One way of being away: how it begins and ends, and what it may cost.
+    """One kind of outage: how it begins and ends, and its highest cost.
 
-    ``burns``: the end of some calls stays unknown. ``reads_work``: probes are
-    answered. ``threshold`` is how many calls open the breaker; ``sign`` the line in which a worker
-    shows that it has noticed. ``is_denied``: a failing probe of the way is repeated each cool-down,
-    which doubles for the breaker alone.
+    ``burns``: the result of some calls stays unknown. ``reads_work``: probes succeed.
+    ``threshold`` is the number of calls that trip the breaker; ``sign`` is the log event by which a
+    worker reports the outage. ``is_denied``: a failed probe of the way is repeated after each
+    cool-down; only the breaker's cool-down doubles.
     """
 
     name: str
@@ -76,33 +76,33 @@ class OutageScenario:
     is_short: bool = False
 
     def most_calls(self, probes: int) -> int:
-        """Return how many creates may be tried before all wait, after so many probes."""
+        """Return how many creates may be called after ``probes`` probes."""
         return self.threshold + CALLS_IN_FLIGHT + (probes if self.reads_work else 0)
 
 
 def proofs() -> Sequence[Proof]:
-    """One for each outage."""
+    """Return one proof for each outage."""
     return [Proof(outage.name, partial(_prove, outage), outage.is_short) for outage in _OUTAGES]
 
 
 def _prove(outage: OutageScenario, directory: Path, random: Random) -> ProofRow:
     deployment = Deployment(directory, **SETTINGS)
-    with at_work(deployment, workers=WORKERS, **_settings(deployment)):
+    with run_relay(deployment, workers=WORKERS, **_settings(deployment)):
         probes_before, began = _probes(deployment), time.monotonic()
-        with standing_still(deployment.workers):
+        with stop_workers(deployment.workers):
             outage.begin(deployment, random)
             event_ids = post(deployment, range(EVENTS))
-        faults = [*_wait_for(outage, deployment), *_suffer(deployment)]
+        faults = [*_wait_for(outage, deployment), *_wait_out(deployment)]
         probes, calls = _probes(deployment) - probes_before, len(calls_of(deployment))
         faults += _too_many(outage, probes, calls, time.monotonic() - began)
         outage.end(deployment)
-        doing = Doing(name=outage.name, over_at=time.monotonic())
+        doing = Fault(name=outage.name, over_at=time.monotonic())
         row = account(deployment, doing, faults)
-        return row.blamed_for([*_costs(outage, row, probes), *_after(deployment, event_ids)])
+        return row.with_faults([*_costs(outage, row, probes), *_after(deployment, event_ids)])
 
 
 def _settings(deployment: Deployment) -> dict[str, str]:
-    """A worker has a name to resolve, and can be kept from that."""
+    """Give workers a host name, and a hook that can block its resolution."""
     hook = _DEAF.format(host=HOST, path=str(deployment.directory / NAMELESS))
     (deployment.directory / "sitecustomize.py").write_text(hook)
     url = deployment.channel_io.url.replace("127.0.0.1", HOST)
@@ -117,15 +117,15 @@ def _wait_for(outage: OutageScenario, deployment: Deployment) -> Iterator[str]:
             outage.sign,
         )
     except TimeoutError:
-        yield f"no worker says {outage.sign}"
+        yield f"no worker has logged {outage.sign}"
 
 
-def _suffer(deployment: Deployment) -> Iterator[str]:
-    """Let it last; intake works meanwhile."""
+def _wait_out(deployment: Deployment) -> Iterator[str]:
+    """Wait while the outage lasts, and check that intake works."""
     over_at = time.monotonic() + LASTS_SECONDS
     while time.monotonic() < over_at:
         if not deployment.caller.is_ready():
-            yield "/readyz is not 200 while Channel.io is away"
+            yield "/readyz is not 200 in an outage of Channel.io"
         time.sleep(LOOK_SECONDS)
 
 
@@ -133,7 +133,7 @@ def _too_many(outage: OutageScenario, probes: int, calls: int, seconds: float) -
     if calls > outage.most_calls(probes):
         yield f"{calls} calls in an outage, at most {outage.most_calls(probes)} allowed"
     cooldowns = seconds / COOLDOWN_SECONDS
-    # One is under way at each end.
+    # One probe may be under way at each end.
     most = (cooldowns if outage.is_denied else math.log2(cooldowns + 1)) + 2
     if outage.sign == "breaker" and probes > most:
         yield f"{probes} probes in {seconds:.1f} s, at most {most:.0f} allowed"
@@ -148,16 +148,16 @@ def _costs(outage: OutageScenario, row: ProofRow, probes: int) -> Iterator[str]:
 
 
 def _after(deployment: Deployment, event_ids: Sequence[str]) -> Iterator[str]:
-    """Afterwards they went oldest first, and at the limited rate."""
+    """Check that events were called oldest first, and at the limited rate."""
     misplaced = mean_displacement(_waited(deployment, event_ids), _created(deployment))
     if misplaced > CALLS_IN_FLIGHT:
         yield f"events went {misplaced:.1f} places from their turn on average"
     times = [call.at for call in calls_of(deployment)]
-    yield from overruns(times, RATE_PER_SECOND, BURST, CALLS_IN_FLIGHT)
+    yield from find_overruns(times, RATE_PER_SECOND, BURST, CALLS_IN_FLIGHT)
 
 
 def _waited(deployment: Deployment, event_ids: Sequence[str]) -> list[str]:
-    """The users of those that were never called in the outage: no backoff has moved them."""
+    """Return the users of events without a call in the outage, which no backoff moved."""
     records = records_of(deployment)
     found = [record for event_id in event_ids if (record := records[event_id])]
     return [record["user_id"] for record in found if record["attempts"] == 1]
@@ -180,7 +180,7 @@ def _probes(deployment: Deployment) -> int:
 
 
 def _behave(*behaviours: Behaviour, probes: bool = True) -> Callable[[Deployment, Random], None]:
-    """Answer creates so, each in one of these ways, and probes in one of them."""
+    """Build a begin that answers creates, and perhaps probes, by ``behaviours``."""
 
     def begin(deployment: Deployment, random: Random) -> None:
         deployment.channel_io.plan(*random.choices(behaviours, k=EVENTS))
@@ -203,11 +203,11 @@ def _start(deployment: Deployment) -> None:
     deployment.channel_io.start()
 
 
-def _forget_name(deployment: Deployment, _random: Random) -> None:
+def _block_name(deployment: Deployment, _random: Random) -> None:
     (deployment.directory / NAMELESS).touch()
 
 
-def _know_name(deployment: Deployment) -> None:
+def _resolve_name(deployment: Deployment) -> None:
     (deployment.directory / NAMELESS).unlink()
 
 
@@ -252,7 +252,7 @@ _OUTAGES = (
         "an edge answers 200 with HTML", _behave(Behaviour.HTML_200), _behave_well, burns=True
     ),
     OutageScenario("Channel.io refuses connections", _stop, _start),
-    OutageScenario("Channel.io's name is not resolved", _forget_name, _know_name),
+    OutageScenario("Channel.io's name is not resolved", _block_name, _resolve_name),
     OutageScenario(
         "the credentials are refused",
         _behave(Behaviour.UNAUTHORIZED, Behaviour.FORBIDDEN),

@@ -1,4 +1,4 @@
-"""Many workers keep to one rate, and find out where Channel.io allows less than was configured."""
+"""Proofs of the rate: shared by workers, paused by a 429, lowered by Channel.io."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from tools.prove.account import Doing, account
-from tools.prove.scene import at_work, post, standing_still
+from tools.prove.account import Fault, account
+from tools.prove.scene import post, run_relay, stop_workers
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour, ChannelIo, Request
 from tools.stack.deployment import ACCESS_KEY, ACCESS_SECRET, Deployment
@@ -19,7 +19,7 @@ CALLS_IN_FLIGHT = 2
 EVENTS = 70
 
 PAUSE_SECONDS = 3
-# Until then calls may arrive that were granted before the 429 was settled.
+# Calls that were granted before the 429 was settled may still arrive.
 NOTICE_SECONDS = 1.0
 
 LOWER_PER_SECOND = 5
@@ -31,7 +31,7 @@ MOST_REFUSED_IN_A_SECOND = 4
 
 
 def proofs() -> Sequence[Proof]:
-    """Few and many workers, a 429, and a limit lower than configured."""
+    """Return the proofs of few and many workers, a 429, and a lower limit."""
     return [
         *(
             Proof(f"{workers} workers share one rate", partial(_share, workers), workers == 2)
@@ -43,17 +43,17 @@ def proofs() -> Sequence[Proof]:
 
 
 def calls_of(deployment: Deployment) -> list[Request]:
-    """Every create request, in order."""
+    """Return every request of a create, in order."""
     return [request for request in deployment.channel_io.requests if request.method == "POST"]
 
 
-def overruns(
+def find_overruns(
     times: Sequence[float], rate_per_second: float, burst: int, calls_in_flight: int
 ) -> Iterator[str]:
-    """The first window in which there were more calls than allowed.
+    """Find the first window with more calls than allowed.
 
-    Calls are counted when they arrive: those that were granted before a window may arrive in it,
-    and there are never more of these than calls in flight.
+    Calls are counted when they arrive. Calls that were granted before a window may arrive in it, at
+    most ``calls_in_flight`` of them.
     """
     for first, began in enumerate(times):
         for number, at in enumerate(times[first:], start=1):
@@ -70,26 +70,28 @@ def _share(workers: int, directory: Path, _random: Random) -> ProofRow:
         RATE_LIMIT_PER_SECOND=str(RATE_PER_SECOND),
         RATE_LIMIT_BURST=str(BURST),
     )
-    with at_work(deployment, workers=workers):
-        with standing_still(deployment.workers):
+    with run_relay(deployment, workers=workers):
+        with stop_workers(deployment.workers):
             post(deployment, range(EVENTS))
-        row = account(deployment, Doing(name=f"{workers} workers share one rate"))
+        row = account(deployment, Fault(name=f"{workers} workers share one rate"))
         times = [call.at for call in calls_of(deployment)]
-        return row.blamed_for(overruns(times, RATE_PER_SECOND, BURST, workers * CALLS_IN_FLIGHT))
+        return row.with_faults(
+            find_overruns(times, RATE_PER_SECOND, BURST, workers * CALLS_IN_FLIGHT)
+        )
 
 
 def _pause(directory: Path, _random: Random) -> ProofRow:
-    """Each way of telling a pause, one after the other; all workers keep to each."""
+    """Send each kind of 429, one after the other; all workers must pause."""
     ways = (Behaviour.THROTTLED, Behaviour.THROTTLED_RESET)
     deployment = Deployment(directory, WORKER_CONCURRENCY=str(CALLS_IN_FLIGHT))
-    with at_work(deployment, workers=3):
+    with run_relay(deployment, workers=3):
         faults = [
             fault
             for number, way in enumerate(ways)
             for fault in _throttle_once(deployment, way, number * EVENTS)
         ]
         name = f"a 429 with Retry-After: {PAUSE_SECONDS}"
-        return account(deployment, Doing(name=name, times=len(ways)), faults)
+        return account(deployment, Fault(name=name, times=len(ways)), faults)
 
 
 def _throttle_once(deployment: Deployment, way: Behaviour, first: int) -> Iterator[str]:
@@ -126,21 +128,21 @@ def _find_limit(directory: Path, _random: Random) -> ProofRow:
         burst=LOWER_PER_SECOND,
         latency_seconds=LATENCY_SECONDS,
     )
-    with at_work(deployment, workers=3):
+    with run_relay(deployment, workers=3):
         post(deployment, range(LOWER_EVENTS))
         row = account(
-            deployment, Doing(name="the rate limit is a tenth of what is configured", times=1)
+            deployment, Fault(name="the rate limit is a tenth of what is configured", times=1)
         )
-        return row.blamed_for(_too_many_refused(deployment))
+        return row.with_faults(_too_many_refused(deployment))
 
 
 def _too_many_refused(deployment: Deployment) -> Iterator[str]:
-    """Return how many calls were refused in the worst second after the first few."""
+    """Check how many calls were refused in the worst second, after the limit was found."""
     calls = calls_of(deployment)
-    # All events are opened in the end: the last call for each was good, those before refused.
+    # All events are opened, so the last call for each was good, and the earlier ones refused.
     good = {call.path: call for call in calls}
     refused = [call.at for call in calls if good[call.path] is not call]
     late = [at for at in refused if at - calls[0].at > FINDING_SECONDS]
     worst = max((sum(began <= at < began + 1 for at in late) for began in late), default=0)
     if worst > MOST_REFUSED_IN_A_SECOND:
-        yield f"{worst} calls were refused within a second, long after the limit could be known"
+        yield f"{worst} calls were refused within a second, long after the limit could be found"

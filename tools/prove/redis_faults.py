@@ -1,7 +1,7 @@
-"""Between the relay and its Redis something breaks, while callers go on posting.
+"""Faults of Redis, and of the line to it, while callers keep posting.
 
-Meanwhile every caller is answered within three seconds, accepted or with 503; no worker
-spins or ends. Afterwards nothing is lost and nothing was called twice.
+Every caller is answered within three seconds, with an acceptance or a 503; no worker spins or ends.
+Afterwards nothing is lost, and nothing was called twice.
 """
 
 import os
@@ -15,8 +15,14 @@ from random import Random
 from threading import Event, Thread
 from typing import cast
 
-from tools.prove.account import Doing, account, wait_until_settled
-from tools.prove.scene import at_work, post
+from tools.prove.account import Fault, account, wait_until_settled
+from tools.prove.scene import (
+    ANSWER_SECONDS,
+    UNAVAILABLE,
+    find_bad_answers,
+    post,
+    run_relay,
+)
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import LONG_CALLS, Deployment
@@ -28,11 +34,9 @@ from tools.stack.relay import Process
 
 LASTS_SECONDS = 3.0
 PAUSE_SECONDS = 0.2
-ANSWER_SECONDS = 3.0
-UNAVAILABLE = (503, "1")
-# A worker that looks at a broken Redis twice a second uses little of a core, and says little.
+# A worker that spins on a broken Redis exceeds one of these.
 MOST_CPU_SHARE = 0.25
-MOST_SAID_PER_SECOND = 1500
+MOST_MESSAGES_PER_SECOND = 1500
 LOST_SHARE = 0.1
 JUNK_KEYS = 12_000
 
@@ -50,7 +54,7 @@ class LineScene:
 class Trouble:
     """Something that breaks while the context lasts.
 
-    ``refuses``: callers get 503; ``False``: none does; ``None``: some may.
+    ``refuses``: callers get 503 if true, none does if false, and some may if None.
     """
 
     name: str
@@ -61,7 +65,7 @@ class Trouble:
 
 
 def proofs() -> Sequence[Proof]:
-    """One for each trouble, and a Redis that is emptied."""
+    """Return one proof for each trouble, and one of a flushed Redis."""
     return [
         *(Proof(each.name, partial(_prove, each), each.is_short) for each in _TROUBLES),
         Proof("Redis is flushed", _flush, is_short=False),
@@ -72,7 +76,7 @@ def _prove(trouble: Trouble, directory: Path, random: Random) -> ProofRow:
     deployment = Deployment(directory, valkey_arguments=trouble.valkey_arguments)
     with (
         RedisLine(deployment.valkey.port) as line,
-        at_work(deployment, REDIS_URL=line.url),
+        run_relay(deployment, REDIS_URL=line.url),
         _loaded(deployment) as load,
     ):
         load.wait_for_more()
@@ -82,13 +86,13 @@ def _prove(trouble: Trouble, directory: Path, random: Random) -> ProofRow:
         load.end()
         note = f"{len(load.refusals)} answered 503, slowest {load.slowest_seconds:.1f} s"
         times = line.losses or 1
-        doing = Doing(name=trouble.name, times=times, over_at=over_at, note=note)
-        return account(deployment, doing, [*faults, *_unanswered(load, trouble)])
+        doing = Fault(name=trouble.name, times=times, over_at=over_at, note=note)
+        return account(deployment, doing, [*faults, *_find_wrong_refusals(load, trouble)])
 
 
 @contextmanager
 def _loaded(deployment: Deployment) -> Iterator[EventPoster]:
-    """Callers, who end with the context at the latest."""
+    """Run callers, and stop them at the end of the context."""
     load = EventPoster(deployment.caller, PAUSE_SECONDS)
     try:
         yield load
@@ -99,19 +103,20 @@ def _loaded(deployment: Deployment) -> Iterator[EventPoster]:
 def _break(trouble: Trouble, place: LineScene) -> list[str]:
     workers, line = place.deployment.workers, place.line
     with trouble.broken(place):
-        began, said = time.monotonic(), line.said
+        began, sent_before = time.monotonic(), line.said
         used = sum(map(_cpu_seconds, workers))
         faults = [*_look_up(place.deployment, until=began + LASTS_SECONDS)]
         lasted = time.monotonic() - began
         share = (sum(map(_cpu_seconds, workers)) - used) / lasted / len(workers)
-        if share > MOST_CPU_SHARE or (line.said - said) / lasted > MOST_SAID_PER_SECOND:
-            faults.append(f"workers spin: {share:.0%} of a core, {line.said - said} words to Redis")
+        sent = line.said - sent_before
+        if share > MOST_CPU_SHARE or sent / lasted > MOST_MESSAGES_PER_SECOND:
+            faults.append(f"workers spin: {share:.0%} of a core, {sent} messages with Redis")
     ended = [worker for worker in workers if worker.child.poll() is not None]
     return [*faults, *(f"{worker.log.stem} ended" for worker in ended)]
 
 
 def _look_up(deployment: Deployment, *, until: float) -> Iterator[str]:
-    """Ask for a record again and again; it is answered with, or with a 503, and in time."""
+    """Look a record up repeatedly; each answer is 200 or 503, and in time."""
     path = f"/v1/events/{min(deployment.accepted)}"
     while (began := time.monotonic()) < until:
         answer = deployment.caller.get(path)
@@ -124,17 +129,14 @@ def _look_up(deployment: Deployment, *, until: float) -> Iterator[str]:
 
 
 def _cpu_seconds(process: Process) -> float:
-    """https://www.man7.org/linux/man-pages/man5/proc_pid_stat.5.html: utime and stime."""
+    """Read utime and stime: https://www.man7.org/linux/man-pages/man5/proc_pid_stat.5.html."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _unanswered(load: EventPoster, trouble: Trouble) -> Iterator[str]:
-    """Return answers that are neither 200, 202 nor a 503 with ``Retry-After``."""
-    if load.answers - {UNAVAILABLE}:
-        yield f"callers were answered {sorted(load.answers, key=str)}"
-    if load.slowest_seconds > ANSWER_SECONDS:
-        yield f"a caller was answered after {load.slowest_seconds:.1f} s"
+def _find_wrong_refusals(load: EventPoster, trouble: Trouble) -> Iterator[str]:
+    """Yield a sentence for bad or late answers, and for refusals that do not fit the trouble."""
+    yield from find_bad_answers(load)
     if trouble.refuses is not None and trouble.refuses is not bool(load.refusals):
         yield f"callers were answered {len(load.refusals)} times to repeat"
 
@@ -185,7 +187,7 @@ def _out_of_memory(place: LineScene) -> Iterator[None]:
 
 @contextmanager
 def _snapshot_failing(place: LineScene) -> Iterator[None]:
-    """MISCONF: there is a directory where the snapshot should go."""
+    """Cause MISCONF: a directory has the name of the snapshot."""
     in_the_way = place.deployment.valkey.directory / "dump.rdb"
     in_the_way.mkdir()
     with place.deployment.connect() as client:
@@ -203,7 +205,7 @@ def _snapshot(client: Client) -> str:
 
 @contextmanager
 def _forgetting_scripts(place: LineScene) -> Iterator[None]:
-    """NOSCRIPT, again and again."""
+    """Cause NOSCRIPT again and again."""
     over = Event()
 
     def forget() -> None:
@@ -220,7 +222,7 @@ def _forgetting_scripts(place: LineScene) -> Iterator[None]:
 
 @contextmanager
 def _loading(place: LineScene) -> Iterator[None]:
-    """LOADING: it was killed, and reads a long file when it comes back."""
+    """Cause LOADING: Redis is killed, and reads a long file at its next start."""
     valkey = place.deployment.valkey
     with place.deployment.connect() as client, client.pipeline(transaction=False) as pipeline:
         for number in range(JUNK_KEYS):
@@ -244,7 +246,7 @@ _TROUBLES = (
     Trouble("Redis cannot write its snapshot: MISCONF", _snapshot_failing),
     Trouble("Redis forgets the scripts: NOSCRIPT", _forgetting_scripts, refuses=False),
     Trouble(
-        "Redis is killed, and LOADING when it is back",
+        "Redis is killed, and LOADING after its start",
         _loading,
         valkey_arguments=(
             "--appendfsync", "always", "--key-load-delay", "300",
@@ -255,9 +257,9 @@ _TROUBLES = (
 
 
 def _flush(directory: Path, _random: Random) -> ProofRow:
-    """Settled and waiting events go with Redis' memory; calls in flight are restored."""
+    """Flush Redis: settled and waiting events are lost; calls in flight are restored."""
     in_flight = 8
-    with at_work(Deployment(directory, **LONG_CALLS)) as deployment:
+    with run_relay(Deployment(directory, **LONG_CALLS)) as deployment:
         settled = post(deployment, range(20), name="settled")
         wait_until_settled(deployment)
         deployment.channel_io.always(Behaviour.CREATE_THEN_WAIT)
@@ -277,10 +279,10 @@ def _flush(directory: Path, _random: Random) -> ProofRow:
             for event_id, record in zip(called, records, strict=True)
             if record is None or record["status"] != "opened"
         ]
-        doing = Doing(
+        doing = Fault(
             name="Redis is flushed",
             over_at=over_at,
             forgotten={*settled, *waiting},
-            note=f"{len(settled) + len(waiting)} events with it, {in_flight} put back",
+            note=f"{len(settled) + len(waiting)} events lost, {in_flight} restored",
         )
         return account(deployment, doing, faults)

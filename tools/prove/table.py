@@ -10,9 +10,9 @@ from random import Random
 class ProofRow:
     """Result of one proof: counts of events, and ``faults`` that broke a promise.
 
-    `faults` are sentences of the oracle, and none is good. `recovery_seconds` is from the end of
-    the trouble until everything was settled, and None where that is not meant. `times` is 0 where
-    nothing could be broken, for want of what `note` says: that is no proof.
+    `faults` are sentences, empty if every promise held. `recovery_seconds` is the time from the end
+    of the trouble until everything was settled; None if it was not measured. `times` is 0 if the
+    proof could not run; `note` has the reason.
     """
 
     name: str
@@ -27,16 +27,16 @@ class ProofRow:
     faults: tuple[str, ...] = ()
     note: str = ""
 
-    def blamed_for(self, faults: Iterable[str]) -> "ProofRow":
-        """The same, with further faults."""
+    def with_faults(self, faults: Iterable[str]) -> "ProofRow":
+        """Return the row with further faults."""
         return replace(self, faults=(*self.faults, *faults))
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One thing that is broken, in plain words, and what breaks it and looks at what came of it.
+    """A named fault, and the function that causes it and checks the result.
 
-    `run` gets a directory of its own and a seeded random. A short proof runs in `.ci/run` too.
+    `run` gets a directory of its own and a seeded random. `.ci/run` runs short proofs only.
     """
 
     name: str
@@ -58,7 +58,7 @@ HEADINGS = (
 
 
 def render(rows: Sequence[ProofRow]) -> str:
-    """The table, and below it the sentences of every fault."""
+    """Format the table, and the sentences of all faults below it."""
     lines = [HEADINGS, *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(_aligned(line, widths)).rstrip() for line in lines]
@@ -76,7 +76,7 @@ def _cells(row: ProofRow) -> tuple[str, ...]:
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """The name to the left, numbers to the right."""
+    """Align the name to the left, and numbers to the right."""
     name, *numbers = line
     return [
         name.ljust(widths[0]),

@@ -1,4 +1,4 @@
-"""The scripts in virtual time: the scenes of denied events, and of a clock that jumps back."""
+"""Proofs in virtual time: denied events, and a clock that jumps back."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +14,7 @@ _CLOCK = "the clock of Redis jumps back, in virtual time"
 
 
 def proofs() -> Sequence[Proof]:
-    """Return one for each scene of denied events, and one for all of the clock."""
+    """Return one proof for each scene of denied events, and one of the clock."""
     scenes = [
         Proof(f"{scene.name}, in virtual time", partial(_play, scene), is_short=False)
         for scene in ways.SCENES

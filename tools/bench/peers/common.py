@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 REDIS_URL = os.environ["REDIS_URL"]
 TTL_SECONDS = 2_592_000
-# Each thread of a gunicorn process may hold one.
+# Each thread of a gunicorn process may hold a connection.
 MAX_CONNECTIONS = 64
 
 _AUTHORIZATION = b"Bearer " + os.environ["SUBMIT_TOKEN"].encode()
 
 
 class Event(BaseModel):
-    """An event as the relay takes it."""
+    """An event as the relay accepts it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -35,5 +35,5 @@ def key_of(event: Event) -> str:
 
 
 def answer_to(event: Event) -> dict[str, str]:
-    """The body of an answer."""
+    """Build the body of an answer."""
     return {"event_id": event.event_id, "user_id": event.user_id, "status": "accepted"}

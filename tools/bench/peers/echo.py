@@ -1,4 +1,4 @@
-"""A bare Flask that answers with the JSON that it was sent: the most that Flask can do."""
+"""A bare Flask application that echoes JSON: the upper limit of Flask."""
 
 from flask import Flask, Response, jsonify, request
 

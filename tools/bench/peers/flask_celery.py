@@ -11,7 +11,7 @@ _celery.conf.update(task_ignore_result=True, broker_pool_limit=MAX_CONNECTIONS)
 
 @_celery.task
 def open_chat(event_id: str, user_id: str) -> None:
-    """Is never run here: what is measured is the intake."""
+    """Do nothing: only the intake is measured."""
 
 
 application = create_app(lambda event: open_chat.delay(event.event_id, event.user_id))

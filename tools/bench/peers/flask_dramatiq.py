@@ -12,7 +12,7 @@ dramatiq.set_broker(_broker)
 
 @dramatiq.actor
 def open_chat(event_id: str, user_id: str) -> None:
-    """Is never run here: what is measured is the intake."""
+    """Do nothing: only the intake is measured."""
 
 
 application = create_app(lambda event: open_chat.send(event.event_id, event.user_id))
