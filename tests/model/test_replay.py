@@ -42,8 +42,6 @@ GUARDS_OF_SCRIPTS = {
     "life of a line": Specification(turns=1, lives=1, has_log=True),
     "token of a line": Specification(turns=1, has_log=True),
     "command once": OPERATED,
-    "life of a line": Specification(turns=1, lives=1, has_log=True),
-    "token of a line": Specification(turns=1, has_log=True),
     "only waiting is cancelled": OPERATED,
 }
 

@@ -27,8 +27,8 @@ from tools.prove.ha_servers import (
     Node,
     RedisServer,
     Sentinel,
-    clustered,
-    replicated,
+    run_cluster,
+    run_replicas,
 )
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import connect_to
@@ -69,8 +69,8 @@ def named(
     """A sentinel, the server that it names as the primary, and another server."""
     directory = tmp_path_factory.mktemp("named")
     with (
-        replicated(directory / "named", 0) as (server,),
-        replicated(directory / "other", 0) as (other,),
+        run_replicas(directory / "named", 0) as (server,),
+        run_replicas(directory / "other", 0) as (other,),
         Sentinel(directory / "sentinel", server.port, None) as sentinel,
     ):
         yield sentinel, server, other
@@ -104,7 +104,7 @@ def test_the_named_primary_is_audited(named: tuple[Sentinel, RedisServer, RedisS
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries, and two replicas of the one that serves the relay's slot."""
-    with clustered(tmp_path_factory.mktemp("cluster")) as cluster:
+    with run_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 

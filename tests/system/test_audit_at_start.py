@@ -7,14 +7,21 @@ from pathlib import Path
 import pytest
 
 from tools.prove.ha import HaDeployment
-from tools.prove.ha_servers import Cluster, RedisServer, Sentinels, clustered, replicated, watched
+from tools.prove.ha_servers import (
+    Cluster,
+    RedisServer,
+    Sentinels,
+    run_cluster,
+    run_replicas,
+    run_sentinels,
+)
 from tools.stack.processes import free_port, wait_until
 
 Several = Callable[[Path], AbstractContextManager[Sentinels | Cluster]]
 
 READONLY = "READONLY You can't write against a read only replica."
 
-SEVERAL: dict[str, Several] = {"sentinels": watched, "cluster": clustered}
+SEVERAL: dict[str, Several] = {"sentinels": run_sentinels, "cluster": run_cluster}
 
 
 @pytest.fixture(scope="module", params=sorted(SEVERAL))
@@ -69,7 +76,7 @@ def test_a_primary_that_becomes_an_evicting_one_is_not_ready(
 def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> None:
     """In the log of each process, and at ``/readyz``, which is ready all the same."""
     with (
-        replicated(tmp_path / "redis", 0) as (server,),
+        run_replicas(tmp_path / "redis", 0) as (server,),
         HaDeployment(tmp_path, server.url) as relay,
     ):
         server.command("CONFIG", "SET", "appendonly", "no")
@@ -87,7 +94,7 @@ def test_a_redis_that_writes_nothing_to_disk_is_warned_about(tmp_path: Path) -> 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One server of its own."""
-    with replicated(tmp_path_factory.mktemp("one"), 0) as (server,):
+    with run_replicas(tmp_path_factory.mktemp("one"), 0) as (server,):
         yield server
 
 

@@ -17,9 +17,9 @@ from tools.prove.ha_servers import (
     RedisServer,
     Sentinel,
     Sentinels,
-    clustered,
-    replicated,
-    watched,
+    run_cluster,
+    run_replicas,
+    run_sentinels,
 )
 from tools.stack.deployment import Deployment, Json
 from tools.stack.processes import wait_until
@@ -102,7 +102,7 @@ def assert_unavailable_in_time(relay: Deployment) -> None:
 @pytest.fixture(scope="module")
 def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
     """A primary, two replicas and three sentinels."""
-    with watched(tmp_path_factory.mktemp("sentinels")) as sentinels:
+    with run_sentinels(tmp_path_factory.mktemp("sentinels")) as sentinels:
         yield sentinels
 
 
@@ -170,7 +170,7 @@ def test_silent_sentinels_and_servers_are_unavailable(tmp_path: Path) -> None:
     afterwards.
     """
     with (
-        replicated(tmp_path / "primary", 0) as (primary,),
+        run_replicas(tmp_path / "primary", 0) as (primary,),
         Sentinel(tmp_path / "sentinel", primary.port, None) as sentinel,
         RedisProxy(sentinel.port) as line,
     ):
@@ -189,8 +189,8 @@ def test_silent_sentinels_and_servers_are_unavailable(tmp_path: Path) -> None:
 def test_a_named_primary_that_is_a_replica_is_not_used(tmp_path: Path) -> None:
     """A sentinel that missed the fail-over names it: its reads would be of the past."""
     with (
-        replicated(tmp_path / "named", 0) as (named,),
-        replicated(tmp_path / "primary", 0) as (primary,),
+        run_replicas(tmp_path / "named", 0) as (named,),
+        run_replicas(tmp_path / "primary", 0) as (primary,),
         Sentinel(tmp_path / "sentinel", named.port, None) as sentinel,
         HaDeployment(tmp_path, f"redis+sentinel://127.0.0.1:{sentinel.port}/{SERVICE}/0") as relay,
     ):
@@ -216,7 +216,7 @@ def test_a_named_primary_that_is_a_replica_is_not_used(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries, and two replicas of the one that serves the relay's slot."""
-    with clustered(tmp_path_factory.mktemp("cluster")) as cluster:
+    with run_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
@@ -278,8 +278,8 @@ def one_address(
 ) -> Iterator[tuple[Deployment, RedisProxy, RedisServer, RedisServer]]:
     """Run a relay on an address that leads to the first of two servers."""
     with (
-        replicated(directory / "old", 0) as (old,),
-        replicated(directory / "new", 0) as (new,),
+        run_replicas(directory / "old", 0) as (old,),
+        run_replicas(directory / "new", 0) as (new,),
         RedisProxy(old.port) as address,
         working(directory, address.url) as relay,
     ):

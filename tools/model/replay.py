@@ -144,20 +144,6 @@ class Replay:
                 self._operate(relay, run)
         return None
 
-    def _recover(self, relay: StoreDriver, run: ScriptRun) -> None:
-        """Read a line of the log back; ``run.number`` is its life."""
-        turn = FORGED if run.turn is None else run.turn
-        fields = relay.fields()
-        logged = LoggedChat(
-            event_id=EVENT,
-            user_id=fields.get("user_id", "u1"),
-            attempt=tokens_of(fields).get(_token(turn), 1),
-            life_ms=START_MS + run.number * LIFE_MS,
-            token=_token(turn),
-            chat=Chat(_chat_id(turn)),
-        )
-        relay.operations().recover(logged, is_trusted=run.name == "recover trusted")
-
     def _run_in_turn(self, relay: StoreDriver, run: ScriptRun, turn: int) -> ModelRecord | None:
         worker, token = self._worker(relay), _token(turn)
         if run.name == "take":
@@ -297,9 +283,7 @@ def _run_of(step: ModelStep, before: State, seen: Seen) -> ScriptRun:
     grant = before.turns[step.turn].grant if step.turn is not None and name == "settle" else None
     is_command = any(step == command for command, _ in commands_of(before))
     command, number = None, 0
-    if name.startswith("recover"):
-        number = before.lives if step.turn is None else before.turns[step.turn].life
-    elif is_command:
+    if is_command:
         command, number = step, before.operations + 1
     elif name == "repeat":
         command, number = before.command, before.operations

@@ -22,8 +22,8 @@ from tools.prove.ha_servers import (
     Cluster,
     RedisServer,
     Sentinels,
-    clustered,
-    watched,
+    run_cluster,
+    run_sentinels,
 )
 from tools.prove.scene import find_bad_answers, post, run_relay
 from tools.prove.table import Proof, ProofRow
@@ -159,12 +159,12 @@ def _run_relay_on(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaD
 
 
 def _primary_killed(name: str, directory: Path, random: Random, binary: Path | None) -> ProofRow:
-    with watched(directory / "redis", binary) as redis:
+    with run_sentinels(directory / "redis", binary) as redis:
         return _kill_one_by_one(name, directory, random, redis)
 
 
 def _owner_killed(name: str, directory: Path, random: Random, binary: Path | None) -> ProofRow:
-    with clustered(directory / "redis", binary) as redis:
+    with run_cluster(directory / "redis", binary) as redis:
         return _kill_one_by_one(name, directory, random, redis)
 
 
@@ -202,7 +202,7 @@ def _kill(redis: Sentinels | Cluster, callers: RelayLoad) -> tuple[float, float]
 
 def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
     with (
-        clustered(directory / "redis") as redis,
+        run_cluster(directory / "redis") as redis,
         _run_relay_on(directory, redis.url, acks=0) as deployment,
         RelayLoad(deployment) as callers,
     ):
@@ -220,7 +220,7 @@ def _slot_moved(name: str, directory: Path, random: Random) -> ProofRow:
 def _silent(name: str, directory: Path, random: Random) -> ProofRow:
     """Freeze all servers: connections are accepted, and nothing is sent on them."""
     with (
-        watched(directory / "redis") as redis,
+        run_sentinels(directory / "redis") as redis,
         _run_relay_on(directory, redis.url, acks=2) as deployment,
         RelayLoad(deployment) as callers,
     ):

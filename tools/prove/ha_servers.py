@@ -78,7 +78,7 @@ class Address(RedisLine):
 
 
 @contextmanager
-def replicated(
+def run_replicas(
     directory: Path, replicas: int, binary: Path | None = None
 ) -> Iterator[list[RedisServer]]:
     """Run a primary and so many replicas of it; the primary is the first."""
@@ -168,9 +168,9 @@ class Sentinels:
 
 
 @contextmanager
-def watched(directory: Path, binary: Path | None = None) -> Iterator[Sentinels]:
+def run_sentinels(directory: Path, binary: Path | None = None) -> Iterator[Sentinels]:
     """Run all six, and yield once they have found each other."""
-    with replicated(directory, 2, binary) as servers, ExitStack() as stack:
+    with run_replicas(directory, 2, binary) as servers, ExitStack() as stack:
         sentinels = [
             stack.enter_context(Sentinel(directory / f"sentinel-{number}", servers[0].port, binary))
             for number in range(3)
@@ -281,7 +281,7 @@ class Cluster:
 
 
 @contextmanager
-def clustered(directory: Path, binary: Path | None = None) -> Iterator[Cluster]:
+def run_cluster(directory: Path, binary: Path | None = None) -> Iterator[Cluster]:
     """Run all five nodes as one cluster."""
     with ExitStack() as stack:
         cluster = Cluster(
