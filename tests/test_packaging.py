@@ -54,7 +54,7 @@ def test_tests_run_on_what_is_deployed(lock: str) -> None:
     assert pins(lock).items() <= pins("requirements-dev.txt").items()
 
 
-def test_what_is_optional_is_not_installed_otherwise() -> None:
+def test_optional_packages_are_not_installed_by_default() -> None:
     """It has a lock of its own, which can be installed beside the run time's, and is in no image
     that does not ask for it.
     """
@@ -193,7 +193,7 @@ def test_healthcheck_reaches_ipv6() -> None:
 
 
 @pytest.mark.parametrize("port", ["http", "0", "99999", "-1"])
-def test_healthcheck_of_a_port_that_is_none_is_unhealthy(port: str) -> None:
+def test_healthcheck_of_an_invalid_port_is_unhealthy(port: str) -> None:
     """The process that was to serve there has refused it, too."""
     assert not is_live("127.0.0.1", port)
 

@@ -199,7 +199,7 @@ def test_no_body_makes_reading_raise(body: bytes) -> None:
 
 
 @given(answers)
-def test_whatever_is_kept_is_short_and_printable(answer: dict[str, Any]) -> None:
+def test_identifiers_are_short_and_printable(answer: dict[str, Any]) -> None:
     """Nothing of another kind, or of any length, gets into a record or a log line."""
     chat = chat_of(**answer)
 

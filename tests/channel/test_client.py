@@ -257,7 +257,7 @@ def test_an_unknown_host_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["", "nonsense", "http://[", "http://a b", "http://a:b"])
-def test_a_base_url_that_is_none_is_not_sent(base_url: str) -> None:
+def test_an_invalid_base_url_sends_nothing(base_url: str) -> None:
     """Settings are verified elsewhere; here it is an outcome all the same."""
     assert isinstance(open_chat(base_url), NotSent)
 

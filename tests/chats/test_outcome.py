@@ -34,7 +34,7 @@ def test_a_denial_has_a_reason(status: int, reason: str) -> None:
     assert reason == Denied("denied", status).reason
 
 
-def test_what_was_not_sent_is_its_own_reason() -> None:
+def test_not_sent_is_its_own_reason() -> None:
     """The breaker counts it under its name."""
     assert NotSent("refused").reason == "not_sent"
 

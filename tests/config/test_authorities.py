@@ -42,7 +42,7 @@ def test_several_directories_may_be_named(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_holds_no_certificate_is_refused(directory: Path, name: str) -> None:
+def test_a_file_without_certificate_is_refused(directory: Path, name: str) -> None:
     """At the start, by the variable's name, and not at the first call."""
     missing, empty = directory / "missing", directory / "private"
     wrong = {

@@ -105,7 +105,7 @@ def test_json_lists_what_was_done(operator: Operator) -> None:
     assert {"failed"} == {record["status"] for record in done}
 
 
-def test_what_is_held_again_meanwhile_is_not_decided_about_twice(operator: Operator) -> None:
+def test_an_event_held_again_is_not_decided_twice(operator: Operator) -> None:
     """Else a command would go on for as long as Channel.io gives no answer."""
     names = hold_many(operator)
     seen = []
@@ -119,7 +119,7 @@ def test_what_is_held_again_meanwhile_is_not_decided_about_twice(operator: Opera
     assert names == seen
 
 
-def test_what_fails_again_meanwhile_is_not_tried_twice(operator: Operator) -> None:
+def test_an_event_that_fails_again_is_not_retried_twice(operator: Operator) -> None:
     """The record has the instant of its failure."""
     operator.fail("e1")
     operator.bench.set_fields(settled_ms=operator.bench.now_ms() + HOUR_MS)
@@ -163,7 +163,7 @@ def test_some_of_many_are_chosen(
 
 
 @pytest.mark.parametrize("is_shown", [False, True])
-def test_where_none_is_chosen_nothing_is_done(operator: Operator, *, is_shown: bool) -> None:
+def test_an_empty_selection_does_nothing(operator: Operator, *, is_shown: bool) -> None:
     """And no question is put."""
     operator.hold("e1")
     operator.fail("e2")

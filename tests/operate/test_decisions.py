@@ -224,7 +224,7 @@ def test_an_event_that_is_not_kept_is_refused(operator: Operator, command: list[
         "6b00\u00a0",
     ],
 )
-def test_what_cannot_be_a_chat_id_is_refused(operator: Operator, chat_id: str) -> None:
+def test_an_impossible_chat_id_is_refused(operator: Operator, chat_id: str) -> None:
     """Before Redis receives a command."""
     operator.hold("e1")
 
@@ -274,12 +274,12 @@ def test_all_held_events_are_resolved(operator: Operator, decision: list[str]) -
     assert NAME == operator.history("e3")[-1]["by"]
 
 
-def test_where_nothing_is_held_nothing_is_done(operator: Operator) -> None:
+def test_without_held_events_nothing_is_done(operator: Operator) -> None:
     """It is said."""
     assert "no event is held." == operator.refused("resolve", "--all-held", "--recreate")
 
 
-def test_of_many_those_that_cannot_be_are_passed_over(operator: Operator) -> None:
+def test_impossible_ones_of_many_are_skipped(operator: Operator) -> None:
     """A newer release's record among them does not stop the others from being resolved."""
     operator.hold("newer")
     operator.hold("e1")
@@ -292,7 +292,7 @@ def test_of_many_those_that_cannot_be_are_passed_over(operator: Operator) -> Non
     assert ("failed", 3) == (operator.document()["status"], operator.bench.fields("newer")["v"])
 
 
-def test_where_all_are_passed_over_nothing_was_done(operator: Operator) -> None:
+def test_if_all_are_skipped_nothing_was_done(operator: Operator) -> None:
     """The exit code shows it, and each event has its reason."""
     operator.hold("newer")
     operator.bench.set_fields("newer", v=3)
@@ -309,7 +309,7 @@ def test_where_all_are_passed_over_nothing_was_done(operator: Operator) -> None:
 @pytest.mark.parametrize(
     "command", [["resolve", "e1", "--recreate"], ["resolve", "e1", "--give-up"], ["redrive", "e1"]]
 )
-def test_what_another_release_wrote_is_left_alone(
+def test_records_of_another_release_are_left_alone(
     operator: Operator, command: list[str], content: dict[str, Any] | str
 ) -> None:
     """Its own command line knows what it means."""
@@ -367,7 +367,7 @@ def test_only_a_failed_event_is_tried_again(operator: Operator, status: str) -> 
     assert before == operator.bench.fields()
 
 
-def test_where_an_attempt_may_have_made_a_chat_nothing_is_tried_again(operator: Operator) -> None:
+def test_a_possible_chat_forbids_a_redrive(operator: Operator) -> None:
     """A refusal after an unknown attempt does not settle that attempt."""
     operator.hold("e1")
     operator.decide("e1", "--recreate")
@@ -397,7 +397,7 @@ def test_all_failed_events_of_a_code_are_tried_again(operator: Operator) -> None
     assert "failed" == operator.document("expired")["status"]
 
 
-def test_what_fails_for_another_reason_meanwhile_is_not_tried_again(operator: Operator) -> None:
+def test_an_event_with_another_failure_is_not_retried(operator: Operator) -> None:
     """Its code was read, and then it was redriven and refused again, by another operator."""
     operator.fail("e1")
 
@@ -407,7 +407,7 @@ def test_what_fails_for_another_reason_meanwhile_is_not_tried_again(operator: Op
     assert "failed" == operator.document()["status"]
 
 
-def test_where_nothing_failed_so_nothing_is_done(operator: Operator) -> None:
+def test_without_such_failures_nothing_is_done(operator: Operator) -> None:
     """The message names the code."""
     operator.fail("e1")
 

@@ -133,7 +133,7 @@ def test_while_a_call_is_under_way_nothing_is_removed(operator: Operator) -> Non
     assert before == [operator.bench.text(name) for name in names]
 
 
-def test_what_a_newer_release_wrote_is_not_removed_by_this_one(operator: Operator) -> None:
+def test_records_of_a_newer_release_are_not_removed(operator: Operator) -> None:
     """It may be in places that this one does not know."""
     scatter(operator)
     operator.bench.set_fields("u1-opened", v=3)
@@ -144,7 +144,7 @@ def test_what_a_newer_release_wrote_is_not_removed_by_this_one(operator: Operato
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"], ["--yes"]])
-def test_where_nothing_is_kept_nothing_is_done(operator: Operator, options: list[str]) -> None:
+def test_without_a_record_nothing_is_done(operator: Operator, options: list[str]) -> None:
     """And no question is put."""
     operator.hold("e1", user_id="u2")
 
@@ -203,7 +203,7 @@ def test_denied_events_are_removed_too(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("status", ["opened", "failed", "held", "waiting"])
-def test_what_was_stopped_half_way_is_mended_by_a_repeat(operator: Operator, status: str) -> None:
+def test_a_repeat_completes_a_stopped_script(operator: Operator, status: str) -> None:
     """The first write is the mark: the event is hidden, and still there."""
     scatter(operator)
     event_id = f"u1-{status}"

@@ -56,7 +56,7 @@ def test_only_a_waiting_event_is_cancelled(operator: Operator, status: str) -> N
 
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
-def test_what_another_release_wrote_is_not_cancelled(
+def test_events_of_another_release_are_not_cancelled(
     operator: Operator, content: dict[str, object] | str
 ) -> None:
     """Its own command line knows what it means."""

@@ -62,7 +62,7 @@ def test_status_explains_why_nothing_is_called(operator: Operator) -> None:
     assert "open (credentials)" in operator.run("status").stdout
 
 
-def test_a_pause_that_no_clock_of_ours_meant_is_not_believed(operator: Operator) -> None:
+def test_an_impossible_pause_is_clamped(operator: Operator) -> None:
     """As the gate itself, which pulls it in."""
     operator.bench.set_gate(pause_until=operator.bench.now_ms() + HOUR_MS)
 
@@ -160,9 +160,7 @@ def test_status_counts_stale_answers(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("command", [["status"], ["list"], ["list", "--status", "failed"]])
-def test_a_prefix_under_which_nothing_is_stored_is_no_idle_relay(
-    operator: Operator, command: list[str]
-) -> None:
+def test_an_unused_prefix_is_reported(operator: Operator, command: list[str]) -> None:
     """A wrong KEY_PREFIX looks like one; after the first event, or worker, it is one."""
     sentence = "Nothing was ever stored under this prefix: see KEY_PREFIX.\n"
     used = operator.run(*command)
@@ -192,7 +190,7 @@ def test_ended_entries_are_not_counted(operator: Operator) -> None:
     ]
 
 
-def test_a_redis_that_forbids_is_no_redis_that_is_away(operator: Operator) -> None:
+def test_a_forbidden_command_is_not_an_outage(operator: Operator) -> None:
     """It is shown in its own words."""
     client = operator.bench.client
     client.execute_command("ACL", "SETUSER", "bound", "on", ">pw", "~*", "&*", "+@all", "-hgetall")
@@ -239,9 +237,7 @@ def test_opened_events_are_not_listed(operator: Operator) -> None:
 
 @pytest.mark.parametrize("event_id", ["", " ", "a b", "../e1", "x" * 129, "\udcff", "박"])
 @pytest.mark.parametrize("command", ["explain", "cancel", "redrive"])
-def test_what_cannot_be_an_event_id_is_refused(
-    operator: Operator, command: str, event_id: str
-) -> None:
+def test_an_impossible_event_id_is_refused(operator: Operator, command: str, event_id: str) -> None:
     """Before anything is sent to Redis, which some could not be."""
     assert "an event id is 1 to 128 of" in operator.misused(command, event_id)
 
@@ -332,9 +328,7 @@ def test_explain_describes_a_held_event(operator: Operator) -> None:
 
 @pytest.mark.parametrize("event_id", ["--all-held", "-x1", "--help", "~root", "e1"])
 @pytest.mark.parametrize("decision", ["--recreate", "--give-up"])
-def test_what_explain_advises_can_be_pasted(
-    operator: Operator, event_id: str, decision: str
-) -> None:
+def test_advice_of_explain_can_be_pasted(operator: Operator, event_id: str, decision: str) -> None:
     """Callers choose the ids, and none of them decides about another event."""
     operator.hold(event_id)
     operator.hold("another")

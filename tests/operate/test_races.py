@@ -125,7 +125,7 @@ def test_at_the_same_time_one_id_is_published(operator: Operator, decision: str)
 
 
 @pytest.mark.parametrize("decision", ["chat", "recreate", "give_up"])
-def test_of_two_operators_one_decides(operator: Operator, decision: str) -> None:
+def test_one_of_two_operators_decides(operator: Operator, decision: str) -> None:
     """At the same time, from threads: the other one gets "nothing done"."""
     for grant in [operator.hold(f"e{number}") for number in range(ROUNDS)]:
         results = _at_once(operator, [partial(_decide, decision, grant)] * 2)

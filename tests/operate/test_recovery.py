@@ -95,7 +95,7 @@ def test_twice_is_once(operator: Operator, log: Path) -> None:
     assert before == operator.bench.fields()
 
 
-def test_what_was_settled_as_usual_is_nothing_to_do(operator: Operator, log: Path) -> None:
+def test_a_settled_line_changes_nothing(operator: Operator, log: Path) -> None:
     """A record that is opened has no token any more: all of a log may be read."""
     grant = operator.end("e1", created("logged"))
     operator.settle(grant, created("another"))
@@ -321,7 +321,7 @@ def test_a_log_that_is_not_there_is_wrong_usage(operator: Operator, tmp_path: Pa
 
 
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_what_another_release_wrote_is_left_alone(
+def test_records_of_another_release_are_left_alone(
     operator: Operator, log: Path, content: dict[str, Any] | str
 ) -> None:
     """Its own command line reads the same log."""

@@ -190,7 +190,9 @@ def test_each_forbidden_key_is_named(set_up: Client) -> None:
         (("~{relay}*", "&*"), "EVAL on {relay}: NOPERM"),
     ],
 )
-def test_what_an_acl_forbids_is_named(set_up: Client, rules: tuple[str, ...], named: str) -> None:
+def test_commands_that_an_acl_forbids_are_named(
+    set_up: Client, rules: tuple[str, ...], named: str
+) -> None:
     """Keys and channels by the pattern that is missing, with the words of Redis."""
     assert named in named_by(set_up, *rules)
 
@@ -240,7 +242,7 @@ def test_a_server_that_writes_nothing_to_disk_is_warned_about_louder(set_up: Cli
     assert Audit(warnings=(NO_PERSISTENCE,)) == audit(set_up)
 
 
-def test_where_config_is_forbidden_snapshots_are_not_judged(set_up: Client) -> None:
+def test_without_config_snapshots_are_not_judged(set_up: Client) -> None:
     """Managed services forbid it; that AOF is off is known all the same."""
     set_up.config_set("appendonly", "no")
 
@@ -248,7 +250,7 @@ def test_where_config_is_forbidden_snapshots_are_not_judged(set_up: Client) -> N
         assert Audit(warnings=(ONLY_SNAPSHOTS,)) == audit(its_own)
 
 
-def test_where_info_is_forbidden_settings_are_not_judged(set_up: Client) -> None:
+def test_without_info_settings_are_not_judged(set_up: Client) -> None:
     """Everything else is; it works, and the operator reads what could not be judged."""
     with limited(set_up, "~*", "&*", "+@all", "-@dangerous") as its_own:
         findings = audit(its_own)
@@ -438,7 +440,7 @@ def test_a_wrong_password_is_reported(set_up: Client) -> None:
     assert PASSWORD not in str(refused.value)
 
 
-def test_a_database_that_redis_lacks_is_the_address_of_ours(server: Valkey) -> None:
+def test_a_missing_database_is_an_error_of_the_url(server: Valkey) -> None:
     """The setting is named, and the number in it."""
     with (
         connect_to(f"redis://127.0.0.1:{server.port}/99") as client,
@@ -485,7 +487,7 @@ def count_audits(client: Client) -> int:
     return int(stats.get("cmdstat_eval", {}).get("calls", 0))
 
 
-def test_probes_share_an_audit_that_stands(client: Client, redis_url: str) -> None:
+def test_readiness_probes_share_an_audit(client: Client, redis_url: str) -> None:
     """However many come at once or after; once it stands no more Redis is looked at again, and
     where a command met a fail-over meanwhile.
     """

@@ -301,7 +301,7 @@ def test_a_wait_at_the_bell_ends_in_time(store: PatchedClient, proxy: RedisProxy
     assert late.seconds < 0.1 + 2.2 + LEEWAY_SECONDS
 
 
-def test_no_wait_at_the_bell_is_none(store: PatchedClient) -> None:
+def test_a_wait_of_zero_returns_at_once(store: PatchedClient) -> None:
     """A `take` that has cleaned up much wants the next one at once; BLPOP's 0 is for ever."""
     none = store.run("wait_for_event", 0)
 

@@ -519,7 +519,7 @@ def test_a_bucket_of_one_call_gives_it(bench: StoreDriver, rate_per_second: floa
     assert isinstance(bench.take(worker), Grant)
 
 
-def test_what_the_gate_turns_away_costs_no_token(bench: StoreDriver) -> None:
+def test_a_blocked_take_costs_no_token(bench: StoreDriver) -> None:
     """A shut breaker does not drain the bucket."""
     fill(bench)
     trip(bench)

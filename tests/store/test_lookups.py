@@ -73,9 +73,7 @@ def test_records_that_are_gone_are_skipped_not_counted(bench: StoreDriver) -> No
 
 
 @pytest.mark.parametrize("user_id", ["u1", "u2"])
-def test_an_id_posted_anew_after_its_window_is_no_chat_of_the_past(
-    bench: StoreDriver, user_id: str
-) -> None:
+def test_a_reused_id_hides_the_earlier_chat(bench: StoreDriver, user_id: str) -> None:
     """While it is not opened it is no chat, and another user's chat is never listed."""
     settled(bench, "e1", CREATED)
     bench.client.delete(bench.keys.event("e1"), bench.key("chat:chat-1"))

@@ -179,9 +179,7 @@ def test_a_fail_over_that_a_command_met_renews_the_subscription(
     assert [] == listening.value("logs")
 
 
-def test_nothing_polls_while_the_subscription_stands(
-    listening: PatchedClient, client: Client
-) -> None:
+def test_nothing_polls_while_subscribed(listening: PatchedClient, client: Client) -> None:
     """Fifty waiters cost no command."""
     client.config_resetstat()
 

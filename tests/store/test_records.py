@@ -96,7 +96,7 @@ def test_fields_of_a_newer_release_stay(bench: StoreDriver) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1\naccepted\nu1", "[]", '{"v":2', "{]", "null", " {}"])
-def test_what_is_no_object_has_no_fields(text: str) -> None:
+def test_text_that_is_no_object_has_no_fields(text: str) -> None:
     """It has no version that this release reads."""
     assert parse_fields(text) == {}
 

@@ -74,7 +74,7 @@ def test_the_same_release_twice_is_one_release(bench: StoreDriver) -> None:
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)
-def test_what_was_settled_is_not_given_back(bench: StoreDriver, kind: str) -> None:
+def test_a_settled_grant_is_not_released(bench: StoreDriver, kind: str) -> None:
     """A release after the settle changes nothing."""
     grant = bench.granted()
     bench.worker().settle(grant, OUTCOMES[kind])

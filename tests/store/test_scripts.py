@@ -202,7 +202,7 @@ def test_an_event_without_acknowledgement_is_not_confirmed(bench: StoreDriver) -
     assert bench.queue("due").keys() == {"e1"}
 
 
-def test_a_grant_without_acknowledgement_is_none(bench: StoreDriver) -> None:
+def test_an_unconfirmed_grant_is_released(bench: StoreDriver) -> None:
     """I1: neither the take nor its repeat hands it out; it is given back."""
     bench.accept()
     worker = bench.worker(min_replicas_acked=1)

@@ -646,7 +646,7 @@ def test_the_kind_of_doubt_is_in_the_failure(bench: StoreDriver) -> None:
     assert bench.history() == ["unreadable_answer"]
 
 
-def test_what_only_a_call_needs_goes_with_it(bench: StoreDriver) -> None:
+def test_fields_of_a_call_go_with_it(bench: StoreDriver) -> None:
     """The trace context is stored for the call, and removed with its settling."""
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     bench.intake().accept(event_of(), traceparent=traceparent)

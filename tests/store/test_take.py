@@ -307,7 +307,7 @@ def test_an_id_without_a_record_is_cleaned_up(bench: StoreDriver, queue: str) ->
 
 @pytest.mark.parametrize("outcome", [CREATED, REFUSED, UNKNOWN], ids=lambda outcome: outcome.kind)
 @pytest.mark.parametrize("queue", ["due", "calling"])
-def test_what_is_settled_or_held_is_never_called_nor_lost(
+def test_a_settled_or_held_event_is_never_called_or_lost(
     bench: StoreDriver, queue: str, outcome: Outcome
 ) -> None:
     """A member that belongs in the queue no longer is dropped from it."""
@@ -521,7 +521,7 @@ def test_a_take_without_a_free_slot_repeats_no_grant(bench: StoreDriver) -> None
     assert NoWork(1000, is_idle=True) == reply.decision
 
 
-def test_a_worker_that_takes_no_more_is_forgotten(bench: StoreDriver) -> None:
+def test_a_silent_worker_is_not_counted(bench: StoreDriver) -> None:
     """Each process has one entry, by when it last took."""
     gone, here = bench.worker(), bench.worker()
     bench.take(gone)

@@ -53,7 +53,7 @@ def test_a_repeated_post_is_answered_with_the_first_ones_record(relay: Deploymen
         (Behaviour.REJECTED_422, "rejected"),
     ],
 )
-def test_what_channel_io_refuses_fails(relay: Deployment, behaviour: Behaviour, code: str) -> None:
+def test_a_refused_event_fails(relay: Deployment, behaviour: Behaviour, code: str) -> None:
     """Nothing was created, and the record has the reason."""
     relay.caller.post({"event_id": behaviour, "user_id": behaviour.user_id})
 

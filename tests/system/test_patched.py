@@ -103,7 +103,7 @@ def test_web_is_patched_in_every_process(web: EntryPointRun) -> None:
     assert [True, True] == [report["is_patched"] for report in web.reports]
 
 
-def test_gunicorn_has_no_greenlet_of_ours(web: EntryPointRun) -> None:
+def test_the_gunicorn_master_starts_no_greenlet(web: EntryPointRun) -> None:
     """It would run on in every process that is forked."""
     (master,) = [report for report in web.reports if report["pid"] == web.pid]
 

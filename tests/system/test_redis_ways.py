@@ -115,7 +115,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         ("no tls", "redis: does not answer"),
     ],
 )
-def test_what_does_not_prove_itself_is_refused(
+def test_an_invalid_signature_is_refused(
     guarded: dict[str, str], tmp_path: Path, address: str, check: str
 ) -> None:
     """Neither side gives in: web is not ready and accepts nothing, and the operator learns why."""

@@ -56,7 +56,7 @@ def test_the_sampled_flag_is_passed_on(flags: str, expected: str) -> None:
         GOOD.replace("-", "_"),
     ],
 )
-def test_what_names_no_step_begins_a_trace(traceparent: str | None) -> None:
+def test_an_unreadable_traceparent_begins_a_trace(traceparent: str | None) -> None:
     """A new one each time, which is passed on in good form."""
     first, second = Trace.from_traceparent(traceparent), Trace.from_traceparent(traceparent)
 
@@ -66,7 +66,7 @@ def test_what_names_no_step_begins_a_trace(traceparent: str | None) -> None:
 
 
 @given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.*"))
-def test_whatever_comes_what_goes_on_is_good(traceparent: str) -> None:
+def test_any_traceparent_gives_a_valid_one(traceparent: str) -> None:
     """And the step that follows is in the same trace."""
     trace = Trace.from_traceparent(traceparent)
 

@@ -146,7 +146,9 @@ def test_64_kib_are_read_and_not_one_byte_more(service: WebService) -> None:
         (b'{"a":' * 13_000, "The body is nested too deeply."),
     ],
 )
-def test_what_is_not_json_is_refused(service: WebService, body: bytes, detail: str | None) -> None:
+def test_a_body_that_is_not_json_is_refused(
+    service: WebService, body: bytes, detail: str | None
+) -> None:
     """``detail`` has the place of the fault, and quotes nothing of the body."""
     content = problem(service.post(body))
 

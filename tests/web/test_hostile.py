@@ -335,7 +335,7 @@ def test_a_broken_head_is_refused(relay: Relay, client: Client, headers: bytes, 
         (b"GET /" + b"a" * 10_000 + b" HTTP/1.1", "uri-too-long"),
     ],
 )
-def test_what_is_not_http_is_refused(relay: Relay, line: bytes, slug: str) -> None:
+def test_bytes_that_are_not_http_are_refused(relay: Relay, line: bytes, slug: str) -> None:
     """As a problem, since nothing better is known of the client."""
     assert_refused(relay.send_and_end(line + b"\r\nHost: relay\r\n\r\n"), slug)
 
@@ -381,7 +381,7 @@ def test_any_host_is_served(relay: Relay, host: bytes) -> None:
 
 
 @pytest.mark.parametrize("host", [b"a" * 70, b".", b"a..b"])
-def test_a_host_that_no_dns_has_is_no_failure(relay: Relay, host: bytes) -> None:
+def test_an_unresolvable_no_proxy_host_is_accepted(relay: Relay, host: bytes) -> None:
     """It is served, or refused as what it is."""
     answer = relay.send(b"GET /livez HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
 

@@ -170,7 +170,7 @@ def test_odd_ids_are_not_found(service: WebService, odd: str) -> None:
 
 
 @pytest.mark.parametrize("odd", [*ODD_IDS, "a.b", "a~b", "a" * 65, "@member", "u1 ", "\ud7ff"])
-def test_an_id_that_is_no_users_is_refused(service: WebService, odd: str) -> None:
+def test_an_impossible_user_id_is_refused(service: WebService, odd: str) -> None:
     """422 and not an empty list, which would read as "no chats yet"."""
     response = service.get(f"/v1/users/{quote(odd)}/chats?limit=0")
 

@@ -68,7 +68,7 @@ def test_each_post_is_counted_by_what_became_of_it(fresh: WebService) -> None:
     } == counted(fresh)
 
 
-def test_what_is_no_post_of_an_event_is_not_counted_as_one(fresh: WebService) -> None:
+def test_only_posts_are_counted_as_events(fresh: WebService) -> None:
     """Look-ups, other methods, other addresses."""
     fresh.get("/v1/events/refund-7731")
     fresh.caller.get("/v1/events")
@@ -99,7 +99,7 @@ def test_requests_are_timed_by_their_route(fresh: WebService) -> None:
     assert not re.search("secret", text)
 
 
-def test_how_the_relay_stands_is_read_at_each_scrape(service: WebService) -> None:
+def test_stats_are_read_at_each_scrape(service: WebService) -> None:
     """Backlog, held, failed, the breaker, and how long the first in line has waited."""
     bench = service.bench
     bench.open_gate()
@@ -129,7 +129,7 @@ def test_how_the_relay_stands_is_read_at_each_scrape(service: WebService) -> Non
     assert 60 <= metrics_now["relay_oldest_waiting_seconds"] < 70
 
 
-def test_what_holds_calls_back_is_read_at_each_scrape(service: WebService) -> None:
+def test_pauses_and_probes_are_read_at_each_scrape(service: WebService) -> None:
     """Workers, a probe that fails, and an operator's pause."""
     names = ("relay_workers", "relay_probe_failing", "relay_paused")
     idle = samples(scrape(service))

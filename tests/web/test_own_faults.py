@@ -170,7 +170,7 @@ def test_a_worker_serves_where_its_files_are_cut_off(
     assert "counting_failed" in [line["event"] for line in errors()]
 
 
-def test_what_is_no_file_of_counts_is_passed_over(web: Web, errors: Errors) -> None:
+def test_other_files_among_counts_are_skipped(web: Web, errors: Errors) -> None:
     """Whatever lies in the directory, the counts of all processes are there."""
     place = directory(web)
     before = labels(scrape(web), "relay_events_total")

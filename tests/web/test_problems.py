@@ -78,7 +78,7 @@ def test_other_pages_do_not_exist(service: WebService, name: str) -> None:
     assert slug(service.caller.get(f"/problems/{name}")) == "not-found"
 
 
-def test_a_fault_of_ours_is_answered_and_logged(
+def test_an_internal_error_is_answered_and_logged(
     client: Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A 500 is a problem without details; the log has the place, and the next request is served."""

@@ -494,7 +494,7 @@ def test_a_stop_answers_what_came_before_it(tmp_path: Path) -> None:
         assert 0 == web.child.wait(STOPPED_SECONDS)
 
 
-def test_a_stop_lets_in_no_more_than_there_may_be(redis_url: str, tmp_path: Path) -> None:
+def test_a_stop_keeps_the_limit_of_connections(redis_url: str, tmp_path: Path) -> None:
     """Enough files are left for serving."""
     with serve(RELAY, redis_url, tmp_path, limit=FEW_FILES) as web, ExitStack() as clients:
         assert web.serves()

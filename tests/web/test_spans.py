@@ -66,7 +66,7 @@ def test_probes_are_no_spans(service: WebService, spans: list[Span]) -> None:
     assert not spans
 
 
-def test_a_fault_of_ours_is_a_failure_and_a_fault_of_theirs_is_not(
+def test_only_server_errors_fail_a_span(
     client: Client, json_lines: None, spans: list[Span], cut_off: WebService
 ) -> None:
     """As https://opentelemetry.io/docs/specs/semconv/http/http-spans/ has it for servers."""

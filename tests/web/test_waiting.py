@@ -231,7 +231,7 @@ def test_a_look_up_without_a_wait(web: Web, bench: StoreDriver) -> None:
     assert not any("Preference-Applied" in one.headers for one in (waiting, calling, opened))
 
 
-def test_what_is_not_there_is_not_waited_for(web: Web, bench: StoreDriver) -> None:
+def test_a_missing_event_is_not_awaited(web: Web, bench: StoreDriver) -> None:
     """404 at once, as without the preference."""
     began = time.monotonic()
 
@@ -243,7 +243,7 @@ def test_what_is_not_there_is_not_waited_for(web: Web, bench: StoreDriver) -> No
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=soon", "wait", "respond-async"])
-def test_what_is_no_wait_is_answered_at_once(web: Web, bench: StoreDriver, prefer: str) -> None:
+def test_an_unreadable_preference_is_ignored(web: Web, bench: StoreDriver, prefer: str) -> None:
     """202, and no word of a preference."""
     assert (202, "accepted", None) == outcome_of(post(web, prefer))
 
@@ -297,7 +297,7 @@ def raw_post(event_id: str, prefer: str = "wait=30") -> bytes:
 
 
 @linux
-def test_no_wait_polls_while_the_subscription_stands(web: Web, bench: StoreDriver) -> None:
+def test_no_wait_polls_while_subscribed(web: Web, bench: StoreDriver) -> None:
     """One look at the end, and one when the subscription began: hundreds would be a load else."""
     before = count(bench, "mget")
     with ExitStack() as clients:

@@ -226,7 +226,7 @@ def unsaved(bench: Workbench) -> Workbench:
 
 
 @pytest.mark.parametrize("place", ALL_STALLS)
-def test_nothing_is_taken_while_a_result_is_nowhere(unsaved: Workbench, place: Stall) -> None:
+def test_nothing_is_taken_while_a_result_is_unsaved(unsaved: Workbench, place: Stall) -> None:
     """It is tried in all three places, and as soon as one has it, the worker works on."""
     bench = unsaved
     calls = len(bench.calls)
@@ -247,7 +247,7 @@ def test_nothing_is_taken_while_a_result_is_nowhere(unsaved: Workbench, place: S
     assert [1, 1] == [len(bench.chats_of(user_id)) for user_id in ("unsaved", "next")]
 
 
-def test_a_result_that_is_nowhere_is_written_down_at_the_end(unsaved: Workbench) -> None:
+def test_an_unsaved_result_is_written_at_the_end(unsaved: Workbench) -> None:
     """The disk responds again before the stop; the next worker settles what it has."""
     bench = unsaved
     bench.mend(Stall.DISK)

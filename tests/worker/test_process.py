@@ -23,7 +23,7 @@ MAX_THREADS = 60
 MAX_STOP_SECONDS = 4.5
 
 
-def test_told_to_stop_before_it_works_it_takes_nothing(bench: Workbench) -> None:
+def test_a_stop_before_the_first_take_takes_nothing(bench: Workbench) -> None:
     """A process that is hardly there gets its signal all the same."""
     find_good(bench.grants())
     bench.store.accept("e1")
@@ -54,7 +54,7 @@ def test_a_result_whose_settle_hangs_is_spooled_at_the_end(bench: Workbench) -> 
     assert bench.chats_of("hanging")[0] in bench.spooled()
 
 
-def test_what_is_kept_is_settled_once_more_at_the_end(bench: Workbench) -> None:
+def test_kept_results_are_settled_at_the_end(bench: Workbench) -> None:
     """Its reply was lost after the stop had begun; the next worker need not do it."""
     bench.store.accept("e1", user_id="last")
 
@@ -138,7 +138,7 @@ def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(bench: Workbenc
     assert back["tries"] > 3
 
 
-def test_what_cannot_be_settled_is_tried_again_and_again(bench: Workbench) -> None:
+def test_unsettled_results_are_retried(bench: Workbench) -> None:
     """A drain that fails is followed by another."""
     bench.store.accept("e1", user_id="drained")
     bench.start(after={"settle": [StoreFault.LOSE] * 2})

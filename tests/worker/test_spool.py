@@ -183,9 +183,7 @@ def test_the_spool_is_behind_until_redis_has_or_refuses_all_of_it(
     assert not spool.is_behind
 
 
-def test_a_refused_result_that_is_nowhere_keeps_the_spool_behind(
-    spool: Spool, directory: Path
-) -> None:
+def test_an_unsaved_refused_result_keeps_the_spool_behind(spool: Spool, directory: Path) -> None:
     """It is tried in all three places, and nothing is taken meanwhile."""
     directory.parent.mkdir()
     directory.touch()
@@ -302,7 +300,7 @@ def test_the_result_and_its_file_are_on_the_disk(
     assert directory.stat().st_ino in [inode for inode, _ in synced]
 
 
-def test_what_is_being_settled_at_the_end_is_written_down(spool: Spool, directory: Path) -> None:
+def test_unfinished_settles_are_written_at_the_end(spool: Spool, directory: Path) -> None:
     """A stopping process does not wait for a Redis that hangs."""
     with spool.guard(result_of("e1")):
         spool.keep_all()
@@ -471,9 +469,7 @@ def test_a_directory_may_come_later(tmp_path: Path, open_spool: OpenSpool) -> No
     assert [result_of("e2"), result_of("e1")] == drained(spool)
 
 
-def test_what_only_memory_has_is_tried_once_more_at_the_end(
-    tmp_path: Path, open_spool: OpenSpool
-) -> None:
+def test_results_in_memory_are_retried_at_the_end(tmp_path: Path, open_spool: OpenSpool) -> None:
     """The disk has room again when the process stops, and Redis is still away."""
     spool = open_spool(tmp_path)
     with full_after(0):
@@ -591,7 +587,7 @@ def test_a_disk_that_hangs_holds_up_no_end(
     disk.go_on()
 
 
-def test_a_usable_directory_is_no_word_worth(tmp_path: Path, open_spool: OpenSpool) -> None:
+def test_a_usable_directory_logs_nothing(tmp_path: Path, open_spool: OpenSpool) -> None:
     """It is made, and nothing stays in it."""
     spool = open_spool(tmp_path / "var" / "spool")
 
@@ -632,7 +628,7 @@ def test_a_nearly_full_disk_is_logged(
     assert [] == [*tmp_path.iterdir()]
 
 
-def test_what_cannot_be_removed_is_settled_once(
+def test_a_file_that_cannot_be_removed_is_settled_once(
     tmp_path: Path, open_spool: OpenSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that became read-only: its files are not adopted again every second."""

@@ -126,7 +126,7 @@ def test_torn_and_unreadable_lines_lose_no_other(tmp_path: Path, open_spool: Ope
     assert 3 == len([line for line in lines if line["event"] == "spool_line_unreadable"])
 
 
-def test_what_is_kept_aside_is_not_read_again(tmp_path: Path, open_spool: OpenSpool) -> None:
+def test_a_file_set_aside_is_not_read_again(tmp_path: Path, open_spool: OpenSpool) -> None:
     """It waits for an operator, and is not read at each drain."""
     (tmp_path / "left.jsonl").write_bytes(b"no JSON\n")
     drained(open_spool(tmp_path))
@@ -161,9 +161,7 @@ def test_the_spool_is_behind_until_all_files_are_read(
     assert not spool.is_behind
 
 
-def test_what_is_left_while_another_greenlet_drains_is_looked_for(
-    tmp_path: Path, open_spool: OpenSpool
-) -> None:
+def test_files_left_during_a_drain_are_found(tmp_path: Path, open_spool: OpenSpool) -> None:
     """A process may end after the files were listed."""
     (tmp_path / "left.jsonl").write_bytes(line_of("e1"))
     spool = open_spool(tmp_path)
@@ -286,7 +284,7 @@ UNFIT = (
 
 
 @pytest.mark.parametrize("make", UNFIT, ids=[make.__name__ for make in UNFIT])
-def test_what_is_no_file_of_results_is_passed_over(
+def test_other_files_in_the_spool_are_skipped(
     tmp_path: Path, open_spool: OpenSpool, make: Callable[[Path, Path], None]
 ) -> None:
     """It is reported once and stays as it is; everything else is settled meanwhile."""
@@ -309,7 +307,7 @@ def test_what_is_no_file_of_results_is_passed_over(
     assert ["a.jsonl"] == [path.name for path in directory.iterdir()]
 
 
-def test_what_becomes_a_file_of_results_is_settled(tmp_path: Path, open_spool: OpenSpool) -> None:
+def test_a_mended_file_is_settled(tmp_path: Path, open_spool: OpenSpool) -> None:
     """An operator mends it under the same name; no worker is restarted for it."""
     left = tmp_path / "left.jsonl"
     os.mkfifo(left)
@@ -358,7 +356,7 @@ def test_many_broken_lines_are_counted(tmp_path: Path, open_spool: OpenSpool) ->
 
 
 @pytest.mark.parametrize("change", ["replace", "append", "remove"])
-def test_what_changes_while_it_is_settled_is_read_again(
+def test_a_file_that_changes_is_read_again(
     tmp_path: Path, open_spool: OpenSpool, change: str
 ) -> None:
     """Another file put there, or one that grows, is read to its last line."""
@@ -400,7 +398,7 @@ def test_two_names_of_one_file_are_settled(tmp_path: Path, open_spool: OpenSpool
     assert [] == [*tmp_path.iterdir()]
 
 
-def test_what_is_set_aside_replaces_nothing(tmp_path: Path, open_spool: OpenSpool) -> None:
+def test_setting_aside_replaces_nothing(tmp_path: Path, open_spool: OpenSpool) -> None:
     """Two broken files of one name: both stay for a person."""
     spool = open_spool(tmp_path)
     for text in (b"broken\n", b"broken too\n"):

@@ -202,7 +202,7 @@ def assert_settled_once(bench: Workbench, event_id: str = "e1") -> None:
     assert 0 == len(bench.chats_of("u1"))
 
 
-def test_what_a_dead_process_kept_is_settled_before_the_first_take(
+def test_results_of_a_dead_process_are_settled_before_the_first_take(
     bench: Workbench, open_spool: OpenSpool
 ) -> None:
     """Its event is not called again by consent: the result was there all the time.
@@ -251,7 +251,7 @@ class StoreInOutage(GrantStore):
         return SettleResult(SettleEffect.OPENED, None)
 
 
-def test_what_was_left_during_an_outage_is_settled_before_the_next_take(
+def test_files_left_in_an_outage_are_settled_before_the_next_take(
     tmp_path: Path, open_spool: OpenSpool
 ) -> None:
     """Another process ended meanwhile, and its calls are overdue."""

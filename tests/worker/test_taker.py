@@ -185,7 +185,7 @@ def test_a_grant_whose_reply_was_lost_is_given_back(bench: Workbench, lost: int)
 
 
 @pytest.mark.parametrize("name", ["grant", "probe", "wait", "wait_for_event", "release"])
-def test_the_taker_survives_what_is_expected_nowhere(bench: Workbench, name: str) -> None:
+def test_the_taker_survives_unexpected_errors(bench: Workbench, name: str) -> None:
     """It is logged; what was granted is given back, and the next event is worked on."""
     faults = {name: [StoreFault.BREAK]} | (
         {"grant": [StoreFault.LOSE]} if name == "release" else {}
@@ -234,7 +234,7 @@ def test_a_taker_that_ends_ends_the_process(bench: Workbench) -> None:
 # When it stops
 
 
-def test_what_is_granted_after_a_stop_is_given_back(bench: Workbench) -> None:
+def test_a_grant_after_a_stop_is_released(bench: Workbench) -> None:
     """The process may end any moment, and another worker can call at once."""
     bench.store.accept("e1", user_id="last")
 
