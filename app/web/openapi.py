@@ -26,7 +26,7 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
 
 
 class OpenapiView:
-    """The view that answers with the document, which has the release's version."""
+    """View of the document, with the release's version."""
 
     def __init__(self, version: str) -> None:
         self._document = {**DOCUMENT, "info": {**DOCUMENT["info"], "version": version}}

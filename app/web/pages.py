@@ -33,7 +33,7 @@ _ENVIRONMENT = Environment(autoescape=True, loader=FileSystemLoader(HERE))
 
 
 def _render(template: str, **content: Any) -> bytes:
-    # The style has no end tag in it, and its bytes are what the policy's digest is of.
+    # Escaping would change the bytes of the style, and the policy's digest would not match.
     return _ENVIRONMENT.get_template(template).render(style=Markup(STYLE), **content).encode()  # noqa: S704
 
 
@@ -49,14 +49,14 @@ def _describe_access(operation: dict[str, Any]) -> str:
 
 
 def _slugs(*responses: dict[str, Any]) -> set[str]:
-    """Return the problems that ``responses`` name."""
+    """Return the slugs of the problems in ``responses``."""
     contents = [resolve(response)["content"] for response in responses]
     problems = [content.get("application/problem+json", {}) for content in contents]
     return {slug for problem in problems for slug in problem.get("examples", ())}
 
 
 def _common_slugs() -> set[str]:
-    """Return the problems that every operation names, which the page shows once."""
+    """Return the slugs that all operations share; the page shows them once."""
     operations = [one for methods in DOCUMENT["paths"].values() for one in methods.values()]
     return set.intersection(*(_slugs(*one["responses"].values()) for one in operations))
 

@@ -9,7 +9,7 @@ Schema = dict[str, Any]
 
 
 class SchemaHtml:
-    """Schemas in words. ``components`` are those that a ``$ref`` may name."""
+    """HTML of schemas; ``components`` are the targets of ``$ref``."""
 
     def __init__(self, components: dict[str, Schema]) -> None:
         self._components = components
@@ -20,7 +20,7 @@ class SchemaHtml:
             case {"$ref": str(address)}:
                 return self._render_component(address.rpartition("/")[2])
             case {"anyOf": list(choices)}:
-                return Markup(" or ").join(self.render(choice) for choice in choices)
+                return Markup(", or ").join(self.render(choice) for choice in choices)
             case {"enum": list(values)}:
                 return Markup(", ").join(_code(value) for value in values)
             case {"const": value}:
@@ -53,7 +53,7 @@ def render_line(text: str) -> Markup:
 
 
 def strip_code(text: str) -> str:
-    """Return ``text`` without its backticks, for where HTML has no markup."""
+    """Return ``text`` without its backticks, for titles, which have no markup."""
     return text.replace("`", "")
 
 

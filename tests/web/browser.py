@@ -1,4 +1,4 @@
-"""A real browser: Chromium without a window, which reaches nothing but this machine's loopback."""
+"""Headless Chromium for tests; it reaches only the loopback interface."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 TIMEOUT_SECONDS = 120
 WINDOW = "1000,1500"
 
-# A root user has no sandbox; and nothing of the browser's own may want the network.
+# As root Chromium starts only without its sandbox; its own services would use the network.
 OPTIONS = (
     "--headless",
     "--no-sandbox",
@@ -28,9 +28,9 @@ OPTIONS = (
 
 
 class Browser:
-    """Opens pages, with a profile of its own in ``directory``. Skips the test where there is none.
+    """Chromium with its profile in ``directory``; without Chromium the test is skipped.
 
-    ``complaints`` has what the pages' console said, a policy that was violated for instance.
+    ``complaints`` has the lines of the pages' console, such as a violated policy.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -40,10 +40,9 @@ class Browser:
         self._command = [found, *OPTIONS, f"--user-data-dir={directory / 'profile'}"]
         self.complaints: list[str] = []
 
-    def open(self, url: str, picture: Path) -> str:
-        """Return the page's DOM as HTML; write its screenshot to ``picture``."""
-        options = ["--dump-dom", f"--screenshot={picture}", f"--window-size={WINDOW}"]
-        ran = _run([*self._command, *options, url])
+    def open(self, url: str) -> str:
+        """Return the page's DOM as HTML."""
+        ran = _run([*self._command, "--dump-dom", f"--window-size={WINDOW}", url])
         assert ran.returncode == 0, ran.stderr
         self.complaints += re.findall(r"CONSOLE.*", ran.stderr)
         return ran.stdout

@@ -1,4 +1,4 @@
-"""The OpenAPI document as tests read it, and the comparison of an answer with it."""
+"""The OpenAPI document for tests, and checks of responses against it."""
 
 import json
 import re
@@ -40,14 +40,14 @@ def problems_of(response: Json) -> Json:
 
 
 def validator(schema: Json, components: Json = DOCUMENT["components"]) -> jsonschema_rs.Validator:
-    """Reads ``schema`` with its references, in ECMA's regular expressions, formats included."""
+    """Return a validator for ``schema``, with its references and formats."""
     return jsonschema_rs.Draft202012Validator(
         {**schema, "components": components}, validate_formats=True
     )
 
 
 def operation_of(method: str, path: str) -> Json:
-    """The operation that is described for this address."""
+    """Return the described operation of an address. Raises KeyError."""
     for (described, template), operation in OPERATIONS.items():
         pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
         if described == method and re.fullmatch(pattern, path):
@@ -56,9 +56,9 @@ def operation_of(method: str, path: str) -> Json:
 
 
 def assert_described(response: TestResponse) -> None:
-    """The operation lists this status, these headers, this media type and this very body."""
+    """Check that the document describes a response: status, headers, type and body."""
     request = response.request
-    # What another method is answered stands with the method that the address has.
+    # The document lists the 405 under the method that the address supports.
     method = request.method if response.status_code != 405 else "POST"
     try:
         operation = operation_of(method, request.path)
@@ -78,7 +78,7 @@ def assert_described(response: TestResponse) -> None:
 
 
 def assert_is(schema: Json, content: Any) -> None:
-    """``content`` is as the schema has it, without a field that the schema does not name."""
+    """Check ``content`` against the schema, without unknown fields."""
     strict = validator(schema, _closed(deepcopy(DOCUMENT["components"])))
     errors = [f"{error.instance_path}: {error.message}" for error in strict.iter_errors(content)]
     assert not errors

@@ -1,4 +1,4 @@
-"""The API's page is for people: readable in a real browser, complete without a network."""
+"""The pages for people: complete, readable in a browser, without a network."""
 
 import base64
 import hashlib
@@ -18,28 +18,42 @@ from app.chats.record import FailureCode, Status
 from app.web.code_samples import ADDRESS, code_samples
 from app.web.openapi import DOCUMENT
 from app.web.pages import api_page
+from app.web.problems import PROBLEMS
 from app.web.schema_html import render_line
 from tests.web.browser import Browser
 from tests.web.described import OPERATIONS, problems_of
-from tests.web.raw import RELAY, Web, serve
 from tests.web.service import WebService
 
-# A page with nothing on it is a picture of a few kilobytes.
-BLANK_BYTES = 50_000
-PARTS = ("glossary", "bodies", "meanings", "problems")
-SAMPLE = "<summary>(curl|Python|JavaScript)</summary><pre>(.*?)</pre>"
-# Appended to the copy of a page in a frame: the page's own policy allows neither.
-MEASURE = """<script>
-const box = (name) => document.querySelector(name).getBoundingClientRect();
-parent.document.title += JSON.stringify([
-  window.innerWidth, document.documentElement.scrollWidth, box("nav").right, box("main").left,
-]) + ";"
-</script>"""
+WIDTHS = (360, 899, 900)
+SAMPLE = "<summary>(curl|Python|JavaScript)</summary><pre[^>]*>(.*?)</pre>"
 FRAME = '<iframe style="border: 0; height: 1500px; width: {}px" srcdoc="{}"></iframe>'
+# Measured from outside of the frames: the policy of a page allows no script in it.
+MEASURE = """<script>
+const measure = (frame) => {
+  const page = frame.contentDocument, width = frame.clientWidth;
+  const style = (one) => frame.contentWindow.getComputedStyle(one);
+  const right = (one) => one.getBoundingClientRect().right;
+  const box = (name) => page.querySelector(name).getBoundingClientRect();
+  page.querySelectorAll("details").forEach((one) => { one.open = true });
+  const all = [...page.body.querySelectorAll("*")];
+  const code = [...page.querySelectorAll("pre")].filter((one) => one.scrollWidth > one.clientWidth);
+  return {
+    width,
+    content: page.documentElement.scrollWidth,
+    wider: all.filter((one) => right(one) > width + 1).map((one) => one.outerHTML),
+    is_beside: box("nav").right <= box("main").left,
+    wide_code: code.length,
+    fixed_code: code.filter((one) => style(one).overflowX !== "auto").length,
+  };
+};
+onload = () => {
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(measure));
+};
+</script>"""
 
 
 def test_it_shows_what_the_document_has(service: WebService) -> None:
-    """Every route, status, field and problem."""
+    """The page has every route, parameter, field and problem."""
     page = html.unescape(service.caller.get("/docs").text)
 
     for (method, path), operation in OPERATIONS.items():
@@ -53,14 +67,12 @@ def test_it_shows_what_the_document_has(service: WebService) -> None:
 
 @pytest.mark.parametrize("host", ["relay.internal.example", "127.0.0.1:8010", "[::1]:8000"])
 def test_samples_have_the_address_of_the_request(service: WebService, host: str) -> None:
-    """For curl, Python and JavaScript, in each operation."""
+    """Each operation has samples for curl, Python and JavaScript."""
     page = html.unescape(service.caller.get("/docs", headers={"Host": host}).text)
 
     for (method, path), operation in OPERATIONS.items():
         section = dict(sections(page))[operation["operationId"]]
-        samples = re.findall(
-            "<summary>(curl|Python|JavaScript)</summary><pre>(.*?)</pre>", section, re.DOTALL
-        )
+        samples = re.findall(SAMPLE, section, re.DOTALL)
         assert ["curl", "Python", "JavaScript"] == [language for language, _ in samples]
         prefix = path.partition("{")[0]
         assert all(f'"http://{host}{prefix}' in source for _, source in samples), (method, path)
@@ -96,7 +108,7 @@ def test_samples_can_be_pasted(tmp_path: Path) -> None:
 def test_it_explains_each_status_and_code(
     service: WebService, values: type[Status | FailureCode]
 ) -> None:
-    """In one table: the meaning, and what to do."""
+    """One table has the meaning and the remedy of each value."""
     meanings = dict(sections(service.caller.get("/docs").text))["meanings"]
 
     for value in values:
@@ -106,7 +118,7 @@ def test_it_explains_each_status_and_code(
 
 
 def test_it_names_the_problems_of_each_operation(service: WebService) -> None:
-    """With those of any request once, at the list of all."""
+    """Problems of any request are named once, beside the list of all."""
     page = html.unescape(service.caller.get("/docs").text)
 
     named = {name: set(re.findall('href="#([a-z-]+)"', part)) for name, part in sections(page)}
@@ -125,13 +137,13 @@ def test_it_names_the_problems_of_each_operation(service: WebService) -> None:
 
 
 def sections(page: str) -> Iterator[tuple[str, str]]:
-    """Return the sections of a page with their ids."""
+    """Yield the id and the HTML of each section."""
     for section in page.split("<section ")[1:]:
         yield section.split('"')[1], section
 
 
 def test_its_links_lead_somewhere(service: WebService) -> None:
-    """Within the page, or to what the service answers."""
+    """Each link leads to a part of the page, or to a route with status 200."""
     page = service.caller.get("/docs").text
 
     links, ids = set(re.findall('href="([^"]*)"', page)), re.findall('id="([^"]*)"', page)
@@ -144,7 +156,7 @@ def test_its_links_lead_somewhere(service: WebService) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/problems/not-found"])
 def test_pages_can_load_and_run_nothing(service: WebService, path: str) -> None:
-    """No script, no file, no form; only the very style that is in the page."""
+    """The policy allows only the page's own style: no script, file or form."""
     response = service.caller.get(path, headers={"Accept": "text/html"})
 
     (style,) = re.findall("<style>(.*?)</style>", response.text, re.DOTALL)
@@ -162,44 +174,56 @@ def test_pages_can_load_and_run_nothing(service: WebService, path: str) -> None:
 
 
 def _without_text(page: str) -> str:
-    """The tags of a page only: what is written between them loads nothing."""
+    """Return the tags of a page: the text between them loads nothing."""
     return "".join(re.findall("<[^>]*>", page))
 
 
-def test_a_browser_opens_it(redis_url: str, tmp_path: Path) -> None:
-    """And has nothing to complain of, asks for nothing else, and shows it in its style."""
-    browser, picture = Browser(tmp_path), tmp_path / "docs.png"
-    with serve(RELAY, redis_url, tmp_path) as web:
-        document = browser.open(f"{web.url}/docs", picture)
-        asked = _addresses(web)
+def test_fields_of_several_kinds_are_plain(service: WebService) -> None:
+    """The page names the header that replaces ``event_id``, and links the kinds of faults."""
+    bodies = dict(sections(service.caller.get("/docs").text))["bodies"]
 
-    assert browser.complaints == []
-    assert asked == {"/docs"}
-    assert document.count("<section") == len(OPERATIONS) + len(PARTS)
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert picture.stat().st_size > BLANK_BYTES
+    event_id, errors = (
+        bodies.split(f"<tr><td><code>{field}</code>")[1] for field in ("event_id", "errors")
+    )
+    assert event_id.startswith("<br><small>required, or the header Idempotency-Key</small>")
+    assert 'list of <a href="#Fault">Fault</a>' in errors.partition("<tr>")[0]
+
+
+@pytest.mark.parametrize("path", ["/docs", *(f"/problems/{slug}" for slug in PROBLEMS)])
+def test_pages_have_no_bare_backtick(service: WebService, path: str) -> None:
+    """Backticks become code; only samples in JavaScript have their own."""
+    page = service.caller.get(path, headers={"Accept": "text/html"}).text
+
+    assert "`" not in re.sub("<pre.*?</pre>", "", page, flags=re.DOTALL)
 
 
 def test_pages_fit_the_window(service: WebService, tmp_path: Path) -> None:
-    """Nothing is wider than the window; from 900 pixels on the navigation is beside the text."""
-    pages = [
-        html.escape(service.caller.get(path, headers={"Accept": "text/html"}).text + MEASURE)
-        for path in ("/docs", "/problems/event-id-reused")
-    ]
+    """Only code scrolls; from 900 pixels on the navigation is beside the text."""
+    paths = ("/docs", "/problems/event-id-reused")
+    framed = [html.escape(page_with_its_policy(service, path)) for path in paths]
     frames = tmp_path / "frames.html"
-    widths = (360, 899, 900)
-    frames.write_text("".join(FRAME.format(width, page) for page in pages for width in widths))
+    frames.write_text(
+        MEASURE + "".join(FRAME.format(width, page) for page in framed for width in WIDTHS)
+    )
+    browser = Browser(tmp_path)
 
-    document = Browser(tmp_path).open(frames.as_uri(), tmp_path / "frames.png")
+    document = browser.open(frames.as_uri())
 
-    (title,) = re.findall("<title>(.*?)</title>", document)
-    measured = [json.loads(part) for part in title.split(";")[:-1]]
-    assert len(pages) * len(widths) == len(measured)
-    for width, content, navigation_right, main_left in measured:
-        assert content <= width
-        assert (width >= 900) == (navigation_right <= main_left)
+    (title,) = re.findall("<title>(.*?)</title>", document, re.DOTALL)
+    measured = json.loads(html.unescape(title))
+    assert [] == browser.complaints
+    assert [*WIDTHS] * len(paths) == [frame["width"] for frame in measured]
+    for frame in measured:
+        assert frame["content"] <= frame["width"]
+        assert ([], 0) == (frame["wider"], frame["fixed_code"])
+        assert (frame["width"] >= 900) == frame["is_beside"]
+    # Otherwise nothing was wide enough to scroll.
+    assert measured[0]["wide_code"] > 0
 
 
-def _addresses(web: Web) -> set[str]:
-    lines = map(json.loads, web.log.read_text().splitlines())
-    return {line["route"] for line in lines if line["event"] == "request"}
+def page_with_its_policy(service: WebService, path: str) -> str:
+    """Return a page with its policy inside, except the part that only a header can have."""
+    response = service.caller.get(path, headers={"Accept": "text/html"})
+    policy = response.headers["Content-Security-Policy"].partition("; frame-ancestors")[0]
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    return response.text.replace("<meta charset", f"{meta}<meta charset", 1)

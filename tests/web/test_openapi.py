@@ -40,14 +40,14 @@ BEARER = {"Authorization": f"Bearer {BOTH_TOKEN}"}
 LOOK_UPS = ["/v1/events/e1", "/v1/chats/chat-1", "/v1/users/u1/chats"]
 OPEN = ["/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/not-found", "/"]
 
-# Mostly right, so that one wrong field among four is met as well.
+# Mostly valid fields, so that events with a single invalid field occur too.
 ALMOST = {name: st.just(EVENT_EXAMPLE[name]) | FIELDS[name] for name in FIELDS}
 
 every_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
 
 
 def test_it_is_served_to_all(service: WebService) -> None:
-    """As it is, but for the release's version, and not to be kept."""
+    """The document is unchanged except for the release's version, and is not cached."""
     response = service.caller.get("/openapi.json")
 
     assert (200, "application/json") == (response.status_code, response.content_type)
@@ -60,7 +60,7 @@ def test_it_is_served_to_all(service: WebService) -> None:
 
 
 def test_every_route_is_described(service: WebService) -> None:
-    """With its method, and none that is not there. HEAD goes with GET, and is said once."""
+    """The document has exactly the routes and methods; it describes HEAD once, for all GETs."""
     routes = {
         (method, rule.rule.replace("<", "{").replace(">", "}"))
         for rule in service.caller.application.url_map.iter_rules()
@@ -72,8 +72,8 @@ def test_every_route_is_described(service: WebService) -> None:
 
 
 @every_operation
-def test_its_security_is_who_may_use_it(service: WebService, method: str, path: str) -> None:
-    """Each token, and a signature, opens what it is listed for, and nothing else."""
+def test_security_matches_the_rights(service: WebService, method: str, path: str) -> None:
+    """Each token and a signature admit exactly the operations that list them."""
     tokens = {"submitToken": SUBMIT_TOKEN, "readToken": READ_TOKEN}
     schemes = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
 
@@ -86,8 +86,8 @@ def test_its_security_is_who_may_use_it(service: WebService, method: str, path: 
     assert ([] if admits({}) else opens) == OPERATIONS[method, path]["security"]
 
 
-def test_the_example_of_metrics_is_one(service: WebService) -> None:
-    """Its metric is there, and of that type."""
+def test_the_example_metric_exists(service: WebService) -> None:
+    """The example's metric exists, with that type."""
     assert METRICS["example"].splitlines()[0] in service.get("/metrics").text.splitlines()
 
 
@@ -96,11 +96,11 @@ def test_the_example_of_metrics_is_one(service: WebService) -> None:
 )
 @given(st.fixed_dictionaries({}, optional={**ALMOST, "other": JSON}))
 def test_the_schema_of_events_agrees_with_the_service(service: WebService, content: Any) -> None:
-    """The schema refuses what the service refuses, except rules that no schema can state."""
+    """The schema refuses what the service refuses, except rules that no schema can express."""
     try:
         body = json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except ValueError:
-        assume(False)  # noqa: FBT003 - no JSON, or no Unicode: nothing that a schema is asked about
+        assume(False)  # noqa: FBT003 - no JSON, or no Unicode: no schema applies
     service.bench.client.flushall()
 
     response = service.post(body)
@@ -155,7 +155,7 @@ def test_the_schema_of_events_has_the_limits_of_the_service(
     "key", ["a", '"a"', "", '""', "a" * 128, "a b", '"', '"a', "a/b", "a" * 129, "a,a", '"a""b"']
 )
 def test_the_schema_of_the_key_agrees_with_the_service(service: WebService, key: str) -> None:
-    """An empty one is none."""
+    """An empty key counts as no key."""
     event = EVENT if not key.strip('"') and len(key) != 1 else {"user_id": "u"}
 
     response = service.post(event, Idempotency_Key=key)
@@ -184,7 +184,7 @@ def test_curl_lines_work(service: WebService, example: Json) -> None:
 
 
 def test_every_kind_of_record_is_as_described(service: WebService) -> None:
-    """Posted and looked up: under way, opened, failed, held; and so are the examples."""
+    """Posts, look-ups and examples of each status match the document."""
     bench = service.bench
     bench.open_gate()
     outcomes: dict[str, Outcome] = {"e1": CREATED, "e2": REFUSED, "e3": UNKNOWN}
@@ -207,14 +207,14 @@ def test_every_kind_of_record_is_as_described(service: WebService) -> None:
 
 
 def outline(record: Json) -> list[Any]:
-    """Return of a record what depends on its status alone."""
+    """Return the parts of a record that depend only on its status."""
     same = [record[name] for name in ("created", "attempts", "possible_orphan")]
     settled = [record[name] for name in record if name not in {"occurred_at", "on_unknown"}]
     return same + [value is None or value == [] for value in settled]
 
 
 def test_examples_of_headers_are_followed(service: WebService) -> None:
-    """All at once, of an event that is settled already."""
+    """The example of each header has an effect, here for a settled event."""
     headers = {part["name"]: part["example"] for part in POST["parameters"]}
     service.bench.open_gate()
     grant = service.bench.granted(headers["Idempotency-Key"])
@@ -228,7 +228,7 @@ def test_examples_of_headers_are_followed(service: WebService) -> None:
 
 
 def test_answers_while_it_waits_are_as_described(service: WebService) -> None:
-    """With the preference as applied."""
+    """Answers to ``Prefer: wait`` match the document."""
     assert_described(service.post(Prefer="wait=1"))
     look_up = {**BEARER, "Prefer": "wait=1"}
     assert_described(service.caller.get("/v1/events/refund-7731", headers=look_up))
@@ -250,7 +250,7 @@ REFUSED_POSTS: list[tuple[int, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("status", "parts"), REFUSED_POSTS)
 def test_refused_posts_are_as_described(client: Client, status: int, parts: dict[str, Any]) -> None:
-    """The backlog is full all the time, with one event in it."""
+    """Each refusal matches the document; one event fills the backlog."""
     service = serve(client, max_backlog=1)
     service.post(EVENT)
 
@@ -274,7 +274,7 @@ def test_refused_posts_are_as_described(client: Client, status: int, parts: dict
     ],
 )
 def test_other_answers_are_as_described(service: WebService, status: int, path: str) -> None:
-    """Of look-ups that find nothing, and of what is open to all."""
+    """Look-ups without a result and open routes match the document."""
     response = service.get(path)
 
     assert status == response.status_code
@@ -282,7 +282,7 @@ def test_other_answers_are_as_described(service: WebService, status: int, path: 
 
 
 def test_a_post_with_a_parameter_is_as_described(service: WebService) -> None:
-    """Nothing of the event is wrong but its address."""
+    """A query parameter alone makes a post invalid."""
     response = service.caller.post("/v1/events?other=1", json=EVENT, headers=BEARER)
 
     assert 422 == response.status_code
@@ -290,7 +290,7 @@ def test_a_post_with_a_parameter_is_as_described(service: WebService) -> None:
 
 
 def test_null_is_no_event_id(service: WebService) -> None:
-    """An ``Idempotency-Key`` may stand in for the body's ``event_id``."""
+    """``Idempotency-Key`` may replace the body's ``event_id``."""
     content = {**EVENT, "event_id": None}
 
     assert 202 == service.post(content, Idempotency_Key="e").status_code
@@ -298,7 +298,7 @@ def test_null_is_no_event_id(service: WebService) -> None:
 
 
 def test_examples_of_faults_are_answered(service: WebService, cut_off: WebService) -> None:
-    """Word by word: of an event, of a parameter, of a check."""
+    """The examples of ``errors`` are real answers, word for word."""
     answered = {
         ("POST", "/v1/events", "invalid-event"): service.post(
             {"event_id": "e", "on_unknwon": "hold"}
@@ -316,7 +316,7 @@ def test_examples_of_faults_are_answered(service: WebService, cut_off: WebServic
 
 @pytest.mark.parametrize("path", [*LOOK_UPS, *OPEN])
 def test_other_methods_are_as_described(service: WebService, path: str) -> None:
-    """With the methods that there are."""
+    """A 405 names the methods of the address."""
     assert_described(service.caller.open(path, method="PUT", headers=BEARER))
 
 

@@ -1,4 +1,4 @@
-"""Schemas in words: each kind that the OpenAPI document uses."""
+"""HTML of each kind of schema in the OpenAPI document."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ TO_CHAT = '<a href="#Chat">Chat</a>'
         ("<code>ok</code>", {"const": "ok"}),
         (f"list of {TO_CHAT}", {"type": "array", "items": {"$ref": "#/components/schemas/Chat"}}),
         (
-            f"{TO_CHAT} or null",
+            f"{TO_CHAT}, or null",
             {"anyOf": [{"$ref": "#/components/schemas/Chat"}, {"type": "null"}]},
         ),
         (
@@ -42,11 +42,11 @@ TO_CHAT = '<a href="#Chat">Chat</a>'
     ],
 )
 def test_a_schema_is_rendered_in_words(expected: str, schema: dict[str, Any]) -> None:
-    """Limits behind the type; objects are linked, other components are written out."""
+    """Limits follow the type; objects are linked, other components are inlined."""
     assert expected == SchemaHtml(COMPONENTS).render(schema)
 
 
 def test_text_is_escaped_and_has_its_backticks_as_code() -> None:
-    """In one line, and in paragraphs."""
+    """Lines and paragraphs are escaped, and their backticks become code."""
     assert "1 &lt; 2, <code>&amp;</code>" == render_line("1 < 2, `&`")
     assert "<p>a\nb</p><p><code>c</code></p>" == render_paragraphs("a\nb\n\n`c`")
