@@ -76,8 +76,12 @@ def _api_page() -> bytes:
 
 
 def api_page() -> Response:
-    """Return the OpenAPI document as a page, whose examples have the address of the request."""
-    address = escape(request.host_url.rstrip("/"))
+    """Return the OpenAPI document as a page, whose examples have the address of the request.
+
+    A load balancer names the scheme of the caller's address; it matters for nothing else here.
+    """
+    is_https = request.headers.get("X-Forwarded-Proto") == "https"
+    address = escape(f"{'https' if is_https else request.scheme}://{request.host}")
     return _page(_api_page().replace(ADDRESS.encode(), address.encode()))
 
 

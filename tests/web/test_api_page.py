@@ -79,6 +79,18 @@ def test_samples_have_the_address_of_the_request(service: WebService, host: str)
     assert ADDRESS not in page
 
 
+def test_samples_are_https_behind_a_balancer_with_tls(service: WebService) -> None:
+    """The balancer reports the scheme; any other value of the header has no effect."""
+    pages = [
+        service.caller.get("/docs", headers={"Host": "relay.test", "X-Forwarded-Proto": proto}).text
+        for proto in ("https", "javascript")
+    ]
+
+    assert ["https://relay.test/v1", "http://relay.test/v1"] == [
+        re.findall("[a-z]+://relay.test/v1", page)[0] for page in pages
+    ]
+
+
 def test_the_address_of_a_request_is_escaped() -> None:
     """A Host that reaches the application cannot put markup into the page."""
     environ = create_environ(base_url="http://relay/") | {"HTTP_HOST": '"><script>x'}
