@@ -1,6 +1,7 @@
-"""Arrows between the parts point inward, read from the sources without importing them."""
+"""Tests of the imports between parts, and of libraries; nothing is imported to read them."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 Trees = dict[str, ast.Module]
 
-# The modules that put the parts together, and may import all of them.
+# These modules put the parts together, and may import all of them.
 SEE_ALL = {
     *("app.bootstrap.redis", "app.bootstrap.web", "app.bootstrap.worker", "app.bootstrap.operate"),
     *("app.bootstrap.start", "app.bootstrap.tracing"),
     *("app.wsgi", "app.worker.__main__", "app.operate.__main__"),
 }
 
-# The other parts that a part may import; one that is not named imports none.
+# The other parts that a part may import; a part without an entry imports none.
 KNOWS = {
     "app.web": {"app.store", "app.telemetry", "app.chats"},
     "app.worker": {"app.store", "app.channel", "app.telemetry", "app.chats"},
@@ -40,7 +41,14 @@ HOMES: dict[str, set[str]] = {
     "tools": set(),
 }
 
-# What holds connections, or is built over something that does.
+# Libraries of the business, and modules of the standard library that do I/O, which it lacks.
+VALIDATION = {"pydantic", "pydantic_core"}
+IO = {
+    *("asyncio", "http", "io", "logging", "multiprocessing", "os", "pathlib", "select", "shutil"),
+    *("signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib"),
+}
+
+# Objects that hold connections, or use an object that does.
 CLIENTS = {
     *("Redis", "from_url", "connect", "connect_blocking", "Session", "PoolManager"),
     *("EventStore", "GrantStore", "ChannelClient", "Flask", "create_app"),
@@ -48,13 +56,13 @@ CLIENTS = {
 
 
 def _module_of(path: Path) -> str:
-    """The name under which a file is imported."""
+    """Return the name by which a file is imported."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.fixture(scope="module")
 def trees() -> Trees:
-    """Every module of ours, by its name."""
+    """The syntax tree of every module of `app` and `config`, by module name."""
     return {
         _module_of(path): ast.parse(path.read_text())
         for directory in ("app", "config")
@@ -63,35 +71,35 @@ def trees() -> Trees:
 
 
 def part_of(module: str) -> str:
-    """Which part of ours, or which library, a module belongs to."""
+    """Return the part, or the library, that has the module."""
     names = module.split(".")
     return ".".join(names[: 2 if names[0] == "app" else 1])
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """The modules that are imported anywhere in ``tree``."""
+def find_imports(tree: ast.AST) -> Iterator[str]:
+    """Find the modules that are imported anywhere in ``tree``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "an import is written in full, so that its arrow can be read"
+            assert node.level == 0, "a relative import; write the whole name"
             # `from app import web` imports the part and not the package
             whole = [f"app.{alias.name}" for alias in node.names]
             yield from whole if node.module == "app" else [str(node.module)]
 
 
-def called(statement: ast.stmt) -> set[str]:
-    """The last names of what ``statement`` calls: ``from_url`` of ``Redis.from_url(…)``."""
+def find_calls(statement: ast.stmt) -> set[str]:
+    """Find the last names of called functions: ``from_url`` of ``Redis.from_url(…)``."""
     calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
     return {ast.unparse(function).rpartition(".")[2] for function in calls}
 
 
 def test_imports_follow_the_arrows(trees: Trees) -> None:
-    """Processes import clients, both import the business; neighbours do not import each other."""
+    """Imports point inward, and never between web, worker and operate, or store and channel."""
     arrows = [
         (module, name)
         for module, tree in trees.items()
-        for name in imported(tree)
+        for name in find_imports(tree)
         if name.partition(".")[0] in {"app", "config"} and module not in SEE_ALL
     ]
 
@@ -104,40 +112,54 @@ def test_imports_follow_the_arrows(trees: Trees) -> None:
     ]
 
 
-def test_libraries_stay_at_home(trees: Trees) -> None:
-    """HTTP in, HTTP out and Redis are one part's business each; and no part imports the tests."""
+def test_a_library_is_imported_by_its_parts_only(trees: Trees) -> None:
+    """HTTP in, HTTP out and Redis have one part each; no part imports tools or tests."""
     arrows = {
         (part_of(module), name.partition(".")[0])
         for module, tree in trees.items()
-        for name in imported(tree)
+        for name in find_imports(tree)
     }
 
     assert {("app.web", "flask"), ("app.channel", "requests"), ("app.store", "redis")} <= arrows
     assert not [(part, name) for part, name in arrows if part not in HOMES.get(name, {part})]
 
 
+def test_chats_needs_no_library_and_no_io(trees: Trees) -> None:
+    """The business imports pydantic and the standard library, without its I/O."""
+    names = {
+        name.partition(".")[0]
+        for module, tree in trees.items()
+        if part_of(module) == "app.chats"
+        for name in find_imports(tree)
+    }
+
+    assert VALIDATION < names
+    assert {"app", *VALIDATION} >= names - sys.stdlib_module_names
+    assert set() == names & IO
+
+
 def test_tools_import_no_tests() -> None:
     """``make run`` and ``make prove`` need no test."""
     files = sorted((ROOT / "tools").rglob("*.py"))
-    names = {name for path in files for name in imported(ast.parse(path.read_text()))}
+    names = {name for path in files for name in find_imports(ast.parse(path.read_text()))}
 
     assert "tools.stack.relay" in names
     assert not [name for name in names if name.partition(".")[0] == "tests"]
 
 
-def test_nothing_is_imported_inside_of_a_function(trees: Trees) -> None:
-    """Modules import at their head only."""
+def test_imports_are_at_the_head_of_a_module(trees: Trees) -> None:
+    """No function has an import."""
     assert not [
         (module, name)
         for module, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for name in imported(node)
+        for name in find_imports(node)
     ]
 
 
-def test_nothing_is_a_coroutine(trees: Trees) -> None:
-    """No view is a coroutine."""
+def test_no_function_is_a_coroutine(trees: Trees) -> None:
+    """gevent makes calls concurrent, and Flask would run a coroutine in a thread."""
     assert not [
         module
         for module, tree in trees.items()
@@ -147,11 +169,11 @@ def test_nothing_is_a_coroutine(trees: Trees) -> None:
 
 
 def test_no_module_makes_a_client(trees: Trees) -> None:
-    """Collaborators come in through constructors."""
+    """Clients come through constructors; a module creates none when it is imported."""
     assert not [
         (module, name)
         for module, tree in trees.items()
         for statement in tree.body
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
-        for name in CLIENTS & called(statement)
+        for name in CLIENTS & find_calls(statement)
     ]

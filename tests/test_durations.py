@@ -16,22 +16,23 @@ def pytest_configure(config):
 ROOT = Path(__file__).parents[1]
 
 
-def run_pytest(directory: Path, body: str) -> int:
-    """Run two files of one test each, in two processes; return the exit code."""
+def run_pytest(directory: Path, body: str, *options: str) -> int:
+    """Run two files of one test each; return the exit code."""
     (directory / "conftest.py").write_text(CONFTEST)
     for name in ("test_a.py", "test_b.py"):
         (directory / name).write_text(f"def test_it():\n    {body}\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2"]
-    environ = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+    # Plugins of the environment would take seconds to import.
+    environ = {"PYTHONPATH": str(ROOT), "PATH": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=directory, env=environ, timeout=60, check=False).returncode
 
 
 def test_each_file_is_recorded(tmp_path: Path) -> None:
-    """Files of this run are updated, others stay."""
+    """Files of a run in two processes are updated, others stay."""
     path = tmp_path / "durations.json"
     path.write_text('{"test_a.py": 7, "test_c.py": 8}')
 
-    assert 0 == run_pytest(tmp_path, "pass")
+    assert 0 == run_pytest(tmp_path, "pass", "-p", "xdist", "-n", "2")
 
     recorded = json.loads(path.read_text())
     assert ["test_a.py", "test_b.py", "test_c.py"] == list(recorded)
@@ -40,7 +41,7 @@ def test_each_file_is_recorded(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_records_nothing(tmp_path: Path) -> None:
-    """It may have ended early."""
+    """A failed run may have ended early, so the file is not written."""
     assert 1 == run_pytest(tmp_path, "assert False")
 
     assert not (tmp_path / "durations.json").exists()

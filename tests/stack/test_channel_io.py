@@ -1,4 +1,4 @@
-"""Tests of the stand-in: it behaves as named, and counts every chat."""
+"""Tests of the stand-in: its behaviours, and its ledger of chats."""
 
 import json
 import re
@@ -17,9 +17,9 @@ from tools.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo, W
 from tools.stack.processes import free_port, start_child, stop_child, wait_until
 
 KEYS = {"x-access-key": "key", "x-access-secret": "secret"}
-NOTHING = None  # where a status would be
+NOTHING = None  # instead of a status
 
-# The status that the client reads, and how many chats there are then.
+# The status of the answer, and the number of chats afterwards.
 ANSWERS: dict[Behaviour, tuple[int | None, int]] = {
     Behaviour.CREATE: (200, 1),
     Behaviour.USER_NOT_FOUND: (404, 0),
@@ -97,12 +97,12 @@ def chats_url(stand_in: ChannelIo, user_id: str = "u1") -> str:
 
 
 def post(stand_in: ChannelIo, user_id: str = "u1") -> requests.Response:
-    """Ask for a chat, on a connection of its own."""
+    """Request a chat, on a new connection."""
     return requests.post(chats_url(stand_in, user_id), headers=KEYS, timeout=30)
 
 
 def post_raw(stand_in: ChannelIo, user_id: str = "u1", silence_seconds: float = 10) -> bytes:
-    """Ask for a chat; every byte that came until the end, or until a silence as long as this."""
+    """Request a chat; return all bytes until the end, or until a silence of this length."""
     with socket.create_connection(
         ("127.0.0.1", stand_in.port), timeout=silence_seconds
     ) as connection:
@@ -126,7 +126,7 @@ def received(connection: socket.socket) -> Iterator[bytes]:
 
 
 def status_in(raw: bytes) -> int | None:
-    """The status of an answer, if this is one."""
+    """Return the status of an answer, None if there is none."""
     found = re.match(rb"HTTP/1\.1 (\d{3}) ", raw)
     return int(found[1]) if found else None
 
@@ -137,12 +137,12 @@ def status_and_body(raw: bytes) -> tuple[int | None, bool]:
 
 
 def test_every_behaviour_is_in_the_table() -> None:
-    """A behaviour that is added is tested."""
+    """A new behaviour needs a row."""
     assert set(ANSWERS) == set(Behaviour)
 
 
 @pytest.mark.parametrize("behaviour", Behaviour)
-def test_it_answers_and_creates_as_the_behaviour_is_named(
+def test_each_behaviour_answers_and_creates_as_in_the_table(
     stand_in: ChannelIo, behaviour: Behaviour
 ) -> None:
     """The user id names the behaviour; the answer and the count are those of the table."""
@@ -172,7 +172,7 @@ def test_every_post_makes_a_new_chat(stand_in: ChannelIo) -> None:
 
 
 def test_a_chat_made_by_the_api_is_in_no_list(stand_in: ChannelIo) -> None:
-    """So a look-up cannot show whether a lost POST made a chat."""
+    """A look-up cannot show whether a lost POST made a chat."""
     post(stand_in)
 
     listed = requests.get(chats_url(stand_in), headers=KEYS, timeout=30)
@@ -181,7 +181,7 @@ def test_a_chat_made_by_the_api_is_in_no_list(stand_in: ChannelIo) -> None:
 
 
 def test_the_answer_holds_personal_data(stand_in: ChannelIo) -> None:
-    """Tests can look for it wherever it must not be."""
+    """Tests can search for it in logs and records."""
     answer = post(stand_in).text
 
     assert all(secret in answer for secret in PERSONAL)
@@ -199,7 +199,7 @@ def test_wrong_or_missing_keys_create_nothing(stand_in: ChannelIo, keys: dict[st
 @pytest.mark.parametrize(
     ("base", "status"), [("/open", 200), ("/open/v4", 200), ("/open/v5", 200), ("/v4", 404)]
 )
-def test_it_serves_three_bases_and_no_other(stand_in: ChannelIo, base: str, status: int) -> None:
+def test_three_base_urls_are_served(stand_in: ChannelIo, base: str, status: int) -> None:
     """A wrong base URL answers 404 to everything."""
     root = f"http://127.0.0.1:{stand_in.port}{base}"
 
@@ -210,7 +210,7 @@ def test_it_serves_three_bases_and_no_other(stand_in: ChannelIo, base: str, stat
 
 
 def test_plans_come_first_and_each_is_used_once(stand_in: ChannelIo) -> None:
-    """The user's own plan, then any user's, then the permanent one."""
+    """The plan for the user precedes that for any user, and both the permanent behaviour."""
     stand_in.always(Behaviour.UNAVAILABLE)
     stand_in.plan(Behaviour.CONFLICT, Behaviour.GONE)
     stand_in.plan(Behaviour.FORBIDDEN, user_id="u1")
@@ -223,7 +223,7 @@ def test_plans_come_first_and_each_is_used_once(stand_in: ChannelIo) -> None:
 
 
 def test_a_throttle_sends_the_planned_pause(stand_in: ChannelIo) -> None:
-    """``retry_after`` goes out as it is."""
+    """``retry_after`` is sent unchanged."""
     stand_in.plan(Behaviour.THROTTLED, retry_after="17")
 
     assert "17" == post(stand_in).headers["Retry-After"]
@@ -245,10 +245,10 @@ def test_a_probe_never_creates(stand_in: ChannelIo) -> None:
     ("behaviour", "before", "after"),
     [(Behaviour.WAIT_THEN_CREATE, 0, 2), (Behaviour.CREATE_THEN_WAIT, 2, 2)],
 )
-def test_requests_are_held_until_the_test_lets_go(
+def test_requests_are_held_until_released(
     stand_in: ChannelIo, behaviour: Behaviour, before: int, after: int
 ) -> None:
-    """The count is right while they are held, before a byte of an answer is out."""
+    """The ledger is right while requests are held, before any byte of an answer."""
     stand_in.always(behaviour)
 
     with ThreadPoolExecutor() as callers:
@@ -270,7 +270,7 @@ def test_requests_are_held_until_the_test_lets_go(
         (Behaviour.CREATE_THEN_CLOSE, Withheld.ANSWER, None, (NOTHING, False), 1),
     ],
 )
-def test_an_answer_is_withheld_until_the_test_lets_go(
+def test_an_answer_is_withheld_until_released(
     stand_in: ChannelIo,
     *,
     behaviour: Behaviour,
@@ -294,8 +294,8 @@ def test_an_answer_is_withheld_until_the_test_lets_go(
         assert whole == status_and_body(head + b"".join(received(connection)))
 
 
-def test_stopped_it_cuts_what_it_holds_and_comes_back(stand_in: ChannelIo) -> None:
-    """Withheld requests create nothing; the port and the count stay."""
+def test_a_stop_cuts_held_requests(stand_in: ChannelIo) -> None:
+    """Held requests create nothing; port and ledger are the same after a restart."""
     post(stand_in)
     stand_in.plan(Behaviour.WAIT_THEN_CREATE)
     with ThreadPoolExecutor() as callers:
@@ -311,8 +311,8 @@ def test_stopped_it_cuts_what_it_holds_and_comes_back(stand_in: ChannelIo) -> No
     assert 2 == len(stand_in.creates)
 
 
-def test_it_remembers_requests_as_they_came(stand_in: ChannelIo) -> None:
-    """A test can see that one request was sent, without a body, on which connection."""
+def test_ledger_has_requests_as_they_arrived(stand_in: ChannelIo) -> None:
+    """The ledger has method, path, headers, body and connection of each request."""
     with requests.Session() as session:
         session.post(chats_url(stand_in), headers=KEYS, timeout=30)
         session.post(chats_url(stand_in), headers=KEYS, timeout=30, data=b"{}")
@@ -325,8 +325,8 @@ def test_it_remembers_requests_as_they_came(stand_in: ChannelIo) -> None:
 
 
 @pytest.mark.parametrize("gives_hint", [True, False])
-def test_the_rate_limit_lets_a_burst_through_and_no_more(*, gives_hint: bool) -> None:
-    """Over the limit: 429, nothing created, and Retry-After if it is set."""
+def test_rate_limit_admits_a_burst(*, gives_hint: bool) -> None:
+    """Over the limit the answer is 429, with Retry-After if configured, and no chat is made."""
     with ChannelIo(limit_per_second=0.01, burst=3, sends_retry_after=gives_hint) as stand_in:
         answers = [post(stand_in) for _ in range(4)]
 
@@ -339,7 +339,7 @@ def test_the_rate_limit_lets_a_burst_through_and_no_more(*, gives_hint: bool) ->
 
 
 def test_answers_take_the_planned_time() -> None:
-    """Refusals too: a limit is noticed only after a while."""
+    """Each answer takes the latency, refusals included."""
     with ChannelIo(limit_per_second=0.1, burst=1, latency_seconds=0.2) as stand_in:
         answers = [post(stand_in) for _ in range(2)]
 
@@ -347,8 +347,8 @@ def test_answers_take_the_planned_time() -> None:
     assert all(answer.elapsed.total_seconds() >= 0.2 for answer in answers)
 
 
-def test_truncated_it_promises_more_than_it_sends(stand_in: ChannelIo) -> None:
-    """The client can know that something is missing."""
+def test_truncated_answer_is_shorter_than_its_content_length(stand_in: ChannelIo) -> None:
+    """The client can detect the missing bytes."""
     head, body = post_raw(stand_in, Behaviour.CREATE_THEN_TRUNCATE.user_id).split(b"\r\n\r\n")
 
     promised = re.search(rb"Content-Length: (\d+)", head)
@@ -357,24 +357,24 @@ def test_truncated_it_promises_more_than_it_sends(stand_in: ChannelIo) -> None:
 
 
 def test_reset_is_a_reset(stand_in: ChannelIo) -> None:
-    """An RST, not an orderly end."""
+    """The connection ends with an RST."""
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
         post(stand_in, Behaviour.CREATE_THEN_RESET.user_id)
 
 
-def test_a_stand_alone_stand_in_is_controlled_over_http(tmp_path: Path) -> None:
-    """In another process the same can be done; SIGTERM ends it cleanly."""
+def test_a_separate_stand_in_is_controlled_over_http(tmp_path: Path) -> None:
+    """Its routes plan behaviours and list chats; SIGTERM ends it with 0."""
     port = free_port()
     command = [sys.executable, "-m", "tools.stack.channel_io", "--port", str(port)]
     with (tmp_path / "output").open("wb") as output:
         child = start_child(command, output=output)
     wait_until((tmp_path / "output").read_text, 30, "the stand-in to serve")
     control = f"http://127.0.0.1:{port}/stand-in"
-    apart = ChannelIo(port=port)
+    separate = ChannelIo(port=port)
 
     body = {"behaviour": "create-then-gateway-timeout", "times": 1}
     requests.put(f"{control}/behaviour", data=json.dumps(body), timeout=30).raise_for_status()
-    statuses = [post(apart).status_code for _ in range(2)]
+    statuses = [post(separate).status_code for _ in range(2)]
     creates = requests.get(f"{control}/creates", timeout=30).json()
 
     assert [504, 200] == statuses

@@ -13,13 +13,13 @@ import pytest
 from tools.stack.processes import start_child
 from tools.stack.relay import ROOT, start_process
 
-# What a shell may have us ignore, and what Python ignores.
+# A shell may ignore the first in its background processes; Python ignores the others.
 NUMBERS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 @pytest.fixture
-def ignoring() -> Iterator[None]:
-    """Here they are ignored."""
+def ignored_signals() -> Iterator[None]:
+    """The signals, ignored by this process."""
     before = [signal.signal(number, signal.SIG_IGN) for number in NUMBERS]
     yield
     for number, handler in zip(NUMBERS, before, strict=True):
@@ -27,8 +27,8 @@ def ignoring() -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None:
-    """As a program expects it: what its parent ignores would else be ignored by it."""
+def test_a_child_inherits_no_ignored_signal(ignored_signals: None, tmp_path: Path) -> None:
+    """A child has default handlers for signals that its parent ignores."""
     status = tmp_path / "status"
     with status.open("wb") as output:
         assert 0 == start_child(["cat", "/proc/self/status"], output=output).wait(30)
@@ -38,7 +38,7 @@ def test_it_ignores_no_signal_that_we_do(ignoring: None, tmp_path: Path) -> None
 
 
 def test_a_port_is_given_once() -> None:
-    """Its owner may listen on it much later, or repeatedly."""
+    """Two processes never get the same free port, even if they listen later."""
     pick = """
 from tools.stack.processes import free_port
 print(*(free_port() for _ in range(400)), flush=True)

@@ -1,4 +1,4 @@
-"""The proxy that fails does to a line to Redis what each of its modes says, and no more."""
+"""Tests of the proxy to Redis: each mode has its fault, and no other."""
 
 import time
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def running(server: Valkey) -> Iterator[RedisProxy]:
 
 @pytest.fixture
 def proxy(running: RedisProxy, server: Valkey) -> Iterator[RedisProxy]:
-    """The proxy, which passes everything, before an empty server."""
+    """The proxy without a fault, before an empty server."""
     running.mend()
     with server.connect() as client:
         client.flushall()
@@ -45,26 +45,26 @@ def proxy(running: RedisProxy, server: Valkey) -> Iterator[RedisProxy]:
 
 @pytest.fixture
 def client(proxy: RedisProxy) -> Iterator[Redis]:
-    """A client on a line that stands."""
+    """A client with an open connection."""
     with client_of(proxy.url) as client:
         client.ping()
         yield client
 
 
 def client_of(url: str) -> Redis:
-    """A client that does not wait long, and repeats nothing."""
+    """Return a client with a short time-out and no retries."""
     return Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, retry=Retry(NoBackoff(), 0))
 
 
-def test_it_passes(client: Redis) -> None:
-    """A reply of many pieces as well."""
+def test_pass_passes_long_replies(client: Redis) -> None:
+    """A reply of many segments arrives whole."""
     client.set("long", "x" * 1_000_000)
 
     assert 1_000_000 == len(client.get("long") or b"")
 
 
-def test_replies_come_late(proxy: RedisProxy, client: Redis) -> None:
-    """On a line that stands."""
+def test_delay_delays_replies(proxy: RedisProxy, client: Redis) -> None:
+    """A reply on an open connection arrives late."""
     proxy.fail(Mode.DELAY, seconds=LATE_SECONDS)
     began = time.monotonic()
 
@@ -73,8 +73,8 @@ def test_replies_come_late(proxy: RedisProxy, client: Redis) -> None:
     assert time.monotonic() - began >= LATE_SECONDS
 
 
-def test_replies_drip(proxy: RedisProxy, client: Redis) -> None:
-    """Byte by byte: `+PONG` and its line break are seven."""
+def test_drip_sends_single_bytes(proxy: RedisProxy, client: Redis) -> None:
+    """A reply takes the pause for each of its bytes; `+PONG` has seven."""
     proxy.fail(Mode.DRIP, seconds=0.03)
     began = time.monotonic()
 
@@ -83,8 +83,8 @@ def test_replies_drip(proxy: RedisProxy, client: Redis) -> None:
     assert time.monotonic() - began >= 7 * 0.03
 
 
-def test_commands_are_lost(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
-    """Nothing is run, and afterwards the line is closed."""
+def test_silent_drops_commands(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
+    """A dropped command never runs, not even after the fault."""
     proxy.fail(Mode.SILENT)
     with pytest.raises(RedisTimeoutError):
         client.incr("n")
@@ -94,8 +94,8 @@ def test_commands_are_lost(proxy: RedisProxy, client: Redis, server: Valkey) -> 
         assert None is looking.get("n")
 
 
-def test_replies_are_lost(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
-    """Commands that were sent are run."""
+def test_cut_replies_runs_commands(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
+    """Commands run, and their replies are dropped."""
     proxy.fail(Mode.CUT_REPLIES)
 
     with pytest.raises(RedisTimeoutError):
@@ -105,8 +105,8 @@ def test_replies_are_lost(proxy: RedisProxy, client: Redis, server: Valkey) -> N
         assert "1" == looking.get("n")
 
 
-def test_a_line_falls_silent_at_a_mark(proxy: RedisProxy, client: Redis) -> None:
-    """Others go on."""
+def test_silent_at_stops_one_connection(proxy: RedisProxy, client: Redis) -> None:
+    """The connection with the mark falls silent; others continue."""
     proxy.fail(Mode.SILENT_AT, mark="ECHO")
 
     with client_of(proxy.url) as silent, pytest.raises(RedisTimeoutError):
@@ -114,8 +114,8 @@ def test_a_line_falls_silent_at_a_mark(proxy: RedisProxy, client: Redis) -> None
     assert client.ping()
 
 
-def test_lines_are_closed(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
-    """On both sides."""
+def test_close_lines_closes_both_sides(proxy: RedisProxy, client: Redis, server: Valkey) -> None:
+    """Redis no longer lists the client."""
     line = client.client_id()
 
     proxy.close_lines()
@@ -124,10 +124,10 @@ def test_lines_are_closed(proxy: RedisProxy, client: Redis, server: Valkey) -> N
         wait_until(lambda: not looking.client_list(client_id=[line]), 5, "the line's end")
 
 
-def test_new_lines_lead_elsewhere(
+def test_lead_to_redirects_new_connections_only(
     proxy: RedisProxy, client: Redis, server: Valkey, tmp_path: Path
 ) -> None:
-    """Those that stand stay."""
+    """Open connections stay with their server."""
     with Valkey(tmp_path) as other:
         proxy.lead_to(other.port)
         with client_of(proxy.url) as late:
@@ -140,8 +140,8 @@ def test_new_lines_lead_elsewhere(
             assert (0, 1) == (looking.exists("new"), looking.exists("old"))
 
 
-def test_it_speaks_tls(server: Valkey) -> None:
-    """With the certificate that it is given."""
+def test_proxy_serves_tls(server: Valkey) -> None:
+    """A client that trusts the certificate gets a reply."""
     with (
         RedisProxy(server.port, certificate=CERTIFICATE) as proxy,
         client_of(f"{proxy.url}?ssl_ca_certs={CERTIFICATE}") as client,

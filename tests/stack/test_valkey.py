@@ -1,4 +1,4 @@
-"""Tests of the embedded Valkey: it keeps its data, and leaves no process behind."""
+"""Tests of the embedded Valkey: its data, its lock, and its end."""
 
 import socket
 import sys
@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Valkey]:
 
 
 def client_of(server: Valkey, timeout_seconds: float = 30) -> redis.Redis:
-    """Return a client that waits so long for a reply."""
+    """Return a client with this time-out for a reply."""
     return redis.Redis.from_url(server.url, socket_timeout=timeout_seconds, decode_responses=True)
 
 
@@ -41,8 +41,8 @@ def is_served(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_it_is_set_up_as_the_relay_needs_it(server: Valkey) -> None:
-    """AOF each second, nothing evicted, no snapshots, loopback only."""
+def test_valkey_has_the_settings_that_the_relay_needs(server: Valkey) -> None:
+    """AOF every second, no eviction, no snapshots, loopback only."""
     names = ("appendonly", "appendfsync", "maxmemory-policy", "save", "bind")
 
     with client_of(server) as client:
@@ -52,7 +52,7 @@ def test_it_is_set_up_as_the_relay_needs_it(server: Valkey) -> None:
 
 
 @pytest.mark.parametrize("end", [Valkey.stop, Valkey.kill])
-def test_it_comes_back_with_its_data_and_port(
+def test_valkey_restarts_with_its_data_and_port(
     server: Valkey, end: Callable[[Valkey], None]
 ) -> None:
     """Data written before a stop or a crash is there after the next start."""
@@ -69,7 +69,7 @@ def test_it_comes_back_with_its_data_and_port(
 
 
 def test_a_second_server_on_the_same_directory_is_refused(server: Valkey) -> None:
-    """Two servers never open the same files, whatever their ports."""
+    """Two servers never open the same files, even on different ports."""
     second = Valkey(server.directory)
 
     with pytest.raises(ValkeyError, match="another Valkey uses"):
@@ -81,13 +81,13 @@ def test_a_second_server_on_the_same_directory_is_refused(server: Valkey) -> Non
 
 
 def test_a_taken_port_is_reported(server: Valkey, tmp_path: Path) -> None:
-    """Another server's answer on the port is not mistaken for our own."""
+    """An answer of another server on the port does not count as a start."""
     with pytest.raises(ValkeyError, match="Address already in use"):
         Valkey(tmp_path / "other", server.port).start()
 
 
-def test_paused_it_answers_nothing_until_resumed(server: Valkey) -> None:
-    """A paused server looks like one that hangs; it can be stopped all the same."""
+def test_a_paused_server_answers_nothing_until_resumed(server: Valkey) -> None:
+    """A client of a paused server times out; the server can still be stopped."""
     with client_of(server) as patient, client_of(server, timeout_seconds=0.3) as hasty:
         server.pause()
         with pytest.raises(redis.TimeoutError):
@@ -102,13 +102,13 @@ def test_paused_it_answers_nothing_until_resumed(server: Valkey) -> None:
 
 
 def test_further_arguments_reach_the_server(tmp_path: Path) -> None:
-    """A test can limit the memory, or make a replica."""
+    """A test can pass any option, such as a memory limit."""
     with Valkey(tmp_path, arguments=("--maxmemory", "4mb")) as server, client_of(server) as client:
         assert str(4 * 1024 * 1024) == client.config_get("maxmemory")["maxmemory"]
 
 
-def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
-    """The kernel ties a child to a thread; that thread lasts as long as the process."""
+def test_valkey_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    """The kernel ties a child to a thread, which here lives as long as the process."""
     server = Valkey(tmp_path)
     starter = threading.Thread(target=server.start)
 
@@ -124,7 +124,7 @@ def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
 def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path) -> None:
-    """SIGKILL of the server's parent does not orphan it."""
+    """After SIGKILL of its parent the server ends."""
     command = [sys.executable, "-c", STARTS_AND_STAYS, str(tmp_path / "data")]
     with (tmp_path / "output").open("wb") as output:
         parent = start_child(command, output=output)
@@ -138,7 +138,7 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path) -> None:
 
 
 def test_a_platform_without_a_binary_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the ways out."""
+    """The error names the remedies."""
     monkeypatch.setattr(valkey, "files", lambda _name: [])
 
     with pytest.raises(ValkeyError, match="set REDIS_URL"):

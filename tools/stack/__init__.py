@@ -1,1 +1,1 @@
-"""Parts of tests and local stack: embedded Valkey and Channel.io's stand-in."""
+"""Local stack: embedded Valkey, a stand-in for Channel.io, and the relay's processes."""

@@ -1,8 +1,8 @@
-"""The local stack, ``make run``: the relay's two commands under a small supervisor.
+"""Local stack, ``make run``: the relay's two commands under a small supervisor.
 
-An embedded Valkey stands in where ``REDIS_URL`` is unset, and a stand-in of Channel.io where no
-``CHANNEL_ACCESS_KEY`` is set. Data and logs are in ``.data``, or where ``--data`` says; ``--fresh``
-empties that first.
+It starts an embedded Valkey unless ``REDIS_URL`` is set, and a stand-in for Channel.io unless
+``CHANNEL_ACCESS_KEY`` is set. Data and logs are in ``.data``, or in the directory of ``--data``;
+``--fresh`` empties it first.
 """
 
 import argparse
@@ -22,8 +22,10 @@ from tools.stack.channel_io import ChannelIo
 from tools.stack.data import DATA, DataError, make_directory, remove_data
 from tools.stack.greeting import (
     GUIDE,
+    METRICS_PORT,
     SAMPLE_USER,
     describe_leftovers,
+    describe_metrics_port,
     describe_sample,
     format_cards,
     fresh_command,
@@ -39,13 +41,11 @@ READY_TIMEOUT_SECONDS = 30
 WORKER_TIMEOUT_SECONDS = 10
 SAMPLE_SECONDS = 5
 STOP_TIMEOUT_SECONDS = 40
-METRICS_PORT = 9100
 MAX_PORT = 65_535
 WATCH_SECONDS = 0.2
 TAIL_LINES = 15
 
-# Plain to read and the same each time, so that the README's examples work as they stand; web
-# listens on loopback only.
+# Fixed tokens, so that examples can be pasted; they are safe because web listens on loopback only.
 TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
 
 ANOTHER = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
@@ -56,42 +56,39 @@ _signals: list[int] = []  # signals received so far
 
 
 class StackError(RuntimeError):
-    """The stack cannot run; the message has the reason and the remedy."""
+    """Failure of the stack; the message has the reason and the remedy."""
 
 
 class StopRequested(Exception):
-    """A stop signal was received."""
+    """Request to stop, by a signal."""
 
 
 def main(data: Path, *, is_fresh: bool) -> None:
     """Run the stack until Ctrl-C or SIGTERM, or until one of its processes ends by itself."""
-    _heed_signals()
+    _record_signals()
     make_directory(data)
-    environ = _environ(data)
-    port = _web_port(environ)
+    environ = _build_environ(data)
+    port = _check_web_port(environ)
     with ExitStack() as stack:
-        is_stand_in = _provide_services(environ, data, stack, is_fresh=is_fresh)
+        is_stand_in = _start_services(environ, data, stack, is_fresh=is_fresh)
         processes = [
             start_process("web", environ, data / "web.log", "--bind", f"{LOOPBACK}:{port}"),
             start_process("worker", environ, data / "worker.log"),
         ]
-        stack.enter_context(_drained(processes))
-        _greet(f"http://{LOOPBACK}:{port}", environ, data, processes, is_stand_in=is_stand_in)
-        _watch(processes)
+        stack.enter_context(_stop_on_exit(processes))
+        _print_guide(f"http://{LOOPBACK}:{port}", environ, data, processes, is_stand_in=is_stand_in)
+        _watch_processes(processes)
 
 
-def _heed_signals() -> None:
-    """Take note of them. A handler that raised would do so anywhere.
-
-    That may be inside of what swallows it, or before a lock is given back.
-    """
+def _record_signals() -> None:
+    """Record stop signals. A handler that raised could be swallowed, or keep a lock locked."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        # SIGINT as well: a shell that starts us in the background has that ignored.
+        # SIGINT too: a shell that starts the stack in the background ignores it.
         signal.signal(number, lambda number, _: _signals.append(number))
 
 
-def _environ(data: Path) -> dict[str, str]:
-    """Ours, with what it lacks; empty is unset."""
+def _build_environ(data: Path) -> dict[str, str]:
+    """Return this process's environment with defaults for what is unset or empty."""
     is_taken = os.environ.get("PORT") == str(METRICS_PORT) or _is_taken(METRICS_PORT)
     missing = {
         **TOKENS,
@@ -103,7 +100,7 @@ def _environ(data: Path) -> dict[str, str]:
     return {**os.environ, **{k: v for k, v in missing.items() if not os.environ.get(k, "").strip()}}
 
 
-def _web_port(environ: Mapping[str, str]) -> int:
+def _check_web_port(environ: Mapping[str, str]) -> int:
     port = environ["PORT"]
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= MAX_PORT):
         raise StackError("PORT: must be a whole number from 1 to 65535")
@@ -117,10 +114,10 @@ def _is_taken(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def _provide_services(
+def _start_services(
     environ: dict[str, str], data: Path, stack: ExitStack, *, is_fresh: bool
 ) -> bool:
-    """Start what ``environ`` does not name; whether Channel.io is the stand-in."""
+    """Start each service that ``environ`` lacks; return whether Channel.io is the stand-in."""
     if environ.get("REDIS_URL"):
         if is_fresh:
             raise StackError("--fresh empties the data of `make run`, not the Redis of REDIS_URL")
@@ -128,12 +125,12 @@ def _provide_services(
     else:
         if is_fresh:
             remove_data(data)
-        environ["REDIS_URL"] = stack.enter_context(_valkey(data)).url
+        environ["REDIS_URL"] = stack.enter_context(_run_valkey(data)).url
     if environ.get("CHANNEL_ACCESS_KEY"):
         return False
     stand_in = stack.enter_context(ChannelIo())
     environ["CHANNEL_API_URL"] = stand_in.url
-    # The machine's proxy does not lead to its loopback.
+    # A proxy of this machine would not reach the stand-in.
     others = environ.get("no_proxy") or environ.get("NO_PROXY", "")
     environ["no_proxy"] = f"{others},{LOOPBACK}" if others else LOOPBACK
     environ["CHANNEL_ACCESS_KEY"], environ["CHANNEL_ACCESS_SECRET"] = "key", "secret"
@@ -141,13 +138,13 @@ def _provide_services(
 
 
 @contextmanager
-def _valkey(data: Path) -> Iterator[Valkey]:
-    """A server with the data of earlier runs."""
+def _run_valkey(data: Path) -> Iterator[Valkey]:
+    """Run a server with the data of earlier runs."""
     valkey = Valkey(data)
     try:
         valkey.start()
     except ValkeyEndedError as error:
-        raise StackError(f"{error}\nTo begin without this data: {fresh_command(data)}") from error
+        raise StackError(f"{error}\nTo start with empty data: {fresh_command(data)}") from error
     try:
         yield valkey
     finally:
@@ -155,19 +152,19 @@ def _valkey(data: Path) -> Iterator[Valkey]:
 
 
 @contextmanager
-def _drained(processes: list[Process]) -> Iterator[None]:
-    """Stop the relay's processes, and wait until they have finished what they were doing."""
+def _stop_on_exit(processes: list[Process]) -> Iterator[None]:
+    """On exit, stop the relay's processes and wait until their calls are finished."""
     try:
         yield
     finally:
-        _say("\nStopping: the calls under way are finished first.")
+        _print("\nStopping: calls in progress are finished first.")
         for process in processes:
             process.child.terminate()
         for process in processes:
             stop_child(process.child, STOP_TIMEOUT_SECONDS)
 
 
-def _greet(
+def _print_guide(
     url: str,
     environ: Mapping[str, str],
     data: Path,
@@ -182,57 +179,61 @@ def _greet(
         f"http://{LOOPBACK}:{environ['METRICS_PORT']}", submit_token="", read_token=""
     )
     wait_until(
-        lambda: _go_on(processes) and caller.answers("/livez"), READY_TIMEOUT_SECONDS, "the relay"
+        lambda: _check_running(processes) and caller.answers("/livez"),
+        READY_TIMEOUT_SECONDS,
+        "the relay",
     )
-    # Another METRICS_PORT or BIND than ours is the caller's business, and the worker's.
+    # With an own METRICS_PORT or BIND, the worker may serve elsewhere, or not at all.
     with suppress(TimeoutError, requests.RequestException):
         wait_until(
-            lambda: _go_on(processes) and worker.answers("/livez"),
+            lambda: _check_running(processes) and worker.answers("/livez"),
             WORKER_TIMEOUT_SECONDS,
             "the worker",
         )
     ids = {"event_id": "EVENT_ID", "user_id": "USER_ID", "chat_id": "CHAT_ID"}
     if is_stand_in:
         response = _post_sample(caller, processes)
-        _say(describe_sample(environ, response))
+        _print(describe_sample(environ, response))
         if response.ok:
             sample = response.json()
             ids |= {"event_id": sample["event_id"], "user_id": sample["user_id"]}
             ids |= {"chat_id": sample["chat"]["id"]} if sample["chat"] else {}
     if leftovers := describe_leftovers(environ, data):
-        _say(leftovers)
+        _print(leftovers)
     if any(environ[name] != tokens for name, tokens in TOKENS.items()):
         submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
     operate = operate_command(environ)
-    _say(
+    _print(
         GUIDE.format(
             url=url, worker_url=worker.url, submit=submit, read=read, operate=operate, **ids
         )
     )
     if is_stand_in:
-        _say(format_cards())
-    _say(f"Logs: tail -f {' '.join(short(process.log) for process in processes)}")
-    _say("Ctrl-C stops everything.")
+        _print(format_cards())
+    if notice := describe_metrics_port(environ):
+        _print(notice)
+    _print(f"Logs: tail -f {' '.join(short(process.log) for process in processes)}")
+    _print("Ctrl-C stops everything.")
 
 
 def _post_sample(caller: RelayClient, processes: list[Process]) -> requests.Response:
-    """Post an event as any internal system would, until it is over or refused, or time is up."""
+    """Post an event until it is settled, held or refused, or the time is up."""
     event = {"event_id": f"sample-{secrets.token_hex(4)}", "user_id": SAMPLE_USER}
     until = time.monotonic() + SAMPLE_SECONDS
     response = caller.post(event, Prefer="wait=1")
     while response.status_code in REPEATED and time.monotonic() < until:
         time.sleep(WATCH_SECONDS)
-        _go_on(processes)
+        _check_running(processes)
         response = caller.post(event, Prefer="wait=1")
     return response
 
 
-def _watch(processes: list[Process]) -> None:
-    while _go_on(processes):
+def _watch_processes(processes: list[Process]) -> None:
+    while _check_running(processes):
         time.sleep(WATCH_SECONDS)
 
 
-def _go_on(processes: list[Process]) -> bool:
+def _check_running(processes: list[Process]) -> bool:
     """Return true. Raises ``StopRequested`` after a signal, ``StackError`` after a part ended."""
     if _signals:
         raise StopRequested
@@ -244,7 +245,7 @@ def _go_on(processes: list[Process]) -> bool:
     return True
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -252,7 +253,7 @@ def _say(text: str) -> None:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools.stack", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="default: .data")
-    parser.add_argument("--fresh", action="store_true", help="begin without what earlier runs left")
+    parser.add_argument("--fresh", action="store_true", help="remove data of earlier runs first")
     return parser
 
 
@@ -261,6 +262,6 @@ if __name__ == "__main__":
     try:
         main(given.data.absolute(), is_fresh=given.fresh)
     except StopRequested:
-        _say("Stopped.")
+        _print("Stopped.")
     except (StackError, DataError, ValkeyError, OSError) as error:
         sys.exit(str(error))

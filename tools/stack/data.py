@@ -1,4 +1,4 @@
-"""The data directory of a local stack: its files, and how it begins empty."""
+"""Data directory of a local stack."""
 
 import shutil
 from pathlib import Path
@@ -7,16 +7,16 @@ from tools.stack.relay import ROOT
 from tools.stack.valkey import LOCK, lock_directory
 
 DATA = ROOT / ".data"
-# What a stack writes there beside its lock; nothing else is ever removed.
+# Files of a stack, besides its lock; `--fresh` removes these and no others.
 OWN = ("appendonlydir", "dump.rdb", "spool", "valkey.log", "web.log", "worker.log")
 
 
 class DataError(RuntimeError):
-    """The directory cannot be used; the message has the reason and the remedy."""
+    """Unusable data directory; the message has the reason and the remedy."""
 
 
 def make_directory(data: Path) -> None:
-    """Make the directory. Raises DataError where there can be none."""
+    """Create the directory. Raises DataError if it cannot be used."""
     try:
         data.mkdir(parents=True, exist_ok=True)
         [*data.iterdir()]
@@ -26,9 +26,9 @@ def make_directory(data: Path) -> None:
 
 
 def remove_data(data: Path) -> None:
-    """Remove what stacks wrote to ``data``, and nothing else that is there.
+    """Remove the files of stacks from ``data``, and no others.
 
-    Raises DataError where no stack wrote there, ValkeyError where one uses it now.
+    Raises DataError if no stack has written there, ValkeyError if a stack uses it now.
     """
     if not any(data.iterdir()):
         return

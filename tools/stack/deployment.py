@@ -1,4 +1,4 @@
-"""A whole relay on loopback, whose parts tests may stop, kill and freeze."""
+"""Whole relay on loopback, with parts that tests stop, kill and pause."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -19,7 +19,7 @@ ACCESS_KEY = "access-key-5f3759df"
 ACCESS_SECRET = "access-secret-9e3779b9"
 SECRETS = (SUBMIT_TOKEN, READ_TOKEN, ACCESS_KEY, ACCESS_SECRET)
 
-# Nothing here is about the rate, and calls are over soon.
+# No test of the rate uses these; calls end soon.
 QUICK = {
     "WEB_CONCURRENCY": "1",
     "WORKER_CONCURRENCY": "4",
@@ -30,17 +30,17 @@ QUICK = {
     "BREAKER_COOLDOWN_SECONDS": "0.2",
 }
 
-# For tests that hold a call: on a busy machine it must not reach its deadline meanwhile.
+# For tests that hold a call, which must not reach its deadline on a busy machine.
 LONG_CALLS = {"CALL_CONNECT_TIMEOUT_SECONDS": "30", "CALL_DEADLINE_SECONDS": "60"}
 
 Json = dict[str, Any]
 
 
 class Deployment:
-    """A Valkey, a stand-in of Channel.io, and as many webs and workers as are started.
+    """A Valkey, a stand-in for Channel.io, and the webs and workers that a test starts.
 
-    Everything that they write is in ``directory``. ``settings`` go to all processes.
-    ``only_logged`` is where a test puts the ids of answers that it kept from every other place.
+    All files are in ``directory``. ``settings`` go to all processes. A test adds to ``only_logged``
+    the chat ids that it kept out of the spool and of Redis.
     """
 
     programs = RUN_TIME
@@ -81,26 +81,26 @@ class Deployment:
 
     @property
     def caller(self) -> RelayClient:
-        """A caller of the first web process."""
+        """Return the client of the first web process."""
         return self.callers[0]
 
     @property
     def creates(self) -> list[Create]:
-        """Every chat that was made since the last ``clear``."""
+        """Return every chat that was made since the last ``clear``."""
         return self.channel_io.creates[self._creates_before :]
 
     def creates_of(self, user_id: str) -> list[Create]:
-        """Those of one user."""
+        """Return the chats of one user since the last ``clear``."""
         return [create for create in self.creates if create.user_id == user_id]
 
     def calls_of(self, user_id: str) -> list[Request]:
-        """The calls for one user that arrived since the last ``clear``."""
+        """Return the calls for one user since the last ``clear``."""
         requests = self.channel_io.requests[self._requests_before :]
         return [request for request in requests if f"/users/{user_id}/" in request.path]
 
     @property
     def way(self) -> str:
-        """The way of this relay's workers."""
+        """Return the way of this relay's workers."""
         return compute_way(self.channel_io.url, None, ACCESS_KEY, ACCESS_SECRET)
 
     @property
@@ -128,7 +128,7 @@ class Deployment:
         return process
 
     def start_web(self, **settings: str) -> RelayClient:
-        """Start a web process; the caller of it, which is not ready yet."""
+        """Start a web process; return its client before it is ready."""
         port = str(free_port())
         self.start("web", PORT=port, **settings)
         self.callers.append(RelayClient(f"http://127.0.0.1:{port}", SUBMIT_TOKEN, READ_TOKEN))
@@ -139,37 +139,37 @@ class Deployment:
         return self.start("worker", **settings)
 
     def worker(self, **settings: str) -> Process:
-        """The worker that runs, or a new one with these settings where none does."""
+        """Return a running worker; start one with these settings if there is none."""
         running = [process for process in self.workers if process.child.poll() is None]
         return running[0] if running else self.start_worker(**settings)
 
     def kill_workers(self) -> None:
-        """End all workers, as a crash would."""
+        """End all workers by SIGKILL."""
         for worker in self.workers:
             worker.kill()
 
     @property
     def accepted(self) -> set[str]:
-        """The ids of all events that a caller knows to be accepted since the last ``clear``."""
+        """Return the ids of all events of which a client received a record since ``clear``."""
         return {record["event_id"] for caller in self.callers for record in caller.seen}
 
     @property
     def workers(self) -> list[Process]:
-        """Every worker that was ever started."""
+        """Return every worker that was started, ended ones included."""
         return [process for process in self.processes if process.log.stem.startswith("worker")]
 
     def connect(self) -> Client:
-        """A client of the deployment's own Valkey."""
+        """Return a client of the deployment's Valkey."""
         return connect_to(self.valkey.url)
 
     def expire_leases(self) -> None:
-        """Let the instant pass at which the calls under way had to be over."""
+        """End the leases of all calls in progress."""
         with self.connect() as client:
             for event_id in client.zrange("{relay}:calling", 0, -1):
                 client.zadd("{relay}:calling", {event_id: 1}, xx=True)
 
     def clear(self) -> None:
-        """Begin anew: no event, a gate as it was at first, Channel.io well."""
+        """Remove all events and the gate, and let the stand-in create every chat."""
         with self.connect() as client:
             client.flushall()
         for caller in self.callers:

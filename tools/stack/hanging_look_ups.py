@@ -1,4 +1,4 @@
-"""A host whose look-up hangs in the system, for a process that gevent has patched."""
+"""Host name whose look-up hangs, for a process that gevent has patched."""
 
 import _socket
 from typing import Any
@@ -14,12 +14,12 @@ _sleep = get_original("time", "sleep")
 
 
 def install() -> None:
-    """Let look-ups of that host hang: gevent's resolver looks this name up for each."""
+    """Make look-ups of the host hang, in the function that gevent's resolver calls."""
     _socket.getaddrinfo = _look_up_or_hang  # type: ignore[assignment]
 
 
 def _look_up_or_hang(host: str, *arguments: Any) -> Any:
-    """Resolve a name as the system does, in a native thread."""
+    """Resolve a name, or hang. Runs in a native thread."""
     if host == HANGING_HOST:
         _sleep(HANG_SECONDS)
     return _look_up(host, *arguments)

@@ -1,4 +1,4 @@
-"""Callers that go on posting while something breaks."""
+"""Clients that post events during a fault."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +16,14 @@ PAUSE_SECONDS = 0.05
 
 
 class EventPoster:
-    """Callers that post one event after the other, each until it is accepted.
+    """Threads that post one event after the other, each until it is accepted.
 
-    ``refusals`` are the 503 answers; ``slowest_seconds`` is how long any of
-    them ever had to wait for one answer.
+    ``refusals`` are the answers that accept no event; ``slowest_seconds`` is the longest time to an
+    answer.
     """
 
     def __init__(self, caller: RelayClient, pause_seconds: float = PAUSE_SECONDS) -> None:
-        """Begin."""
+        """Start the threads."""
         self.accepted = 0
         self.refusals: list[requests.Response] = []
         self.slowest_seconds = 0.0
@@ -35,11 +35,11 @@ class EventPoster:
 
     @property
     def answers(self) -> set[tuple[int, str | None]]:
-        """With which status, and which ``Retry-After``, callers were refused."""
+        """Return the status and ``Retry-After`` of the refusals."""
         return {(answer.status_code, answer.headers.get("Retry-After")) for answer in self.refusals}
 
     def wait_for_more(self) -> None:
-        """Return once some more events were accepted. Raises TimeoutError."""
+        """Return once 20 more events were accepted. Raises TimeoutError."""
         wanted = self.accepted + 5 * CALLERS
         wait_until(lambda: self.accepted >= wanted, 30, "events to be accepted")
 
@@ -48,7 +48,7 @@ class EventPoster:
         self._over.set()
 
     def end(self) -> None:
-        """Let each caller finish its event; raises what any of them raised."""
+        """Wait until each thread has finished its event; raise the first error of a thread."""
         self.stop()
         for caller in self._running:
             caller.result()

@@ -1,7 +1,7 @@
-"""The oracle: what must be true after a run, whatever was broken in it.
+"""Oracle: the promises that must hold after a run, whichever fault it had.
 
-The stand-in's list of creates is the truth. Every event of a run has a user id of its own, so that
-the creates of an event are the creates of its user.
+The stand-in's list of creates is the truth. Each event of a run has its own user id, so the creates
+of an event are those of its user.
 """
 
 from collections import Counter
@@ -20,10 +20,10 @@ ENDS = {"opened", "failed", "unknown"}
 class Run:
     """Facts at the end of a run.
 
-    ``records`` has the record of each accepted event as it is now, ``None`` where it is gone;
-    ``seen`` every record of an answer. ``received`` are the chat ids that
-    workers logged, ``spooled`` those that wait in a file. ``consents`` counts, by event, those that
-    operators gave; the automatic one shows as ``possible_orphan``.
+    ``records`` has the current record of each accepted event, ``None`` if it is gone, and ``seen``
+    every record that a client received. ``received`` has the chat ids that workers logged,
+    ``spooled`` those in spool files. ``consents`` counts an event's consents by operators; consent
+    by setting shows as ``possible_orphan``.
     """
 
     creates: Sequence[Create]
@@ -35,28 +35,28 @@ class Run:
 
     @property
     def found(self) -> list[Json]:
-        """The records that are there."""
+        """Return the records that exist."""
         return [record for record in self.records.values() if record]
 
     @property
     def kept(self) -> set[str]:
-        """The chat ids that can be had: by a look-up, or soon, from the spool."""
+        """Return the chat ids that are in records or in the spool."""
         return {chat_id for record in self.found for chat_id in _chat_ids(record)} | {*self.spooled}
 
 
 def faults_of(run: Run) -> list[str]:
-    """A sentence for each promise that was broken; none is how a run must end."""
+    """Return a sentence for each broken promise."""
     rules = (lost_events, unasked, lost_answers, _hidden_chats, _changed_ids, _foreign_chats)
     return [fault for rule in rules for fault in rule(run)]
 
 
 def leaks_in(text: str, secrets: Collection[str]) -> list[str]:
-    """Those of ``secrets``, and of the personal data in Channel.io's answers, that are in it."""
+    """Return the ``secrets`` and the personal data of Channel.io's answers that ``text`` has."""
     return [secret for secret in (*secrets, *PERSONAL) if secret in text]
 
 
 def lost_events(run: Run) -> Iterator[str]:
-    """Every accepted event ends opened, failed or unknown."""
+    """Find accepted events that are not opened, failed or unknown."""
     for event_id, record in run.records.items():
         if record is None:
             yield f"{event_id} was accepted, and is gone"
@@ -65,7 +65,7 @@ def lost_events(run: Run) -> Iterator[str]:
 
 
 def unasked(run: Run) -> Iterator[str]:
-    """At most one create an event, and one more for each consent."""
+    """Find users with more creates than one for the event and one for each consent."""
     creates = Counter(create.user_id for create in run.creates)
     allowed = {
         record["user_id"]: 1 + record["possible_orphan"] + run.consents.get(record["event_id"], 0)
@@ -77,25 +77,25 @@ def unasked(run: Run) -> Iterator[str]:
 
 
 def lost_answers(run: Run) -> Iterator[str]:
-    """Every id that a worker received can be had."""
+    """Find chat ids that a worker received and that are in no record and no spool."""
     for chat_id in {*run.received} - run.kept:
         yield f"the answer with {chat_id} was received, and is lost"
 
 
 def _hidden_chats(run: Run) -> Iterator[str]:
-    """A chat whose id cannot be had shows: its event is ``unknown``."""
-    open_about_it = {
+    """Find chats without a record that are not covered by ``unknown`` or ``possible_orphan``."""
+    in_doubt = {
         record["user_id"]
         for record in run.found
         if record["created"] is None or record["possible_orphan"]
     }
     for create in run.creates:
-        if create.chat_id not in run.kept and create.user_id not in open_about_it:
+        if create.chat_id not in run.kept and create.user_id not in in_doubt:
             yield f"{create.chat_id} exists, and no record of {create.user_id} admits it"
 
 
 def _changed_ids(run: Run) -> Iterator[str]:
-    """An id that was published once is the event's for ever."""
+    """Find published chat ids that changed."""
     for record in run.seen:
         now = run.records.get(record["event_id"])
         if record["chat"] and (now is None or now["chat"] != record["chat"]):
@@ -103,7 +103,7 @@ def _changed_ids(run: Run) -> Iterator[str]:
 
 
 def _foreign_chats(run: Run) -> Iterator[str]:
-    """A chat belongs to the event for whose user it was made."""
+    """Find chats in the record of another user."""
     owners = {create.chat_id: create.user_id for create in run.creates}
     for record in run.found:
         for chat_id in _chat_ids(record):

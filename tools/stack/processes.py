@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent, and waiting without sleeping for luck."""
+"""Child processes that end with their parent, free ports, and polling."""
 
 import atexit
 import os
@@ -17,25 +17,25 @@ from typing import IO, TypeVar
 T = TypeVar("T")
 Child = subprocess.Popen[bytes]
 
-# Each poll takes time from the awaited work: the longer it takes, the less often.
+# Seconds between polls, shortest and longest: each poll takes CPU from the awaited process.
 POLL_SECONDS = (0.01, 0.05)
 
-# Below every system's range for outgoing connections: inside it, a client that keeps calling a
-# stopped server's port may be given that port as its own, and keep the server from coming back.
+# Below every system's range for outgoing connections: a client that retries a stopped server's port
+# could otherwise get that port for itself, and block the server's restart.
 PORTS = range(20_000, 32_768)
 
-# Not the shared generator: hypothesis seeds that alike in every process of the tests.
+# Hypothesis seeds the shared generator alike in every test process, which would pick equal ports.
 _random = SystemRandom()
 _TIED = Path(__file__).with_name("tied.py")
 
-# The kernel kills a tied child when the *thread* that forked it ends: this one lasts to the end.
+# The kernel kills a tied child when the *thread* that forked it ends; this thread never ends.
 _launcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 
 
 def free_port() -> int:
     """Reserve a loopback TCP port without a listener, for this process alone.
 
-    Until this process ends it holds the UDP port of the same number, which all others see.
+    The process marks it for others: it holds the UDP port of the same number until it ends.
     """
     while True:
         port = _random.choice(PORTS)
@@ -75,13 +75,13 @@ def start_child(
     output: IO[bytes] | int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Child:
-    """Start ``command`` in its own session; on Linux it dies with this process, however that ends.
+    """Start ``command`` in its own session; on Linux the kernel ends it with this process.
 
-    ``output`` gets both stdout and stderr. Works from any thread, and beside any thread.
+    ``output`` gets both stdout and stderr. Any thread may call this.
     """
     return _launcher.submit(
         subprocess.Popen,
-        [*_tie(), *command],
+        [*_tie_command(), *command],
         env=env,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
@@ -93,9 +93,9 @@ def start_child(
 
 
 def stop_child(child: Child, timeout_seconds: float = 10) -> int:
-    """End ``child`` by SIGTERM, by SIGKILL after ``timeout_seconds``; its exit code (-9: so)."""
+    """End ``child`` by SIGTERM, or by SIGKILL after ``timeout_seconds``; return its exit code."""
     child.terminate()
-    child.send_signal(signal.SIGCONT)  # a paused process would not see the SIGTERM
+    child.send_signal(signal.SIGCONT)  # a paused process would not receive the SIGTERM
     try:
         return child.wait(timeout_seconds)
     except subprocess.TimeoutExpired:
@@ -103,14 +103,14 @@ def stop_child(child: Child, timeout_seconds: float = 10) -> int:
 
 
 def kill_child(child: Child) -> int:
-    """End ``child`` and, while it lives, all of its session by SIGKILL; its exit code."""
+    """End a running ``child`` and its session by SIGKILL; return its exit code."""
     if child.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
     return child.wait()
 
 
-def _tie() -> list[str]:
+def _tie_command() -> list[str]:
     if sys.platform != "linux":
         return []
     return [sys.executable, "-I", "-S", str(_TIED), str(os.getpid())]

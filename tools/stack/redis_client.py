@@ -1,4 +1,4 @@
-"""Redis clients for tests, which have addresses as text."""
+"""Redis clients for tests, made from a URL."""
 
 from typing import Any
 
@@ -10,13 +10,10 @@ from config.redis_url import parse_redis_url
 
 
 class Client(Redis):
-    """redis-py's own client, to look at a Redis and to change it.
-
-    ``relay`` is the relay's client of the same server.
-    """
+    """redis-py's client; ``relay`` is the relay's client of the same server."""
 
     def __init__(self, url: str, **options: Any) -> None:
-        """Connect when first used."""
+        """Connect at the first command."""
         parsed = parse_redis_url(url)
         host, port = parsed.hosts[0] if parsed.hosts else ("", 0)
         where = {"unix_socket_path": parsed.path} if parsed.path else {"host": host, "port": port}

@@ -1,4 +1,4 @@
-"""The line to Redis, as a proxy that tests cut: data on its way is lost silently."""
+"""Proxy to Redis that loses data without closing connections."""
 
 import socket
 import struct
@@ -9,19 +9,19 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-GRANT = b"$5\r\ngrant\r\n"  # the word in a take's reply, as Redis sends strings
+GRANT = b"$5\r\ngrant\r\n"  # a reply of `take` with a grant contains it
 LINGER_NOT = struct.pack("ii", 1, 0)  # a close is then a reset
 
 
 class RedisLine:
-    """Passes everything between clients and the Redis at ``port``, until it is cut.
+    """Proxy between clients and the Redis at ``port``, which passes everything until it is cut.
 
-    What is said on it takes ``delay_seconds``, each way. ``said`` counts commands and replies, and
-    ``losses`` those that ``lose`` has lost.
+    Each command and each reply takes ``delay_seconds``. ``said`` counts commands and replies,
+    ``losses`` those that ``lose`` dropped.
     """
 
     def __init__(self, port: int) -> None:
-        """Pass nothing yet."""
+        """Listen, but accept no client yet."""
         self._is_cut = Event()
         self._mark: bytes | None = None
         self._lost_share = 0.0
@@ -36,21 +36,21 @@ class RedisLine:
 
     @property
     def url(self) -> str:
-        """The address, as ``REDIS_URL`` takes it."""
+        """Return the value for ``REDIS_URL``."""
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def cut(self) -> None:
-        """Lose all that is said from now on; connections stay, as when packets are dropped."""
+        """Drop all data from now on, and keep the connections, as a firewall does."""
         self._is_cut.set()
 
     def cut_at(self, mark: bytes) -> None:
-        """Cut at the first reply in which ``mark`` is: Redis ran it, and the reply is lost."""
+        """Cut at the first reply that contains ``mark``: the command ran, and its reply is lost."""
         self._mark = mark
 
     def lose(self, random: Random, share: float, *, resets: bool) -> None:
-        """Lose so large a share of what is said from now on, commands and replies alike.
+        """Drop this share of commands and replies, at random.
 
-        With ``resets`` the connection is reset there; without, its reader waits in vain.
+        With ``resets`` the connection is reset as well; without, the client waits for its time-out.
         """
         self._random, self._lost_share, self._resets = random, share, resets
 
@@ -60,7 +60,7 @@ class RedisLine:
             raise TimeoutError("the line was not cut")
 
     def mend(self) -> None:
-        """Serve new connections as before; those that lost something are closed."""
+        """Close all connections, and pass everything on new ones."""
         self._mark = None
         self._lost_share = self.delay_seconds = 0.0
         for end in self._ends:
@@ -70,7 +70,7 @@ class RedisLine:
         self._is_cut.clear()
 
     def __enter__(self) -> Self:
-        """Serve."""
+        """Accept clients."""
         Thread(target=self._serve, daemon=True).start()
         return self
 
@@ -80,7 +80,7 @@ class RedisLine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it and everything on it."""
+        """Close the listener and all connections."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self.mend()
         self._listener.close()
@@ -92,7 +92,7 @@ class RedisLine:
                 self._connect(client)
 
     def _connect(self, client: socket.socket) -> None:
-        """A client that comes while there is no Redis is hung up on, as if it were refused."""
+        """Connect a client to Redis; close it if Redis refuses the connection."""
         try:
             server = socket.create_connection(self._upstream)
         except OSError:
@@ -115,7 +115,7 @@ class RedisLine:
         Thread(target=pump, daemon=True).start()
 
     def _pass(self, passing: bytes, source: socket.socket, sink: socket.socket) -> None:
-        """Raises ConnectionAbortedError where the connection is reset."""
+        """Pass or drop data. Raises ConnectionAbortedError after a reset."""
         self.said += 1
         time.sleep(self.delay_seconds)
         is_lost = self._random.random() < self._lost_share

@@ -1,4 +1,4 @@
-"""The relay's two processes, by the commands of the Procfile, and a caller of their HTTP API."""
+"""Relay processes, started by the commands of the Procfile, and a client of their API."""
 
 import json
 import os
@@ -15,8 +15,7 @@ import requests
 from tools.stack.processes import Child, kill_child, start_child, wait_until
 
 ROOT = Path(__file__).parents[2]
-# Where the commands of this environment are, and those of the one that `make` sets up beside it,
-# which has what the image has, and no more.
+# Commands of this environment, and of the one that `make` installs with the image's packages only.
 OWN = Path(sys.prefix) / "bin"
 RUN_TIME = runtime if (runtime := Path(f"{sys.prefix}-runtime") / "bin").is_dir() else OWN
 PYTHON = str(RUN_TIME / "python")
@@ -39,14 +38,14 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id, while it lives or has just ended."""
+        """Return the process id."""
         return self.child.pid
 
     def lines(self, event: str, **fields: Any) -> list[Json]:
-        """The log lines that say ``event`` of these ``fields``, oldest first."""
+        """Return the log lines with this ``event`` and these ``fields``, oldest first."""
         whole = self.log.read_text(errors="replace").rpartition("\n")[0].splitlines()
-        said = [json.loads(line) for line in whole if line.startswith("{")]
-        return [line for line in said if line.items() >= {"event": event, **fields}.items()]
+        parsed = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in parsed if line.items() >= {"event": event, **fields}.items()]
 
     def last_lines(self, number: int) -> list[str]:
         """Return the last lines that this process printed, ``number`` at most."""
@@ -54,11 +53,11 @@ class Process:
         return printed.decode(errors="replace").splitlines()[-number:]
 
     def wait_for_line(self, event: str, **fields: Any) -> Json:
-        """The first such line, once it is there. Raises TimeoutError."""
+        """Return the first such line, once it is there. Raises TimeoutError."""
         return wait_until(lambda: self.lines(event, **fields), READY_TIMEOUT_SECONDS, event)[0]
 
     def kill(self) -> None:
-        """End it by SIGKILL, as a crash would."""
+        """End the process by SIGKILL."""
         kill_child(self.child)
 
 
@@ -69,7 +68,7 @@ def start_process(
     *options: str,
     programs: Path = OWN,
 ) -> Process:
-    """Start the ``web`` or ``worker`` of the Procfile; what it prints is appended to ``log``.
+    """Start the ``web`` or ``worker`` of the Procfile; append its output to ``log``.
 
     ``programs`` is the directory of the environment's commands.
     """
@@ -86,7 +85,7 @@ def start_program(
     *options: str,
     programs: Path = OWN,
 ) -> Child:
-    """Do as ``start_process``; what it prints goes to ``output``."""
+    """Start the ``web`` or ``worker`` of the Procfile, with ``output`` as its output."""
     commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
     here = {"PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
     return start_child(
@@ -100,7 +99,7 @@ def start_program(
 def operate(
     environ: Mapping[str, str], *arguments: str, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command of the operator's in a process of its own; ``text`` is its input."""
+    """Run ``python -m app.operate`` with these ``arguments``; ``text`` is its input."""
     return subprocess.run(
         [PYTHON, "-m", "app.operate", *arguments],
         env=environ,
@@ -115,10 +114,7 @@ def operate(
 
 @dataclass(frozen=True)
 class RelayClient:
-    """An internal system that uses the relay at ``url`` with its two tokens.
-
-    ``seen`` has every record that it was ever answered with.
-    """
+    """Client of the relay at ``url``; ``seen`` has every record that it received."""
 
     url: str
     submit_token: str
@@ -133,11 +129,11 @@ class RelayClient:
         return response
 
     def get(self, path: str) -> requests.Response:
-        """Look something up."""
+        """Send a GET request with the read token."""
         return self._send("GET", path, self.read_token)
 
     def find(self, event_id: str) -> Json | None:
-        """The record of an event as it is now, if there is one."""
+        """Return the current record of an event, or None."""
         response = self.get(f"/v1/events/{event_id}")
         if response.status_code == requests.codes.not_found:
             return None
@@ -146,13 +142,13 @@ class RelayClient:
         return self.seen[-1]
 
     def record(self, event_id: str) -> Json:
-        """The record of an event that must be there."""
+        """Return the record of an event, which must exist."""
         record = self.find(event_id)
         assert record is not None, event_id
         return record
 
     def wait_for(self, event_id: str, *statuses: str, timeout_seconds: float = 20) -> Json:
-        """The record of an event once it has one of ``statuses``. Raises TimeoutError."""
+        """Return the record of an event once it has one of ``statuses``. Raises TimeoutError."""
 
         def record_there() -> Json | None:
             record = self.record(event_id)
@@ -169,7 +165,7 @@ class RelayClient:
         return self.answers("/readyz")
 
     def answers(self, path: str) -> bool:
-        """Return whether that address answers 200 now."""
+        """Return whether a GET of ``path`` is answered with 200 now."""
         try:
             return self.get(path).ok
         except (requests.ConnectionError, requests.Timeout):
@@ -186,7 +182,7 @@ class RelayClient:
     ) -> requests.Response:
         all_headers = {"Authorization": f"Bearer {token}", **(headers or {})}
         with requests.Session() as session:
-            session.trust_env = False  # no proxy of the machine stands between us and loopback
+            session.trust_env = False  # a proxy of this machine would not reach loopback
             address = self.url + path
             return session.request(
                 method, address, json=json, headers=all_headers, timeout=ANSWER_TIMEOUT_SECONDS

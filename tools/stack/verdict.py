@@ -1,4 +1,4 @@
-"""Verdict on a deployment after any test."""
+"""Verdict on a deployment after a test."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.stack.processes import wait_until
 from tools.stack.relay import Process
 
 SETTLE_TIMEOUT_SECONDS = 40
-# Log events of exceptions that no code expects; the processes go on after them.
+# Log events of unexpected exceptions, which end no process.
 BREAKS = (
     "call_failed",
     "greenlet_failed",
@@ -23,18 +23,18 @@ BREAKS = (
 
 
 def judge(deployment: Deployment) -> None:
-    """Hold all that was accepted since ``clear`` to the oracle, once it is settled or held."""
-    records = {event_id: _ended(deployment, event_id) for event_id in deployment.accepted}
+    """Apply the oracle to all events since ``clear``, once each is settled or held."""
+    records = {event_id: _wait_for_end(deployment, event_id) for event_id in deployment.accepted}
     assert [] == faults_of(run_of(deployment, records))
 
 
 def run_of(deployment: Deployment, records: Mapping[str, Json | None]) -> Run:
-    """Collect the oracle's facts of a deployment and its current ``records``."""
+    """Collect the facts for the oracle."""
     return Run(
         creates=deployment.creates,
         records=records,
         seen=[record for caller in deployment.callers for record in caller.seen],
-        received=_received(deployment) - deployment.only_logged,
+        received=_received_ids(deployment) - deployment.only_logged,
         spooled=spooled_ids(deployment),
     )
 
@@ -43,7 +43,7 @@ def find_leaks(deployment: Deployment) -> list[str]:
     """Find secrets and personal data in logs, spool files and Redis."""
     return [
         f"{path.name}: {leak}"
-        for path in _written(deployment.directory)
+        for path in _written_files(deployment.directory)
         for leak in leaks_in(path.read_text(errors="replace"), SECRETS)
     ]
 
@@ -54,26 +54,26 @@ def find_breaks(process: Process) -> list[str]:
 
 
 def spooled_ids(deployment: Deployment) -> list[str]:
-    """The chat ids that wait in spool files."""
+    """Return the chat ids in spool files."""
     text = "".join(path.read_text() for path in deployment.spool.glob("*.jsonl"))
     return [create.chat_id for create in deployment.creates if create.chat_id in text]
 
 
-def _ended(deployment: Deployment, event_id: str) -> Json | None:
-    def ended() -> bool:
+def _wait_for_end(deployment: Deployment, event_id: str) -> Json | None:
+    def is_over() -> bool:
         record = deployment.caller.find(event_id)
         return record is None or record["status"] in ENDS
 
-    wait_until(ended, SETTLE_TIMEOUT_SECONDS, f"{event_id} to be settled or held")
+    wait_until(is_over, SETTLE_TIMEOUT_SECONDS, f"{event_id} to be settled or held")
     return deployment.caller.find(event_id)
 
 
-def _received(deployment: Deployment) -> set[str]:
+def _received_ids(deployment: Deployment) -> set[str]:
     calls = [line for worker in deployment.workers for line in worker.lines("call")]
     created = {line.get("chat_id") for line in calls}
     return {create.chat_id for create in deployment.creates if create.chat_id in created}
 
 
-def _written(directory: Path) -> Iterator[Path]:
-    """Logs and spools, and all commands of Redis, from its append-only file."""
+def _written_files(directory: Path) -> Iterator[Path]:
+    """Return logs, spool files and Redis's append-only file."""
     return (path for path in directory.rglob("*") if path.is_file())

@@ -1,7 +1,7 @@
-"""The stand-in of Channel.io: a real HTTP server that makes a new chat for every POST.
+"""Stand-in for Channel.io: an HTTP server that makes a new chat for every POST.
 
-``stand_in.py`` is what tests hold in their hands; ``behaviours.py`` lists how it can behave.
-``python -m tools.stack.channel_io --port N`` runs it by itself, until SIGTERM or Ctrl-C.
+Tests use ``ChannelIo`` of ``stand_in.py``; ``behaviours.py`` lists its behaviours.
+``python -m tools.stack.channel_io --port N`` runs it until SIGTERM or Ctrl-C.
 """
 
 from tools.stack.channel_io.answers import CHANNEL_ID, PERSONAL

@@ -28,54 +28,54 @@ def create(exchange: Exchange) -> None:
 
 
 def refuse(status: int, content: Json | bytes) -> Act:
-    """Answer with an error, having done nothing."""
+    """Answer with an error, and create nothing."""
     return lambda exchange: exchange.answer(status, content)
 
 
 def redirect(status: int) -> Act:
-    """Send the client to the same address again."""
+    """Redirect the client to the same address."""
     return lambda exchange: exchange.answer(status, b"", [("Location", exchange.path)])
 
 
-def create_and_say(change: Callable[[Json], Content]) -> Act:
-    """Answer 200 with a ``change`` of the right answer."""
+def create_and_answer(change: Callable[[Json], Content]) -> Act:
+    """Create a chat, and answer 200 with a changed body."""
     return lambda exchange: exchange.answer(200, change(exchange.perform()))
 
 
 def with_chat(**fields: object) -> Act:
-    """Answer 200 with a ``userChat`` some of whose fields are others."""
-    return create_and_say(lambda said: said | {"userChat": said.get("userChat", {}) | fields})
+    """Create a chat, and answer 200 with other ``userChat`` fields."""
+    return create_and_answer(lambda body: body | {"userChat": body.get("userChat", {}) | fields})
 
 
 def without(*names: str) -> Act:
-    """Answer 200 with some top-level fields missing."""
-    return create_and_say(lambda said: {name: said[name] for name in said if name not in names})
+    """Create a chat, and answer 200 without some top-level fields."""
+    return create_and_answer(lambda body: {name: body[name] for name in body if name not in names})
 
 
 def close(exchange: Exchange) -> None:
-    """Close without having done anything."""
+    """Create nothing, and close the connection."""
     exchange.hang_up()
 
 
 def silence(exchange: Exchange) -> None:
-    """Do nothing, send nothing."""
+    """Create nothing, and send nothing."""
     exchange.wait_for_hang_up()
 
 
 def create_then_close(exchange: Exchange) -> None:
-    """Make a chat; close without a byte of an answer."""
+    """Create a chat, and close the connection without an answer."""
     exchange.perform()
     exchange.hang_up()
 
 
 def create_then_reset(exchange: Exchange) -> None:
-    """Make a chat; reset the connection."""
+    """Create a chat, and reset the connection."""
     exchange.perform()
     exchange.reset()
 
 
 def create_then_truncate(exchange: Exchange) -> None:
-    """Make a chat; close before the promised length is reached."""
+    """Create a chat, and close before the end of the answer."""
     raw = exchange.compose(200, exchange.perform())
     exchange.send(raw[:-100])
     exchange.hang_up()
@@ -88,32 +88,32 @@ def create_then_silence(exchange: Exchange) -> None:
 
 
 def create_then_gateway_timeout(exchange: Exchange) -> None:
-    """Make a chat, behind an edge that has given up waiting."""
+    """Create a chat, and answer 504, as a gateway does."""
     exchange.perform()
     exchange.answer(504, html_answer(504))
 
 
 def create_slow(exchange: Exchange) -> None:
-    """Make a chat; answer after ``seconds``."""
+    """Create a chat, and answer after ``seconds``."""
     content = exchange.perform()
     exchange.pause(SLOW_SECONDS if exchange.seconds is None else exchange.seconds)
     exchange.answer(200, content)
 
 
 def create_drip(exchange: Exchange) -> None:
-    """Make a chat; answer with a byte each ``seconds``, status line and headers too."""
+    """Create a chat, and send a byte of the answer every ``seconds``."""
     raw = exchange.compose(200, exchange.perform())
     exchange.send_dripping(raw, exchange.seconds or DRIP_SECONDS)
 
 
 def wait_then_create(exchange: Exchange) -> None:
-    """Make the chat once the test lets go."""
+    """Create a chat after the next release, and answer with it."""
     exchange.barrier.wait()
     create(exchange)
 
 
 def create_then_wait(exchange: Exchange) -> None:
-    """Make a chat; answer once the test lets go."""
+    """Create a chat, and answer after the next release."""
     content = exchange.perform()
     exchange.barrier.wait()
     exchange.answer(200, content)
@@ -130,7 +130,7 @@ def create_chunked(exchange: Exchange) -> None:
 
 
 def create_then_truncate_chunked(exchange: Exchange) -> None:
-    """Make a chat; send all of the JSON, but not the end of the body."""
+    """Create a chat, and send the whole JSON without the last chunk."""
     _send_chunked(exchange, chunked(encode(exchange.perform())).removesuffix(b"0\r\n\r\n"))
     exchange.hang_up()
 
@@ -141,13 +141,13 @@ def create_gzip(exchange: Exchange) -> None:
 
 
 def gzip_bomb(exchange: Exchange) -> None:
-    """Make a chat; answer with little that unpacks to much."""
+    """Create a chat, and answer with a small body that unpacks to 64 MiB."""
     exchange.perform()
     _send_gzipped(exchange, gzipped_spaces(64 * MEBIBYTE))
 
 
 def no_content(exchange: Exchange) -> None:
-    """Create a chat, and answer 200 without its id."""
+    """Create a chat, and answer 204 without a body."""
     exchange.perform()
     exchange.send(http_bytes(204, exchange.usual_headers(), b""))
 
@@ -159,7 +159,7 @@ def huge_headers(exchange: Exchange) -> None:
 
 
 def garbage(exchange: Exchange) -> None:
-    """Make a chat; answer with what is not HTTP."""
+    """Create a chat, and send bytes that are not HTTP."""
     exchange.perform()
     exchange.send(b"\x00\xff this is not HTTP\r\n\r\n")
     exchange.hang_up()

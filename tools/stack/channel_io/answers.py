@@ -17,7 +17,7 @@ EMAIL = "minji.kasparov@customer.example"
 PHONE = "+821055550123"
 MESSAGE_TEXT = "my passport number is M70689098"
 
-# What no log line, record or answer of the relay may ever hold.
+# No log line, record or answer of the relay may contain these.
 PERSONAL = (NAME, EMAIL, PHONE, MESSAGE_TEXT)
 
 JSON_TYPE = "application/json;charset=UTF-8"
@@ -25,12 +25,12 @@ HTML = b"<html><head><title>%d</title></head><body><h1>An edge answers</h1></bod
 
 
 def new_chat_id(created_at: float) -> str:
-    """20 lowercase hex, of which the first 8 are the second (epoch) of ``created_at``."""
+    """Return 20 lowercase hex digits; the first 8 are ``created_at`` in epoch seconds."""
     return f"{int(created_at):08x}{secrets.token_hex(6)}"
 
 
 def chat_answer(user_id: str, chat_id: str, created_at: float) -> Json:
-    """The answer to a create, as v4 gives it; personal data included."""
+    """Return the body of v4's answer to a create, with personal data."""
     created_ms = int(created_at * 1000)
     return {
         "userChat": _user_chat(user_id, chat_id, created_ms),
@@ -54,50 +54,50 @@ def chat_answer(user_id: str, chat_id: str, created_at: float) -> Json:
 
 
 def channel_answer() -> Json:
-    """The answer to ``GET {base}/channel``."""
+    """Return the answer to ``GET {base}/channel``."""
     return {"channel": {"id": CHANNEL_ID, "name": "Stand-in", "country": "KR", "state": "active"}}
 
 
 def error_answer(field: str, message: str) -> Json:
-    """One of the shapes in which errors were seen."""
+    """Return an error in one of Channel.io's forms."""
     return {"errors": [{"field": field, "message": message}]}
 
 
 def operation_error_answer(status: int, code: str, message: str) -> Json:
-    """Another of the shapes in which errors were seen."""
+    """Return an error in another of Channel.io's forms."""
     return {"status": status, "operationErrorCode": code, "message": message, "details": []}
 
 
 def html_answer(status: int) -> bytes:
-    """Response of an edge server in front of Channel.io."""
+    """Return the page of an edge server in front of Channel.io."""
     return HTML % status
 
 
 def encode(content: Content) -> bytes:
-    """The body of an answer."""
+    """Return the bytes of a body."""
     return content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
 def media_type(content: Content) -> str:
-    """HTML for bytes that look so, JSON for anything else."""
+    """Return HTML's media type for bytes that start with a tag, else JSON's."""
     return "text/html" if isinstance(content, bytes) and content[:1] == b"<" else JSON_TYPE
 
 
 def http_bytes(status: int, headers: Headers, body: bytes) -> bytes:
-    """A whole HTTP/1.1 answer; ``headers`` are taken as they are, Content-Length too."""
+    """Return a whole HTTP/1.1 answer; no header is added to ``headers``."""
     reason = HTTPStatus(status).phrase
     lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def chunked(body: bytes, chunk_bytes: int = 100) -> bytes:
-    """``body`` in the chunked transfer coding, RFC 9112 section 7.1."""
+    """Return ``body`` in the chunked transfer coding, RFC 9112 section 7.1."""
     pieces = [body[at : at + chunk_bytes] for at in range(0, len(body), chunk_bytes)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
 
 
 def gzipped_spaces(size_bytes: int) -> bytes:
-    """A small body that unpacks to ``size_bytes`` of valid, empty JSON."""
+    """Return a small gzip body that unpacks to ``size_bytes`` of empty JSON."""
     return gzip.compress(b"{" + b" " * (size_bytes - 2) + b"}")
 
 

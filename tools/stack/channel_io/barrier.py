@@ -1,4 +1,4 @@
-"""Barrier at which the stand-in's requests wait for the test."""
+"""Barrier that holds requests of the stand-in until the test releases them."""
 
 import threading
 from enum import StrEnum, auto
@@ -12,7 +12,7 @@ class Withheld(StrEnum):
 
 
 class Barrier:
-    """Holds requests until the next ``release``, or for good once ``stopping`` is set."""
+    """Holds requests until the next ``release``, or until ``stopping`` is set."""
 
     def __init__(self, stopping: threading.Event) -> None:
         """Start with no request waiting."""
@@ -27,7 +27,7 @@ class Barrier:
         return self._waiting
 
     def wait(self) -> None:
-        """Return at the next ``release``. Raises ConnectionAbortedError if it never comes."""
+        """Return at the next ``release``. Raises ConnectionAbortedError at a stop."""
         with self._changed:
             mine = self._releases
             self._waiting += 1
@@ -37,10 +37,10 @@ class Barrier:
                 raise ConnectionAbortedError
 
     def release(self) -> None:
-        """Let all waiting requests go."""
+        """Release all waiting requests."""
         with self._changed:
             self._releases += 1
-            # A thread that wakes late would else be taken for the next test's held request.
+            # A thread that wakes late would count as a held request of the next test.
             self._waiting = 0
             self._changed.notify_all()
 

@@ -1,4 +1,4 @@
-"""Behaviours of the stand-in, each with a name and a row of one table."""
+"""Behaviours of the stand-in: their names, and one table of what they do."""
 
 from enum import StrEnum, auto
 
@@ -14,7 +14,7 @@ from tools.stack.channel_io.exchange import Exchange
 
 
 class Behaviour(StrEnum):
-    """The names, as ``stand_in.plan`` takes them; with dashes after ``stand-in-``, user ids."""
+    """Names of behaviours; ``stand-in-`` and the name with dashes is a test user."""
 
     CREATE = auto()
     # Nothing is created, and the answer reports it.
@@ -35,7 +35,7 @@ class Behaviour(StrEnum):
     THROTTLED_BARE = auto()
     THROTTLED_RESET = auto()
     THROTTLED_ABSURD = auto()
-    # Nothing is created, but the answer does not prove it.
+    # Nothing is created, and the answer does not prove it.
     REQUEST_TIMEOUT = auto()
     CONFLICT = auto()
     SERVER_ERROR = auto()
@@ -84,12 +84,12 @@ class Behaviour(StrEnum):
 
     @property
     def user_id(self) -> str:
-        """The user for whom the stand-in behaves so by default."""
+        """Return the user for whom the stand-in behaves like this by default."""
         return "stand-in-" + self.replace("_", "-")
 
 
 def behave(behaviour: Behaviour, exchange: Exchange) -> None:
-    """Answer ``exchange``, or do not, in the named way."""
+    """Apply a behaviour to a request."""
     _ACTS[behaviour](exchange)
 
 
@@ -136,15 +136,15 @@ _ACTS: dict[Behaviour, acts.Act] = {
     Behaviour.CREATE_201: acts.create_201,
     Behaviour.CREATE_CHUNKED: acts.create_chunked,
     Behaviour.CREATE_GZIP: acts.create_gzip,
-    Behaviour.NO_SESSION: acts.create_and_say(lambda said: said | {"session": None}),
+    Behaviour.NO_SESSION: acts.create_and_answer(lambda body: body | {"session": None}),
     Behaviour.NO_USER_SESSION: acts.without("userSession"),
-    Behaviour.ODD_SESSIONS: acts.create_and_say(
-        lambda said: said | {"session": "a string", "userSession": {"id": 7, "key": ["list"]}}
+    Behaviour.ODD_SESSIONS: acts.create_and_answer(
+        lambda body: body | {"session": "a string", "userSession": {"id": 7, "key": ["list"]}}
     ),
     Behaviour.HANDLING_OBJECT: acts.with_chat(handling={"type": "user", "step": 1}),
     Behaviour.NO_CONTENT_204: acts.no_content,
-    Behaviour.NO_CHAT_ID: acts.create_and_say(
-        lambda said: said | {"userChat": {"state": "initial"}}
+    Behaviour.NO_CHAT_ID: acts.create_and_answer(
+        lambda body: body | {"userChat": {"state": "initial"}}
     ),
     Behaviour.NO_USER_CHAT: acts.without("userChat"),
     Behaviour.BAD_CHAT_ID: acts.with_chat(id=6263),
@@ -153,10 +153,12 @@ _ACTS: dict[Behaviour, acts.Act] = {
     Behaviour.BAD_CHAT_ID_LONG: acts.with_chat(id="6" * 257),
     Behaviour.BAD_CHAT_ID_SURROGATE: acts.with_chat(id="6606508e\ud800"),
     Behaviour.BAD_CHAT_ID_CONTROL: acts.with_chat(id="6606508e\r\naa71575f1e8d"),
-    Behaviour.BROKEN_JSON_200: acts.create_and_say(lambda said: encode(said)[:-1]),
-    Behaviour.DEEP_JSON_200: acts.create_and_say(lambda _: b"[" * 200_000 + b"]" * 200_000),
-    Behaviour.LIST_200: acts.create_and_say(lambda said: [said]),
-    Behaviour.HUGE_BODY: acts.create_and_say(lambda said: said | {"padding": "x" * acts.MEBIBYTE}),
+    Behaviour.BROKEN_JSON_200: acts.create_and_answer(lambda body: encode(body)[:-1]),
+    Behaviour.DEEP_JSON_200: acts.create_and_answer(lambda _: b"[" * 200_000 + b"]" * 200_000),
+    Behaviour.LIST_200: acts.create_and_answer(lambda body: [body]),
+    Behaviour.HUGE_BODY: acts.create_and_answer(
+        lambda body: body | {"padding": "x" * acts.MEBIBYTE}
+    ),
     Behaviour.GZIP_BOMB: acts.gzip_bomb,
     Behaviour.HUGE_HEADERS: acts.huge_headers,
     Behaviour.GARBAGE: acts.garbage,

@@ -1,6 +1,6 @@
-"""Test cards: users for whom the stand-in answers in the ways that are worth a try.
+"""Test users: one for each behaviour of the stand-in that a reader may try.
 
-``make run`` prints them, and docs/integrating.md has them as a table.
+``make run`` prints them, and docs/integrating.md has them in a table.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tools.stack.channel_io.behaviours import Behaviour
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A user, what Channel.io does for it, and what the record then says."""
+    """Test user, the action of Channel.io for it, and the record afterwards."""
 
     behaviour: Behaviour
     channel_io: str
@@ -18,7 +18,7 @@ class Card:
 
     @property
     def user_id(self) -> str:
-        """The ``user_id`` to post."""
+        """Return the ``user_id`` to post."""
         return self.behaviour.user_id
 
 

@@ -1,4 +1,4 @@
-"""The stand-in's own routes, ``/stand-in/...``, for use from another process."""
+"""Control routes of the stand-in, ``/stand-in/...``, for other processes."""
 
 import json
 from collections.abc import Callable
@@ -20,12 +20,12 @@ Route = Callable[[bytes], Any]
 class Control:
     """``GET creates`` and ``waiting``, ``PUT behaviour`` and ``POST release``; all in JSON.
 
-    ``PUT behaviour`` takes ``behaviour``, and optionally ``user_id``, ``seconds``, ``retry_after``,
-    and ``times``: so many times, and without it always.
+    ``PUT behaviour`` takes ``behaviour``, and optionally ``user_id``, ``seconds``, ``retry_after``
+    and ``times``; without ``times`` the behaviour is permanent.
     """
 
     def __init__(self, ledger: Ledger, script: Script, barrier: Barrier) -> None:
-        """Read and change these."""
+        """Control the stand-in that has these parts."""
         self._ledger = ledger
         self._script = script
         self._barrier = barrier

@@ -1,4 +1,4 @@
-"""One request that the stand-in is answering, as a behaviour sees it."""
+"""Request to the stand-in, with the means to answer it."""
 
 import math
 import os
@@ -29,10 +29,9 @@ LINGER_NOT = struct.pack("ii", 1, 0)
 
 @dataclass(kw_only=True, slots=True)
 class Exchange:
-    """A request (a probe where ``user_id`` is ``None``), and the means of answering it, or not.
+    """A request, and the means to answer it; ``user_id`` is None for a probe.
 
-    ``seconds``, ``retry_after`` and ``withheld`` are what the test asked of the behaviour, if
-    anything.
+    ``seconds``, ``retry_after`` and ``withheld`` are the test's arguments for the behaviour.
     """
 
     user_id: str | None
@@ -55,25 +54,25 @@ class Exchange:
         return chat_answer(create.user_id, create.chat_id, create.at)
 
     def answer(self, status: int, content: Content, headers: Headers = ()) -> None:
-        """Send a whole answer; bytes go as they are, anything else as JSON."""
+        """Send a whole answer: bytes unchanged, other content as JSON."""
         self.send(self.compose(status, content, headers))
 
     def compose(self, status: int, content: Content, headers: Headers = ()) -> bytes:
-        """The bytes of a whole answer, with the headers that Channel.io always sends."""
+        """Return the bytes of a whole answer, with Channel.io's usual headers."""
         body = encode(content)
         length = ("Content-Length", str(len(body)))
         kind = ("Content-Type", media_type(content))
         return http_bytes(status, [*self.usual_headers(), kind, length, *headers], body)
 
     def usual_headers(self) -> Iterator[tuple[str, str]]:
-        """The date, and the rate limit's."""
+        """Return the headers of date and rate limit."""
         yield "Date", formatdate(usegmt=True)
         yield "x-ratelimit-limit", str(self.level.limit)
         yield "x-ratelimit-remaining", str(self.level.remaining)
         yield "x-ratelimit-reset", str(math.ceil(time.time() + self.level.wait_seconds))
 
     def send(self, raw: bytes) -> None:
-        """Send bytes as they are; those that are withheld, after the next release."""
+        """Send bytes; the withheld part follows at the next release."""
         if self.withheld is Withheld.BODY:
             head, line_breaks, raw = raw.partition(b"\r\n\r\n")
             self.connection.sendall(head + line_breaks)
@@ -81,7 +80,7 @@ class Exchange:
         self.connection.sendall(raw)
 
     def send_dripping(self, raw: bytes, pause_seconds: float) -> None:
-        """Send a byte at a time, until done or the client is gone."""
+        """Send one byte at a time, with a pause after each."""
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in raw:
             self.send(bytes([byte]))
@@ -92,7 +91,7 @@ class Exchange:
         self.stopping.wait(seconds)
 
     def hang_up(self) -> None:
-        """Close the connection after what was sent, and after a release where that is withheld."""
+        """Close the connection, after the next release if the answer is withheld."""
         self._wait_for_release()
         self.keeps_connection = False
 

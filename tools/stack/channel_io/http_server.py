@@ -1,4 +1,4 @@
-"""A small threaded HTTP server on loopback that can be stopped with requests in flight."""
+"""Threaded HTTP server on loopback that stops with requests in progress."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ Client = tuple[str, int]
 
 
 class Arrival(BaseHTTPRequestHandler):
-    """One connection; each request on it is read whole, and given to ``route`` to answer."""
+    """Connection of a client; ``route`` answers each request after its body was read."""
 
     protocol_version = "HTTP/1.1"
     body = b""
@@ -27,12 +27,12 @@ class Arrival(BaseHTTPRequestHandler):
         super().__init__(connection, client, server)
 
     def handle(self) -> None:
-        """Serve requests; a connection that breaks ends quietly."""
+        """Serve requests until the connection ends or breaks."""
         with suppress(OSError):
             super().handle()
 
     def answer_request(self) -> None:
-        """Read the body and have the request answered."""
+        """Read the body, and pass the request to ``route``."""
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.route(self)
 
@@ -43,7 +43,7 @@ class Arrival(BaseHTTPRequestHandler):
 
 
 class HttpServer(ThreadingTCPServer):
-    """Serves from construction until ``stop``, which ends every connection and thread."""
+    """Server from construction until ``stop``, which ends every connection and thread."""
 
     allow_reuse_address = True
     request_queue_size = 256
@@ -64,7 +64,7 @@ class HttpServer(ThreadingTCPServer):
         self.server_close()
 
     def get_request(self) -> tuple[socket.socket, Client]:
-        """Accept a connection, and know it for as long as it lives."""
+        """Accept a connection, and keep a weak reference to it."""
         connection, client = super().get_request()
         self._open.add(connection)
         return connection, client

@@ -1,4 +1,4 @@
-"""Ledger of the stand-in: its requests, and the chats that it made."""
+"""Ledger of the stand-in: the requests, and the chats that it made."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from tools.stack.channel_io.answers import new_chat_id
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """One chat that exists. ``at`` is in epoch seconds."""
+    """A chat that was created. ``at`` is in epoch seconds."""
 
     user_id: str
     chat_id: str
@@ -33,7 +33,7 @@ class Request:
 
     @property
     def has_body(self) -> bool:
-        """Return whether any body was announced, an empty one in chunks too."""
+        """Return whether the request had a body, even an empty chunked one."""
         return bool(self.body) or "transfer-encoding" in self.headers
 
 
@@ -48,18 +48,18 @@ class Ledger:
 
     @property
     def creates(self) -> list[Create]:
-        """A copy of what was created up to now."""
+        """Return a copy of the creates."""
         with self._lock:
             return list(self._creates)
 
     @property
     def requests(self) -> list[Request]:
-        """A copy of what arrived up to now."""
+        """Return a copy of the requests."""
         with self._lock:
             return list(self._requests)
 
     def create(self, user_id: str) -> Create:
-        """Make a new chat, as every call does."""
+        """Create a chat, as every call does."""
         with self._lock:
             now = time.time()
             create = Create(user_id, new_chat_id(now), now)
@@ -67,6 +67,6 @@ class Ledger:
         return create
 
     def note(self, request: Request) -> None:
-        """Keep a request that has arrived."""
+        """Record a request."""
         with self._lock:
             self._requests.append(request)

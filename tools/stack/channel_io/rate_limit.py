@@ -1,4 +1,4 @@
-"""The leaky bucket that Channel.io's rate limit is."""
+"""Leaky bucket, as Channel.io's rate limit is."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ class Level:
 
 
 class LeakyBucket:
-    """``burst`` deep, draining ``limit_per_second``; with ``None`` it is always empty."""
+    """Bucket for ``burst`` requests that drains ``limit_per_second``; None: at once."""
 
     def __init__(self, limit_per_second: float | None, burst: int) -> None:
         """Start empty."""
@@ -27,7 +27,7 @@ class LeakyBucket:
         self._seen_at = time.monotonic()
 
     def pour(self) -> Level:
-        """Add one request, unless it would overflow."""
+        """Add a request, unless the bucket would overflow."""
         with self._lock:
             self._drain()
             is_over = self._content + 1 > self._burst

@@ -1,4 +1,4 @@
-"""Script of the stand-in: its next behaviours."""
+"""Script of the stand-in: the behaviour of each create and probe."""
 
 import threading
 from collections import defaultdict, deque
@@ -12,7 +12,7 @@ BY_USER_ID = {behaviour.user_id: behaviour for behaviour in Behaviour}
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """One behaviour, and what changes it: ``seconds``, ``retry_after`` and ``withheld``."""
+    """A behaviour and its arguments."""
 
     behaviour: Behaviour = Behaviour.CREATE
     seconds: float | None = None
@@ -21,11 +21,10 @@ class ScriptLine:
 
 
 class Script:
-    """Which behaviour each create gets; safe to change and read from any thread.
+    """Behaviours of creates and probes; any thread may read and change them.
 
-    First what is planned next for this user, then for any user; then what is always done for this
-    user, what the user id itself names, what is always done for any user. ``probe`` is what every
-    ``GET {base}/channel`` gets.
+    The first that exists counts: planned for this user, planned for any user, permanent for this
+    user, named by the user id, permanent for any user. ``probe`` is for ``GET {base}/channel``.
     """
 
     def __init__(self) -> None:
@@ -36,24 +35,24 @@ class Script:
         self._standing: dict[str | None, ScriptLine] = {}
 
     def plan(self, lines: list[ScriptLine], user_id: str | None) -> None:
-        """Do each of ``lines`` once, in order, after what is planned already."""
+        """Use each of ``lines`` once, in order, after those already planned."""
         with self._lock:
             self._planned[user_id].extend(lines)
 
     def always(self, line: ScriptLine, user_id: str | None) -> None:
-        """Do ``line`` whenever nothing is planned."""
+        """Use ``line`` for every create without a plan."""
         with self._lock:
             self._standing[user_id] = line
 
     def clear(self) -> None:
-        """Forget all that was planned or always to be done."""
+        """Remove all plans and permanent behaviours."""
         with self._lock:
             self._planned.clear()
             self._standing.clear()
             self.probe = ScriptLine()
 
     def next_for(self, user_id: str) -> ScriptLine:
-        """Take what the next create for this user gets."""
+        """Remove and return the line for the next create of this user."""
         with self._lock:
             for key in (user_id, None):
                 if self._planned[key]:

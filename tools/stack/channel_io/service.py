@@ -1,4 +1,4 @@
-"""Channel.io's routes that the relay uses, and their responses."""
+"""Routes of Channel.io that the relay uses."""
 
 import math
 import re
@@ -24,7 +24,7 @@ EMPTY_LIST: Json = {"userChats": [], "sessions": [], "users": []}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandInService:
-    """Answers requests by the script, and keeps the ledger."""
+    """Service that answers by the script, and records requests in the ledger."""
 
     keys: tuple[str, str]
     bucket: LeakyBucket

@@ -1,4 +1,4 @@
-"""The stand-in, as tests hold it in their hands."""
+"""Stand-in for Channel.io, with its interface for tests."""
 
 from threading import Event
 from types import TracebackType
@@ -16,11 +16,11 @@ from tools.stack.processes import free_port, wait_until
 
 
 class ChannelIo:
-    """Channel.io on loopback, behaving as the test sets it.
+    """Channel.io on loopback, with the behaviours that the test sets.
 
-    It creates by default. With ``limit_per_second`` it also has a real rate limit: a leaky bucket
-    ``burst`` deep, whose 429 states when to come back only if ``sends_retry_after``. Every answer
-    takes ``latency_seconds``.
+    By default it creates every chat. ``limit_per_second`` adds a rate limit, a leaky bucket for
+    ``burst`` requests; its 429 has a ``Retry-After`` if ``sends_retry_after``. Every answer takes
+    ``latency_seconds``.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ChannelIo:
         sends_retry_after: bool = True,
         latency_seconds: float = 0,
     ) -> None:
-        """Do not listen yet. The port stays the same over ``stop`` and ``start``."""
+        """Choose a port, which stays the same after a restart; do not listen yet."""
         self.port = port or free_port()
         self._ledger = Ledger()
         self._script = Script()
@@ -55,21 +55,21 @@ class ChannelIo:
 
     @property
     def url(self) -> str:
-        """The base, as ``CHANNEL_API_URL`` takes it: v4's."""
+        """Return the value for ``CHANNEL_API_URL``, of v4."""
         return f"http://127.0.0.1:{self.port}/open/v4"
 
     @property
     def creates(self) -> list[Create]:
-        """Every chat that was made, in order: counted before a byte of the answer goes out."""
+        """Return every chat in order; each is recorded before its answer is sent."""
         return self._ledger.creates
 
     def creates_of(self, user_id: str) -> list[Create]:
-        """The chats that were made for one user."""
+        """Return the chats of one user."""
         return [create for create in self.creates if create.user_id == user_id]
 
     @property
     def requests(self) -> list[Request]:
-        """Every request that arrived, in order, control requests left out."""
+        """Return every request in order, without control requests."""
         return self._ledger.requests
 
     @property
@@ -82,7 +82,7 @@ class ChannelIo:
         wait_until(lambda: self.waiting >= count, timeout_seconds, f"{count} requests to be held")
 
     def release(self) -> None:
-        """Let all held requests go."""
+        """Release all held requests."""
         self._barrier.release()
 
     def plan(
@@ -93,9 +93,9 @@ class ChannelIo:
         retry_after: str | None = None,
         withheld: Withheld | None = None,
     ) -> None:
-        """Behave so for the next creates, one after the other: this user's, or any user's.
+        """Use ``behaviours`` for the next creates, one each: this user's, or any user's.
 
-        What is ``withheld`` of an answer waits for ``release``; a close without one waits as well.
+        The ``withheld`` part of an answer waits for ``release``, and so does a close without one.
         """
         lines = [ScriptLine(behaviour, seconds, retry_after, withheld) for behaviour in behaviours]
         self._script.plan(lines, user_id)
@@ -108,24 +108,24 @@ class ChannelIo:
         seconds: float | None = None,
         retry_after: str | None = None,
     ) -> None:
-        """Behave so for every create for which nothing is planned."""
+        """Use the behaviour for every create without a plan."""
         self._script.always(ScriptLine(behaviour, seconds, retry_after), user_id)
 
     def probe_with(self, behaviour: Behaviour, *, seconds: float | None = None) -> None:
-        """Behave so for every ``GET {base}/channel``, which never creates anything."""
+        """Use the behaviour for every ``GET {base}/channel``, which never creates."""
         self._script.probe = ScriptLine(behaviour, seconds)
 
     def behave_well(self) -> None:
-        """Forget all plans: create for every user, answer every probe."""
+        """Remove all plans: create every chat, answer every probe."""
         self._script.clear()
 
     def start(self) -> None:
-        """Serve; what was counted and planned before a ``stop`` still stands."""
+        """Serve; records and plans from before a ``stop`` remain."""
         self._stopping.clear()
         self._server = HttpServer(self.port, self._answer)
 
     def stop(self) -> None:
-        """Cut all connections and refuse new ones. What was held is not created."""
+        """Cut all connections and refuse new ones. Held requests create nothing."""
         if self._server is not None:
             self._server.stop(self._wake_all)
             self._server = None

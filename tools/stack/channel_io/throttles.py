@@ -12,19 +12,19 @@ TOO_MANY = operation_error_answer(429, "tooManyRequests", "Too many requests")
 
 
 def throttled(exchange: Exchange) -> None:
-    """Say in seconds when to come back."""
+    """Send 429 with ``Retry-After`` in seconds."""
     retry_after = exchange.retry_after or "1"
     exchange.answer(429, TOO_MANY, [("Retry-After", retry_after)])
 
 
 def throttled_bare(exchange: Exchange) -> None:
-    """Say 429 and nothing else, no header at all; the body ends with the connection."""
+    """Send 429 without headers; the end of the connection ends the body."""
     exchange.send(http_bytes(429, [], b""))
     exchange.hang_up()
 
 
 def throttled_reset(exchange: Exchange) -> None:
-    """Send only the reset and the date, both by a clock an hour behind the client's."""
+    """Send 429 with reset and date of a clock that is an hour behind."""
     now = time.time() - OTHER_CLOCK_SECONDS
     reset_at = int(now + (exchange.seconds or RESET_SECONDS))
     headers = [

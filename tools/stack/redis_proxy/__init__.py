@@ -1,6 +1,6 @@
-"""A proxy between clients and a Redis, in a process of its own, that fails as tests want.
+"""Proxy between clients and a Redis, in its own process, with faults set by tests.
 
-``process.py`` starts and controls it; ``proxy.py`` passes the bytes, and names the faults.
+``process.py`` starts and controls it; ``proxy.py`` passes the bytes, and has the faults.
 """
 
 from tools.stack.redis_proxy.process import RedisProxy

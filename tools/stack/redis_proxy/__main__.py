@@ -1,4 +1,4 @@
-"""Runs the proxy, until SIGKILL; each line on the control port is a command in JSON."""
+"""Command that runs the proxy; it reads commands in JSON from the control port."""
 
 import argparse
 import asyncio
@@ -10,11 +10,11 @@ from tools.stack.redis_proxy.proxy import LineFault, Mode, ProxyServer
 
 
 async def main(arguments: argparse.Namespace) -> None:
-    """Serve clients, and the control connection."""
+    """Serve clients and the control port until SIGKILL."""
     proxy = ProxyServer(arguments.upstream)
 
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        obey(proxy, json.loads(await reader.readline()))
+        execute_command(proxy, json.loads(await reader.readline()))
         writer.write(b"done\n")
         writer.close()
 
@@ -29,8 +29,8 @@ async def main(arguments: argparse.Namespace) -> None:
     await serving.serve_forever()
 
 
-def obey(proxy: ProxyServer, command: dict[str, str | float]) -> None:
-    """Carry out one command of the test's."""
+def execute_command(proxy: ProxyServer, command: dict[str, str | float]) -> None:
+    """Execute one command of the test."""
     match command:
         case {"upstream": int(port)}:
             proxy.upstream_port = port
@@ -42,10 +42,10 @@ def obey(proxy: ProxyServer, command: dict[str, str | float]) -> None:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools.stack.redis_proxy", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="where clients connect")
-    parser.add_argument("--control", type=int, required=True, help="where commands come")
+    parser.add_argument("--port", type=int, required=True, help="the port for clients")
+    parser.add_argument("--control", type=int, required=True, help="the port for commands")
     parser.add_argument("--upstream", type=int, required=True, help="the port of the Redis")
-    parser.add_argument("--certificate", type=Path, help="serve TLS with it")
+    parser.add_argument("--certificate", type=Path, help="serve TLS with this file")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The proxy's process, as a test holds it."""
+"""Process of the proxy, with its interface for tests."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ START_TIMEOUT_SECONDS = 30
 
 
 class RedisProxy:
-    """A proxy to the Redis at ``upstream_port``; with a ``certificate`` clients speak TLS to it."""
+    """Proxy to the Redis at ``upstream_port``; with a ``certificate`` it serves TLS."""
 
     def __init__(self, upstream_port: int, *, certificate: Path | None = None) -> None:
         """Start nothing yet."""
@@ -27,7 +27,7 @@ class RedisProxy:
 
     @property
     def url(self) -> str:
-        """The address, as ``REDIS_URL`` takes it."""
+        """Return the value for ``REDIS_URL``."""
         return f"redis{'s' if self._certificate else ''}://127.0.0.1:{self.port}/0"
 
     def __enter__(self) -> Self:
@@ -52,19 +52,19 @@ class RedisProxy:
             kill_child(self._child)
 
     def fail(self, mode: Mode, *, seconds: float = 0.0, mark: str = "") -> None:
-        """Put this fault on every line, those that stand included."""
+        """Apply this fault to every connection, open ones included."""
         self._send({"mode": mode, "seconds": seconds, "mark": mark})
 
     def mend(self) -> None:
-        """Pass everything again; lines that lost something are closed."""
+        """Pass everything again; close the connections that lost data."""
         self.fail(Mode.PASS)
 
     def close_lines(self) -> None:
-        """Reset every connection that stands."""
+        """Reset every open connection."""
         self._send({"close_lines": True})
 
     def lead_to(self, port: int) -> None:
-        """Lead connections that come from now on to the Redis at ``port``."""
+        """Connect new clients to the Redis at ``port``."""
         self._send({"upstream": port})
 
     def _send(self, command: dict[str, str | float]) -> None:

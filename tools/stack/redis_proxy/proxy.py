@@ -1,4 +1,4 @@
-"""Connections of clients, each passed on to one Redis, and the faults on their way."""
+"""Proxied connections to a Redis, and their faults."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ CHUNK_BYTES = 65_536
 
 
 class Mode(StrEnum):
-    """Faults of a line to Redis."""
+    """Faults of a connection to Redis."""
 
     PASS = auto()
     # Replies come `seconds` late.
     DELAY = auto()
     # Replies come one byte each `seconds`.
     DRIP = auto()
-    # Commands are read and lost; connections are accepted.
+    # Connections are accepted; commands are read and dropped.
     SILENT = auto()
     # A connection falls silent at its first command that contains `mark`.
     SILENT_AT = auto()
@@ -25,7 +25,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineFault:
-    """One mode and its arguments."""
+    """A mode and its arguments."""
 
     mode: Mode = Mode.PASS
     seconds: float = 0.0
@@ -36,7 +36,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ProxyServer:
-    """The lines that stand, and the fault that all of them have."""
+    """Server with open connections, which all have the same fault."""
 
     def __init__(self, upstream_port: int) -> None:
         self.fault = LineFault()
@@ -44,19 +44,19 @@ class ProxyServer:
         self._lines: set[ProxiedConnection] = set()
 
     def set_fault(self, fault: LineFault) -> None:
-        """Apply ``fault`` to every line; ``PASS`` closes the lines that lost something."""
+        """Apply ``fault`` to every connection; ``PASS`` closes those that lost data."""
         self.fault = fault
         if fault.mode is Mode.PASS:
             self.close_lines(only_lossy=True)
 
     def close_lines(self, *, only_lossy: bool = False) -> None:
-        """Close every line, or every line on which something was lost."""
+        """Close every connection, or only those that lost data."""
         for line in self._lines:
             if line.has_lost or not only_lossy:
                 line.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one client's connection on until either side closes it."""
+        """Pass the data of one client until either side closes."""
         try:
             server = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         except OSError:
@@ -69,7 +69,7 @@ class ProxyServer:
 
 
 class ProxiedConnection:
-    """One client's connection and the one to Redis behind it."""
+    """Connection of a client, and the one to Redis behind it."""
 
     def __init__(self, proxy: ProxyServer, client: Stream, server: Stream) -> None:
         self.has_lost = False
