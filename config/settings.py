@@ -56,6 +56,7 @@ TOKENS_SENTENCE = f"name:token,name:token with a name for each caller, each toke
 PLAIN_URL_SENTENCE = "an absolute http or https URL without user, query or fragment"
 MAX_QUOTED_CHARACTERS = 80
 MIN_SECRET_CHARACTERS = 8  # of what no message may quote; shorter texts are in many a value
+BOT_NAME_SENTENCE = "1 to 30 characters, none of @ # $ % : /"
 HEADER_SENTENCE = "1 to 512 printable ASCII characters without spaces"
 
 
@@ -120,6 +121,7 @@ class ProcessSettings(Settings):
     """
 
     bind: Bind = Field(default_factory=default_bind, description=BIND_SENTENCE)
+    bot_name: str | None = Field(None, pattern=r"^[^@#$%:/]{1,30}$", description=BOT_NAME_SENTENCE)
     otel_sdk_disabled: Annotated[bool, OnlyTrue] = Field(
         default=False, description="true, else it is false"
     )

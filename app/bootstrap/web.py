@@ -50,6 +50,7 @@ def build_web(settings: WebSettings, *, store: type[EventStore] = EventStore) ->
         Notices(client, keys),
         metrics,
         version=VERSION,
+        bot_name=settings.bot_name,
         export_span=build_span_exporter(settings.traces_url, "web"),
     )
 

@@ -13,6 +13,7 @@ from app.bootstrap.redis import exit_if_unsafe
 from app.bootstrap.start import log_settings
 from app.bootstrap.tracing import build_span_exporter
 from app.channel.client import ChannelClient, compute_way
+from app.channel.tasks import ChannelTasks
 from app.channel.transport import is_without_proxy, trusted_authorities
 from app.chats.event import OnUnknown
 from app.store.audit import Auditor, Readiness
@@ -79,7 +80,8 @@ def compose_worker(
     stopping = Event()
     slots = Pool(settings.worker_concurrency)
     deadline_seconds = settings.call_deadline_seconds
-    calls = CallRunner(grants, channel, spool, reporter, deadline_seconds=deadline_seconds)
+    tasks = ChannelTasks(channel, key_prefix=settings.key_prefix, bot_name=settings.bot_name)
+    calls = CallRunner(grants, channel, tasks, spool, reporter, deadline_seconds=deadline_seconds)
     taker = Taker(
         grants, calls, spool, reporter, slots, deadline_seconds=deadline_seconds, stopping=stopping
     )

@@ -5,12 +5,24 @@ Messages are for the engineer on call. They never quote Channel.io.
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from app.channel.attempt import CallAttempt, UpstreamResponse
-from app.channel.body import has_channel, is_user_not_found, read_chat
+from app.channel.body import has_channel, is_bot_not_found, is_user_not_found, read_chat
 from app.channel.throttle import parse_pause_ms
-from app.chats.outcome import Created, Denied, NotSent, Outcome, Refused, Throttled, Unknown
+from app.chats.outcome import (
+    Created,
+    Denied,
+    LookFailed,
+    NotSent,
+    Outcome,
+    Refused,
+    Throttled,
+    Unknown,
+)
 from app.chats.record import FailureCode
+
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 WRONG_KEY = "the access key or secret is wrong, or lacks the right"
 WRONG_URL = "CHANNEL_API_URL does not lead to Channel.io's API"
@@ -36,7 +48,32 @@ def classify_create(attempt: CallAttempt) -> Outcome:
     if attempt.response is None:
         detail = f"The request was sent to Channel.io, and no whole answer came: {why}."
         return Unknown(FailureCode.NO_ANSWER, detail)
-    return _outcome_of_answer(attempt.response)
+    return _apply(TABLE, attempt.response)
+
+
+def classify_read(attempt: CallAttempt, missing: FailureCode) -> UpstreamResponse | Outcome:
+    """Return the answer of a read if it is good, else the outcome. Raises nothing.
+
+    ``missing`` is the code for what is not there: ``USER_NOT_FOUND`` or ``CHAT_NOT_FOUND``.
+    """
+    if not attempt.is_sent:
+        return NotSent(f"Nothing was sent to Channel.io: {_why(attempt)}.")
+    if attempt.response is None:
+        return LookFailed(f"A read of Channel.io had no whole answer: {_why(attempt)}.")
+    return _apply(READ_TABLES[missing], attempt.response)
+
+
+def classify_write(attempt: CallAttempt) -> UpstreamResponse | Outcome:
+    """Return the answer of a message or an open if it was done, else the outcome.
+
+    Raises nothing.
+    """
+    if not attempt.is_sent:
+        return NotSent(f"Nothing was sent to Channel.io: {_why(attempt)}.")
+    if attempt.response is None:
+        detail = f"The request was sent to Channel.io, and no whole answer came: {_why(attempt)}."
+        return Unknown(FailureCode.NO_ANSWER, detail)
+    return _apply(WRITE_TABLE, attempt.response)
 
 
 def probe_problem(attempt: CallAttempt) -> str | None:
@@ -118,36 +155,103 @@ def _unknown(code: FailureCode) -> Callable[[UpstreamResponse], Outcome]:
     return unknown
 
 
+def _good(answer: UpstreamResponse) -> UpstreamResponse:
+    return answer
+
+
+def _missing(code: FailureCode, *, has_acted: bool) -> Callable[[UpstreamResponse], Outcome]:
+    def missing(answer: UpstreamResponse) -> Outcome:
+        detail = f"Channel.io answered {answer.status}: it has no such {_THING[code]}."
+        return Refused(code, detail, answer.status, has_acted)
+
+    return missing
+
+
+def _unprocessable_task(answer: UpstreamResponse) -> Outcome:
+    if not is_bot_not_found(answer.body, answer.charset):
+        return _rejected(answer)
+    detail = f"Channel.io answered {answer.status}: it has no bot of this name."
+    return Refused(FailureCode.BOT_NOT_FOUND, detail, answer.status)
+
+
+def _unanswered(answer: UpstreamResponse) -> Outcome:
+    detail = f"Channel.io answered {answer.status}, which proves nothing: it may have been done."
+    return Unknown(FailureCode.NO_ANSWER, detail, answer.status)
+
+
+def _refused_read(answer: UpstreamResponse) -> Outcome:
+    detail = f"Channel.io answered {answer.status}: it does not accept the request."
+    return Refused(FailureCode.REJECTED, detail, answer.status, has_acted=False)
+
+
+def _failed_read(answer: UpstreamResponse) -> Outcome:
+    return LookFailed(f"Channel.io answered a read with {answer.status}.", answer.status)
+
+
+def _read_table(statuses: Container[int], code: FailureCode) -> "TaskTable":
+    return (
+        *_OURS,
+        AnswerRule(_SUCCESS, _good),
+        AnswerRule(statuses, _missing(code, has_acted=False)),
+        AnswerRule(_UNCLEAR, _failed_read),
+        AnswerRule(range(400, 500), _refused_read),
+        AnswerRule(range(1000), _failed_read),
+    )
+
+
 _SUCCESS = range(200, 300)
 _KEY_REFUSED = {401, 403}
 _URL_REFUSED = {*range(300, 400), 405, 410}
 _NOT_FOUND = {404}
+_UNPROCESSABLE = {422}
+_UNCLEAR = {408, 409}
+_THING = {FailureCode.USER_NOT_FOUND: "user", FailureCode.CHAT_NOT_FOUND: "chat"}
 _PROXY_LOGIN_REFUSED = {407}
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerRule:
-    """A row of the table: the outcome of answers with these statuses."""
+class AnswerRule(Generic[ResultT_co]):
+    """A row of a table: the outcome of answers with these statuses, or the answer if it is good."""
 
     statuses: Container[int]
-    outcome: Callable[[UpstreamResponse], Outcome]
+    outcome: Callable[[UpstreamResponse], ResultT_co]
 
 
-TABLE = (
-    AnswerRule(_SUCCESS, _opened),
+CreateTable = tuple[AnswerRule[Outcome], ...]
+TaskTable = tuple[AnswerRule[Outcome | UpstreamResponse], ...]
+
+_OURS: CreateTable = (
     AnswerRule(_KEY_REFUSED, _denied(WRONG_KEY)),
     AnswerRule(_URL_REFUSED, _denied(WRONG_URL)),
-    AnswerRule(_NOT_FOUND, _user_not_found),
     AnswerRule(_PROXY_LOGIN_REFUSED, _refused_by_proxy),
-    AnswerRule({422}, _unprocessable),
     AnswerRule({429}, _throttled),
-    AnswerRule({408, 409}, _unknown(FailureCode.NO_ANSWER)),
+)
+TABLE: CreateTable = (
+    *_OURS,
+    AnswerRule(_SUCCESS, _opened),
+    AnswerRule(_NOT_FOUND, _user_not_found),
+    AnswerRule(_UNPROCESSABLE, _unprocessable),
+    AnswerRule(_UNCLEAR, _unknown(FailureCode.NO_ANSWER)),
     AnswerRule(range(400, 500), _rejected),
     AnswerRule(range(500, 600), _unknown(FailureCode.NO_ANSWER)),
     AnswerRule(range(1000), _unknown(FailureCode.UNREADABLE_ANSWER)),
 )
-"""The first row that has the status counts; the last has every status that HTTP can write."""
+"""For creates. The first row that has the status counts; the last has all that HTTP can write."""
+WRITE_TABLE: TaskTable = (
+    *_OURS,
+    AnswerRule(_SUCCESS, _good),
+    AnswerRule(_NOT_FOUND, _missing(FailureCode.CHAT_NOT_FOUND, has_acted=True)),
+    AnswerRule(_UNPROCESSABLE, _unprocessable_task),
+    AnswerRule(_UNCLEAR, _unanswered),
+    AnswerRule(range(400, 500), _rejected),
+    AnswerRule(range(1000), _unanswered),
+)
+"""For messages and opens."""
+READ_TABLES: dict[FailureCode, TaskTable] = {
+    FailureCode.USER_NOT_FOUND: _read_table({404, 422}, FailureCode.USER_NOT_FOUND),
+    FailureCode.CHAT_NOT_FOUND: _read_table(_NOT_FOUND, FailureCode.CHAT_NOT_FOUND),
+}
 
 
-def _outcome_of_answer(answer: UpstreamResponse) -> Outcome:
-    return next(row.outcome(answer) for row in TABLE if answer.status in row.statuses)
+def _apply(table: tuple[AnswerRule[ResultT_co], ...], answer: UpstreamResponse) -> ResultT_co:
+    return next(row.outcome(answer) for row in table if answer.status in row.statuses)

@@ -24,6 +24,24 @@ class UpstreamResponse:
 
 
 @dataclass(slots=True)
+class CallContext:
+    """All requests of one grant, until ``deadline``, in seconds on ``time.monotonic``.
+
+    ``traceparent`` names the call to Channel.io: https://www.w3.org/TR/trace-context/
+    ``requests`` counts those that were sent.
+    """
+
+    deadline: float
+    traceparent: str | None = None
+    requests: int = 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that each request has besides."""
+        return {} if self.traceparent is None else {"traceparent": self.traceparent}
+
+
+@dataclass(slots=True)
 class CallAttempt:
     """The right to send one request until ``deadline``, in seconds on ``time.monotonic``.
 

@@ -7,12 +7,18 @@ names.
 import codecs
 import json
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.chats.record import Chat, Session, is_chat_id
 
 MAX_IDENTIFIER_CHARACTERS = 256
+UNIFIED = "unified"
 
+_USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BOT_NOT_FOUND = re.compile(
+    r"bot[ _-]?not[ _-]?found|bot\W+\w+\W+not found|no such bot", re.IGNORECASE
+)
 _NOT_FOUND = re.compile(r"not[ _-]?found|no such user|찾을 수 없|존재하지 않", re.IGNORECASE)
 _UNREADABLE = "\ufffd"
 # Charsets in which a byte of one character may look like a backslash, or which Korean errors come
@@ -29,6 +35,76 @@ _CHARSETS = {
     "big5": "cp950",
     "cp950": "cp950",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelUser:
+    """A user; ``unified_id`` is the user that this one was merged into, if any."""
+
+    id: str
+    unified_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """A message in a chat. Its text is a person's, and stays out of ``repr``."""
+
+    id: str | None
+    request_id: str | None
+    text: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """A page of a chat's messages; ``next`` leads to the page before, ``None`` from the first."""
+
+    messages: list[ChatMessage]
+    next: str | None
+
+
+def read_user(body: bytes | None, charset: str | None = None) -> ChannelUser | None:
+    """Return the user of an answer, or ``None`` if the id that counts cannot be read."""
+    user = _object_in(_read_object(body, charset), "user")
+    user_id, unified_id = _user_id_in(user, "id"), _user_id_in(user, "unifiedId")
+    is_merged = user.get("type") == UNIFIED
+    if user_id is None or (is_merged and unified_id is None):
+        return None
+    return ChannelUser(user_id, unified_id if is_merged else None)
+
+
+def read_messages(body: bytes | None, charset: str | None = None) -> MessagePage | None:
+    """Return a page of messages, or ``None`` if any of it cannot be read."""
+    answer = _read_object(body, charset)
+    found = answer.get("messages")
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        return None
+    cursor = answer.get("next") or answer.get("nextCursor") or None
+    if not isinstance(cursor, str | None):
+        return None
+    messages = [
+        ChatMessage(
+            _identifier_in(message, "id"),
+            _text_in(message, "requestId"),
+            _text_in(message, "plainText"),
+        )
+        for message in found
+    ]
+    return MessagePage(messages, cursor)
+
+
+def read_message_id(body: bytes | None, charset: str | None = None) -> str | None:
+    """Return the id of the message of an answer, if it can be read."""
+    return _identifier_in(_object_in(_read_object(body, charset), "message"), "id")
+
+
+def read_chat_state(body: bytes | None, charset: str | None = None) -> str | None:
+    """Return the state of the chat of an answer, or ``None`` if it cannot be read."""
+    return _identifier_in(_object_in(_read_object(body, charset), "userChat"), "state")
+
+
+def is_bot_not_found(body: bytes | None, charset: str | None = None) -> bool:
+    """Return whether an error's body reports an unknown bot name."""
+    return bool(_BOT_NOT_FOUND.search(_decode(body or b"", charset)))
 
 
 def read_chat(body: bytes | None, charset: str | None = None) -> Chat | None:
@@ -107,6 +183,16 @@ def _session_in(answer: dict[str, Any], name: str) -> Session | None:
 def _identifier_in(parent: dict[str, Any], name: str) -> str | None:
     value = parent.get(name)
     return value if isinstance(value, str) and _is_identifier(value) else None
+
+
+def _user_id_in(parent: dict[str, Any], name: str) -> str | None:
+    value = parent.get(name)
+    return value if isinstance(value, str) and _USER_ID.fullmatch(value) else None
+
+
+def _text_in(parent: dict[str, Any], name: str) -> str | None:
+    value = parent.get(name)
+    return value if isinstance(value, str) and value else None
 
 
 def _is_identifier(text: str) -> bool:

@@ -2,14 +2,16 @@
 
 import json
 import ssl
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from gevent import Timeout
 from requests import Request
 
 from app.channel.answers import classify_create, probe_problem
-from app.channel.attempt import CallAttempt
+from app.channel.attempt import CallAttempt, CallContext
 from app.channel.transport import Route, send_request, trusted_authorities
 from app.chats.outcome import Outcome
 from config.proxy_url import ProxyUrl
@@ -27,7 +29,7 @@ def compute_way(base_url: str, version: str | None, access_key: str, access_secr
 
 
 class ChannelClient:
-    """Opens chats at one channel of Channel.io. Safe to share between greenlets.
+    """Sends requests to one channel of Channel.io. Safe to share between greenlets.
 
     ``base_url`` has no trailing path of a call (``https://api.channel.io/open/v4``). Requests go
     through ``proxy``, if there is one; ``tls`` has other trusted authorities than the public ones.
@@ -44,36 +46,39 @@ class ChannelClient:
         proxy: ProxyUrl | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._headers = _headers(access_key, access_secret, api_version)
         self._route = Route(tls or trusted_authorities(), proxy, connect_timeout_seconds)
 
-    def open_chat(
-        self, user_id: str, *, deadline: float, traceparent: str | None = None
-    ) -> Outcome:
-        """Send one request for a new chat, and return by ``deadline`` (on ``time.monotonic``).
-
-        ``traceparent`` names this call to Channel.io: https://www.w3.org/TR/trace-context/
-        Every end is an outcome: nothing is raised, repeated, or sent after the deadline.
-        """
+    def open_chat(self, user_id: str, call: CallContext) -> Outcome:
+        """Send one request for a new chat: the create, after which nothing may be sent again."""
         path = f"/users/{quote(user_id, safe='')}/user-chats"
-        headers = {} if traceparent is None else {"traceparent": traceparent}
-        return classify_create(self._send("POST", path, deadline, headers))
+        return classify_create(self.send("POST", path, call))
 
     def probe(self, *, deadline: float) -> str | None:
         """Probe: read the channel, and return the problem or ``None``."""
-        return probe_problem(self._send("GET", "/channel", deadline, {}))
+        return probe_problem(self.send("GET", "/channel", CallContext(deadline)))
 
-    def _send(
-        self, method: str, path: str, deadline: float, headers: dict[str, str]
+    def send(
+        self,
+        method: str,
+        path: str,
+        call: CallContext,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> CallAttempt:
-        """Send one request (I2), with DNS, TLS and the answer's last byte within ``deadline``."""
-        attempt = CallAttempt(deadline)
+        """Send one request, with DNS, TLS and the answer's last byte within ``call``'s deadline.
+
+        Every end is an attempt: nothing is raised, repeated, or sent after the deadline (I2).
+        """
+        attempt = CallAttempt(call.deadline)
         timeout = Timeout.start_new(max(attempt.seconds_left, 0))
         try:
-            url = self._base_url + path
+            url = self.base_url + path
             host = {"Host": urlsplit(url).netloc}  # http.client would name a proxy instead
-            request = Request(method, url, headers={**host, **self._headers, **headers})
+            headers = {**host, **self._headers, **call.headers}
+            request = Request(method, url, headers=headers, params=query, json=body)
             send_request(request.prepare(), attempt, self._route)
         except Timeout as fired:
             if fired is not timeout:
@@ -83,6 +88,7 @@ class ChannelClient:
             attempt.error_class = _root_cause(error)
         finally:
             timeout.close()
+            call.requests += attempt.is_sent
         return attempt
 
 

@@ -4,27 +4,71 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr
+
+
+class Task(StrEnum):
+    """A step of an event, in the order in which they are granted; the create is always there."""
+
+    RESOLVE = "resolve"
+    CREATE = "create"
+    MESSAGE = "message"
+    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The right to one call for one event.
+    """The right to one task of one event: reads, and then at most one write.
 
-    ``attempt`` is the fence: it only grows, and separates the outcomes of different grants.
-    ``token`` names the grant, so that a repeated ``take`` finds it again. ``stored_fields``
-    are those of the record as it was granted, from which it is rebuilt if Redis loses it.
+    ``user_id`` is ``None`` for a resolve. ``attempt`` is the fence: it only grows, and separates
+    the outcomes of different grants. ``token`` names the grant, so that a repeated ``take`` finds
+    it again. ``stored_fields`` are those of the record as it was granted, from which it is rebuilt
+    if Redis loses it. ``text`` is a message's; it is never shown or dumped.
     """
 
     event_id: str
-    user_id: str
+    user_id: str | None
     attempt: int
     token: str
     stored_fields: dict[str, Any]
+    task: Task = Task.CREATE
+    text: Annotated[SecretStr | None, Field(exclude=True)] = field(default=None, compare=False)
+
+    @property
+    def member_id(self) -> str | None:
+        """The caller's own id for the user, if the event came with one."""
+        return self.stored_fields.get("member_id")
+
+    @property
+    def chat_id(self) -> str | None:
+        """The published chat, for the tasks behind the create."""
+        return self.stored_fields.get("chat_id")
+
+    @property
+    def bot_name(self) -> str | None:
+        """The name that the event gives the bot."""
+        return self.stored_fields.get("bot_name")
+
+    @property
+    def is_private(self) -> bool:
+        """True for a message for the agents' eyes alone."""
+        return "private" in self._task_fields
+
+    @property
+    def is_look_only(self) -> bool:
+        """True where nothing may be sent: one more look decides about earlier sends."""
+        return "look_only" in self._task_fields
+
+    @property
+    def _task_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = self.stored_fields.get("tasks", {}).get(self.task, {})
+        return fields
 
     @property
     def attempts(self) -> int:
-        """The number of grants, this one included, less those given back."""
+        """The number of the create's grants, this one included, less those given back."""
         attempts: int = self.stored_fields["attempts"]
         return attempts
 
@@ -87,6 +131,12 @@ class SettleEffect(StrEnum):
     """The event will be called again."""
     UNKNOWN = "unknown"
     """The event is held."""
+    RESOLVED = "resolved"
+    """The member's user id is known."""
+    TASK_DONE = "task_done"
+    TASK_FAILED = "task_failed"
+    TASK_WAITING = "task_waiting"
+    """The task will be granted again."""
     IGNORED = "ignored"
     """The result no longer counts, or is settled already."""
     STALE = "stale"

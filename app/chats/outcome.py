@@ -1,7 +1,8 @@
-"""Outcomes of a call to Channel.io, and their effect on the event.
+"""Outcomes of a grant's task at Channel.io, and their effect on the event.
 
-An outcome answers one question, "did it create a chat?": yes (``Created``), no (``Refused``,
-``Denied``, ``Throttled``, ``NotSent``), or it cannot be known (``Unknown``).
+An outcome answers one question, "was it done?": yes (``Created``, ``Resolved``, ``Done``), no
+(``Refused``, ``Denied``, ``Throttled``, ``NotSent``, ``LookFailed``, ``NotFound``), or it cannot be
+known (``Unknown``).
 """
 
 import random
@@ -23,6 +24,10 @@ class OutcomeKind(StrEnum):
     THROTTLED = "throttled"
     NOT_SENT = "not_sent"
     UNKNOWN = "unknown"
+    RESOLVED = "resolved"
+    DONE = "done"
+    LOOK_FAILED = "look_failed"
+    NOT_FOUND = "not_found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,15 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Channel.io executed nothing, and would refuse this event again. The event fails."""
+    """Channel.io executed nothing, and would refuse it again. The event, or its task, fails.
+
+    ``has_acted``: the refused request was the task's write, not a look before it.
+    """
 
     code: FailureCode
     detail: str
-    upstream_status: int
+    upstream_status: int | None
+    has_acted: bool = True
     kind: Literal[OutcomeKind.REFUSED] = OutcomeKind.REFUSED
 
 
@@ -54,6 +63,11 @@ class Denied:
     detail: str
     upstream_status: int
     kind: Literal[OutcomeKind.DENIED] = OutcomeKind.DENIED
+
+    @property
+    def code(self) -> FailureCode:
+        """The code with which an event fails that is denied for its own sake."""
+        return FailureCode.REJECTED
 
     @property
     def reason(self) -> str:
@@ -86,15 +100,84 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Bytes were sent and no readable answer came: a chat may exist. Held, unless consented."""
+    """Bytes of a write were sent, and no readable answer came: it may have been executed.
+
+    A create's event is held, unless consented; other tasks look before they send again.
+    """
 
     code: FailureCode
     detail: str
     upstream_status: int | None = None
     kind: Literal[OutcomeKind.UNKNOWN] = OutcomeKind.UNKNOWN
 
+    @property
+    def reason(self) -> str:
+        """The reason for which the breaker may open."""
+        return self.code
 
-Outcome = Created | Refused | Denied | Throttled | NotSent | Unknown
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Channel.io has this user under the member's id."""
+
+    user_id: str
+    upstream_status: int = 200
+    kind: Literal[OutcomeKind.RESOLVED] = OutcomeKind.RESOLVED
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A message is in the chat, or the chat is open or was opened before.
+
+    ``has_acted``: this grant did it, rather than finding it done. ``message_id`` is ``None`` where
+    it cannot be read, and for an open.
+    """
+
+    has_acted: bool
+    message_id: str | None = None
+    upstream_status: int = 200
+    kind: Literal[OutcomeKind.DONE] = OutcomeKind.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class LookFailed:
+    """A read had no answer, or did not reach its end, and nothing was sent after it. Repeated.
+
+    ``is_answered``: Channel.io answered each read, and there was more to read.
+    """
+
+    detail: str
+    upstream_status: int | None = None
+    is_answered: bool = False
+    kind: Literal[OutcomeKind.LOOK_FAILED] = OutcomeKind.LOOK_FAILED
+
+    @property
+    def reason(self) -> str | None:
+        """The reason for which the breaker may open."""
+        return None if self.is_answered else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """A look reached its end and did not find the task done, under a grant that only looks."""
+
+    detail: str
+    upstream_status: int = 200
+    kind: Literal[OutcomeKind.NOT_FOUND] = OutcomeKind.NOT_FOUND
+
+
+Outcome = (
+    Created
+    | Refused
+    | Denied
+    | Throttled
+    | NotSent
+    | Unknown
+    | Resolved
+    | Done
+    | LookFailed
+    | NotFound
+)
 
 
 def retry_delay_ms(attempts: int) -> int:

@@ -10,6 +10,7 @@ from app.chats.record import Record, Status
 from app.operate import json_output, text_output
 from app.operate.context import CliContext, json_option
 from app.operate.options import confirm, dry_run_option, progress_bar, user_option, yes_option
+from app.store.keys import Person
 from app.store.operations import ForgetResult, Operations
 
 UNREACHED = (
@@ -70,7 +71,7 @@ def _find(operations: Operations, user_id: str) -> dict[str, str]:
                 found.update((event_id, "") for event_id in page.gone)
                 found.update((event_id, _status(record)) for event_id, record in page.events)
                 advance(page.looked_at)
-    opened = operations.opened_events(user_id)
+    opened = operations.opened_events(Person("user_id", user_id))
     for event_id in opened.gone:
         found.setdefault(event_id, "")
     return found | {event_id: _status(record) for event_id, record in opened.events}
@@ -97,7 +98,7 @@ def _remove(operations: Operations, user_id: str, found: dict[str, str]) -> int:
     try:
         with progress_bar(len(found)) as advance:
             for event_id in found:
-                result = operations.forget(event_id, user_id=user_id, token=token)
+                result = operations.forget(event_id, person=Person("user_id", user_id), token=token)
                 removed += result is ForgetResult.FORGOTTEN
                 advance(1)
     except StoreUnavailable:

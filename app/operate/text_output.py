@@ -124,7 +124,7 @@ def _format_preview(preview: SettingsPreview) -> str:
 def _format_row(record: Record) -> tuple[str, ...]:
     return (
         record.event_id,
-        record.user_id,
+        record.user_id or record.member_id or "",
         record.status,
         CREATED[record.created],
         str(record.attempts),

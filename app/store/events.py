@@ -1,10 +1,12 @@
 """Events in Redis: accept one, and look records up. One round trip each."""
 
+from typing import Any
+
 from app.chats.errors import BacklogFull, EventIdReused, EventTooOld
 from app.chats.event import OnUnknown, OpenChatEvent
 from app.chats.record import Record
 from app.store.client import RedisClient
-from app.store.keys import Keys
+from app.store.keys import Keys, Person
 from app.store.records import (
     differing_fields,
     is_forgotten,
@@ -44,11 +46,13 @@ class EventStore:
         Raises ``EventIdReused``, ``EventTooOld`` and ``BacklogFull``, with nothing stored, and
         ``StoreUnavailable`` where it is not known whether the event was stored: it may be repeated.
         """
-        argument = {
+        argument: dict[str, Any] = {
             "event_id": event.event_id,
             "record": new_fields(event, ttl_ms=self._record_ttl_ms, traceparent=traceparent),
             "max_backlog": self._max_backlog,
         }
+        if event.message:
+            argument["text"] = event.message.text.get_secret_value()
         result, *rest = self._scripts.run("accept", argument, until=until)
         match result:
             case "reused":
@@ -77,7 +81,18 @@ class EventStore:
 
         Raises ``StoreUnavailable``.
         """
-        argument = {"user_id": user_id, "limit": limit + 1}
+        return self._chats_of(Person("user_id", user_id), limit, until)
+
+    def chats_of_member(
+        self, member_id: str, *, limit: int, until: float | None = None
+    ) -> tuple[list[Record], bool]:
+        """Return what ``chats_of_user`` does, by the caller's own id for the user."""
+        return self._chats_of(Person("member_id", member_id), limit, until)
+
+    def _chats_of(
+        self, person: Person, limit: int, until: float | None
+    ) -> tuple[list[Record], bool]:
+        argument = person.as_argument() | {"limit": limit + 1}
         found = self._scripts.run("chats_of_user", argument, until=until)
         records = [self._record(event_id, text) for event_id, text in found[:limit]]
         return records, len(found) > limit

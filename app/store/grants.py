@@ -2,8 +2,9 @@
 
 import random
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
+from pydantic import SecretStr
 from redis.exceptions import RedisError
 
 from app.chats.errors import RecordFromNewerRelease, StoreUnavailable
@@ -16,14 +17,19 @@ from app.chats.grant import (
     SettleEffect,
     SettleResult,
     TakeResult,
+    Task,
     new_token,
 )
 from app.chats.outcome import (
     Created,
     Denied,
+    Done,
+    LookFailed,
     NotSent,
     Outcome,
+    OutcomeKind,
     Refused,
+    Resolved,
     Throttled,
     Unknown,
     retry_delay_ms,
@@ -34,6 +40,8 @@ from app.store.keys import Keys
 from app.store.records import chat_fields, failure_fields, parse_fields
 from app.store.scripts import Scripts
 
+# Outcomes after which the same is tried again, with backoff.
+RETRIED = {OutcomeKind.NOT_SENT, OutcomeKind.LOOK_FAILED}
 # Between a call's deadline and the moment at which its worker counts as lost.
 LEASE_MARGIN_MS = 5000
 
@@ -117,17 +125,17 @@ class GrantStore:
         decision: Decision
         match kind:
             case "grant":
-                event_id, text = rest
-                fields = parse_fields(text)
-                decision = Grant(event_id, fields["user_id"], fields["attempt"], token, fields)
+                decision = _read_grant(token, *rest)
             case "probe":
                 decision = Probe(token)
             case _:
                 decision = NoWork(rest[0], is_idle=kind == "idle")
         return TakeResult(decision, lost_event_ids, expired_event_ids)
 
-    def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
+    def settle(self, grant: Grant, outcome: Outcome, *, requests: int = 1) -> SettleResult:
         """Store the outcome of the grant's call. The same settle twice is one settle.
+
+        ``requests`` is how many were sent for it.
 
         Raises ``RecordFromNewerRelease`` where another release wrote the record.
         """
@@ -135,6 +143,7 @@ class GrantStore:
             self._scripts,
             grant,
             outcome,
+            requests=requests,
             limits=self._limits,
             way=self._way,
             on_unknown=self._on_unknown,
@@ -180,6 +189,7 @@ def settle(
     grant: Grant,
     outcome: Outcome,
     *,
+    requests: int = 1,
     limits: Limits | None = None,
     way: str | None = None,
     on_unknown: OnUnknown = OnUnknown.HOLD,
@@ -196,7 +206,15 @@ def settle(
         "stored_fields": grant.stored_fields,
         "on_unknown": on_unknown,
         "recreate_delay_ms": retry_delay_ms(1),
+        **_fields_of(outcome),
     }
+    if grant.task is not Task.CREATE:
+        argument["task"] = grant.task
+    if outcome.kind in RETRIED or (grant.task is not Task.CREATE and isinstance(outcome, Refused)):
+        tries = grant.attempts if grant.task is Task.CREATE else grant.attempt
+        argument["delay_ms"] = retry_delay_ms(tries)
+    if requests > 1:
+        argument["requests"] = requests
     if way is not None:
         argument["way"] = way
     if limits is not None:
@@ -205,29 +223,48 @@ def settle(
         argument["threshold"] = limits.threshold
         argument["cooldown_ms"] = limits.cooldown_ms
         argument["random"] = _jitter()
-    match outcome:
-        case Created(chat=chat):
-            argument["chat"] = chat_fields(chat)
-        case Refused(code, detail, status):
-            argument["failure"] = failure_fields(Failure(code, detail, status))
-        case Unknown(code, detail, status):
-            argument["failure"] = failure_fields(Failure(code, detail, status))
-            argument["reason"] = code
-        case Throttled(retry_after_ms):
-            argument["delay_ms"] = retry_after_ms
-        case Denied(detail, status):
-            argument["failure"] = failure_fields(Failure(FailureCode.REJECTED, detail, status))
-            argument["reason"] = outcome.reason
-        case NotSent():
-            argument["delay_ms"] = retry_delay_ms(grant.attempts)
-            argument["reason"] = outcome.reason
-        case _:
-            assert_never(outcome)
     reply, breaker, age_ms = scripts.run("settle", argument)
     effect = SettleEffect(reply)
     if effect is SettleEffect.NEWER:
         raise RecordFromNewerRelease("a newer release of the relay wrote the record")
     return SettleResult(effect, breaker or None, age_ms / 1000)
+
+
+def _fields_of(outcome: Outcome) -> dict[str, Any]:
+    """Build the fields that only some kinds of outcomes have."""
+    fields: dict[str, Any] = {}
+    if isinstance(outcome, Refused | Denied | Unknown):
+        failure = Failure(outcome.code, outcome.detail, outcome.upstream_status)
+        fields["failure"] = failure_fields(failure)
+    if isinstance(outcome, Denied | NotSent | LookFailed | Unknown) and outcome.reason:
+        fields["reason"] = outcome.reason
+    if isinstance(outcome, Refused | Done) and outcome.has_acted:
+        fields["has_acted"] = True
+    match outcome:
+        case Created(chat=chat):
+            fields["chat"] = chat_fields(chat)
+        case Throttled(retry_after_ms):
+            fields["delay_ms"] = retry_after_ms
+        case Resolved(user_id):
+            fields["user_id"] = user_id
+        case Done(message_id=str(message_id)):
+            fields["message_id"] = message_id
+    return fields
+
+
+def _read_grant(
+    token: str, event_id: str, record: str, task: str = Task.CREATE, text: str | None = None
+) -> Grant:
+    fields = parse_fields(record)
+    return Grant(
+        event_id,
+        fields.get("user_id"),
+        fields["attempt"],
+        token,
+        fields,
+        Task(task),
+        None if text is None else SecretStr(text),
+    )
 
 
 def _jitter() -> float:

@@ -10,6 +10,8 @@ from app.chats.record import Record
 class HistoryEntry:
     """An entry of an event's history; ``times`` in a row, if the same happened again.
 
+    ``task``: what it is about; ``None``: the create, or the event.
+
     ``by`` is the operator who gave the command ``action``, ``chat_id`` the chat that it named.
     ``token`` is the begin of the grant's, of an attempt that ended unknown.
     """
@@ -17,6 +19,7 @@ class HistoryEntry:
     at: datetime
     what: str
     attempt: int
+    task: str | None = None
     times: int = 1
     by: str | None = None
     action: str | None = None

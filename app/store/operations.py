@@ -12,6 +12,7 @@ from app.chats.outcome import Created
 from app.chats.record import Chat, Failure, FailureCode, Record, Status
 from app.store.grants import settle
 from app.store.history import EventHistory
+from app.store.keys import Person
 from app.store.records import (
     calling_fields,
     chat_fields,
@@ -86,6 +87,14 @@ class ForgetResult(StrEnum):
     NEWER = "newer"
 
 
+_SETS = {
+    Status.ACCEPTED: "due",
+    Status.CALLING: "calling",
+    Status.UNKNOWN: "held",
+    Status.FAILED: "failed",
+}
+
+
 class Operations(RelayStatsReader):
     """The operator's view.
 
@@ -105,12 +114,16 @@ class Operations(RelayStatsReader):
         self._on_unknown = on_unknown
 
     def pages(self, status: Status, *, user_id: str | None = None) -> Iterator[Page]:
-        """Read the events of ``status`` (not ``opened``: those have no list), the longest so first.
+        """Read the events of ``status``, the longest so first.
+
+        ``ACCEPTED`` are all that wait, for the next task of an opened event too; ``CALLING`` all
+        for which a grant is out; ``FAILED`` has opened events with a failed task as well.
+        ``OPENED`` has no list.
 
         With ``user_id``: only this user's. Acting on one event hides no other, and an event that
         fails or is held again meanwhile is not read twice.
         """
-        argument: dict[str, Any] = {"status": status, "limit": PAGE}
+        argument: dict[str, Any] = {"set": _SETS[status], "limit": PAGE}
         if user_id is not None:
             argument["user_id"] = user_id
         began_ms: int | None = None
@@ -193,32 +206,32 @@ class Operations(RelayStatsReader):
         if result == "unchanged":
             raise NothingDone("calls are not paused")
 
-    def opened_events(self, user_id: str) -> Page:
-        """Read all events of the user that are opened, and perhaps others of the user.
+    def opened_events(self, person: Person) -> Page:
+        """Read all events of the person that are opened, and perhaps others of the person.
 
-        ``gone`` has ids that are, or were, in the user's index.
+        ``gone`` has ids that are, or were, in the person's index.
         """
-        ids = self._scripts.run("opened_ids", {"user_id": user_id}, acknowledge=False)
+        ids = self._scripts.run("opened_ids", {"index": person.index}, acknowledge=False)
         if len(ids) >= MAX_INDEXED:  # older ones are in no index
-            ids = list(dict.fromkeys([*ids, *self._scripts.find_events(f'"{user_id}"')]))
+            ids = list(dict.fromkeys([*ids, *self._scripts.find_events(person)]))
         page = Page(len(ids), [], [])
         for start in range(0, len(ids), PAGE):
             some = ids[start : start + PAGE]
             texts = self._scripts.run("records", {"event_ids": some}, acknowledge=False)
             for event_id, text in zip(some, texts, strict=True):
                 fields = {} if text is None else parse_fields(text)
-                if fields.get("user_id") == user_id:
+                if fields.get(person.field) == person.id:
                     page.events.append((event_id, self._readable(event_id, fields)))
                 else:
                     page.gone.append(event_id)
         return page
 
-    def forget(self, event_id: str, *, user_id: str, token: str) -> ForgetResult:
-        """Remove one event of the user: its record, its place in line, its look-ups.
+    def forget(self, event_id: str, *, person: Person, token: str) -> ForgetResult:
+        """Remove one event of the person: its record, its text, its place in line, its look-ups.
 
         ``token`` names the command.
         """
-        argument = {"event_id": event_id, "user_id": user_id, "token": token}
+        argument = {"event_id": event_id, "token": token, **person.as_argument()}
         return ForgetResult(self._scripts.run("forget", argument))
 
     def recover(self, logged: LoggedChat, *, is_trusted: bool = False) -> RecoverResult:
@@ -259,8 +272,9 @@ class Operations(RelayStatsReader):
         if self._readable(logged.event_id, fields) is None:
             return RecoverResult.NEWER
         apart_ms = abs(fields["accepted_ms"] - logged.life_ms)
-        # The line has no fingerprint; what it has of one is the user.
-        if apart_ms >= fields["ttl_ms"] or fields["user_id"] != logged.user_id:
+        # The line has no fingerprint; what it has of one is the user. A member's may have changed.
+        is_other_user = fields.get("member_id") is None and fields["user_id"] != logged.user_id
+        if apart_ms >= fields["ttl_ms"] or is_other_user:
             return RecoverResult.OTHER_LIFE
         if apart_ms and forgotten:
             return RecoverResult.FORGOTTEN
@@ -288,8 +302,8 @@ class Operations(RelayStatsReader):
                 continue
             fields = parse_fields(text)
             record = self._readable(event_id, fields)
-            is_new = fields.get("settled_ms", 0) > began_ms
-            if record is None or (record.status is status and not is_new):
+            is_new = fields.get("completed_ms", fields.get("settled_ms", 0)) > began_ms
+            if record is None or (_is_listed(record, status) and not is_new):
                 page.events.append((event_id, record))
         return page
 
@@ -312,13 +326,22 @@ class Operations(RelayStatsReader):
         return fields, due_at, ahead, forgotten
 
 
+def _is_listed(record: Record, status: Status) -> bool:
+    """Check that an entry of the list is not what a script left that was stopped half-way."""
+    if status is Status.FAILED:
+        return record.status is status or (record.is_complete and record.failed_task is not None)
+    if status is Status.UNKNOWN or (record.tasks is None and record.member_id is None):
+        return record.status is status
+    return record.is_under_way
+
+
 _REASONS = {
     "missing": "no event {event_id} is kept",
     "forgotten": "no event {event_id} is kept: an operator removed it",
     "not_held": "{event_id} is {about}, not held: only an event that is unknown can be resolved",
     "owned": "this chat belongs to the event {about}",
-    "not_waiting": "{event_id} is {about}: only an event that waits for its call can be cancelled",
-    "not_failed": "{event_id} is {about}: only an event that has failed can be tried again",
+    "not_waiting": "{event_id} is {about}: only an event that waits for a call can be cancelled",
+    "not_failed": "{event_id} is {about}: only what has failed can be tried again",
     "other_code": "{event_id} failed for another reason",
     "uncertain": "an attempt for {event_id} may have made a chat, so it is not tried again",
     "newer": "a newer release of the relay wrote {event_id}; use its command line",

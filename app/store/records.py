@@ -11,10 +11,21 @@ from pydantic_core import from_json, to_json
 
 from app.chats.errors import RecordFromNewerRelease
 from app.chats.event import EPOCH, OnUnknown, OpenChatEvent
-from app.chats.record import Chat, Failure, FailureCode, Record, Session, Status
+from app.chats.grant import Task
+from app.chats.record import (
+    Chat,
+    Failure,
+    FailureCode,
+    Record,
+    Session,
+    Status,
+    TaskState,
+    TaskStatus,
+)
 from app.store.history import Denials, HistoryEntry
 
 VERSION = 2
+TASKS_VERSION = 3  # of a record with a member id or tasks
 SHORT_TOKEN_CHARACTERS = 8  # of a token that is shown: enough to find its log line
 MAX_NUMBER = 10**14 - 1  # Lua's cjson writes 14 digits
 
@@ -44,9 +55,12 @@ def read_record(
     """
     status = _status(fields)
     settled_ms, occurred_ms = fields.get("settled_ms"), fields.get("occurred_ms")
+    # A record of version 2 is complete once it is settled.
+    completed_ms = settled_ms if fields["v"] == VERSION else fields.get("completed_ms")
     return Record(
         event_id=event_id,
-        user_id=fields["user_id"],
+        user_id=fields.get("user_id"),
+        member_id=fields.get("member_id"),
         status=status,
         created=_created(status, fields),
         chat=_chat(fields),
@@ -56,7 +70,9 @@ def read_record(
         duplicate_chat_ids=tuple(fields.get("duplicate_chat_ids", ())),
         accepted_at=to_datetime(fields["accepted_ms"]),
         settled_at=None if settled_ms is None else to_datetime(settled_ms),
-        expires_at=None if settled_ms is None else to_datetime(settled_ms + fields["ttl_ms"]),
+        completed_at=None if completed_ms is None else to_datetime(completed_ms),
+        expires_at=None if completed_ms is None else to_datetime(completed_ms + fields["ttl_ms"]),
+        tasks=_tasks(fields),
         occurred_at=None if occurred_ms is None else to_datetime(occurred_ms),
         on_unknown=fields.get("on_unknown", on_unknown),
         metadata=from_json(fields.get("metadata", "{}")),
@@ -69,6 +85,7 @@ def read_history(fields: dict[str, Any]) -> tuple[HistoryEntry, ...]:
         HistoryEntry(
             at=to_datetime(entry["at_ms"]),
             what=entry["what"],
+            task=entry.get("task"),
             attempt=entry["attempt"],
             times=entry.get("times", 1),
             by=entry.get("by"),
@@ -106,6 +123,9 @@ def new_fields(event: OpenChatEvent, *, ttl_ms: int, traceparent: str | None) ->
     """Build the fields that an event brings; ``accept`` adds the others."""
     return _with_values(
         user_id=event.user_id,
+        member_id=event.member_id,
+        bot_name=event.bot_name,
+        tasks=_new_tasks(event) or None,
         fingerprint=event.fingerprint,
         ttl_ms=ttl_ms,
         occurred_ms=event.occurred_at and _milliseconds(event.occurred_at),
@@ -115,13 +135,37 @@ def new_fields(event: OpenChatEvent, *, ttl_ms: int, traceparent: str | None) ->
     )
 
 
+def _new_tasks(event: OpenChatEvent) -> dict[str, Any]:
+    pending = {"status": TaskStatus.PENDING}
+    tasks: dict[str, Any] = {}
+    if event.message:
+        tasks[Task.MESSAGE] = pending | ({"private": True} if event.message.private else {})
+    if event.open:
+        tasks[Task.OPEN] = pending
+    return tasks
+
+
 def differing_fields(event: OpenChatEvent, stored: dict[str, Any]) -> tuple[str, ...]:
-    """Return the JSON pointers of the fields in which ``event`` differs from the stored one."""
+    """Return the JSON pointers of the fields in which ``event`` differs from the stored one.
+
+    The text is nowhere to be compared with: it differs where all else agrees.
+    """
+    tasks, message = stored.get("tasks", {}), event.message
+    stored_message = tasks.get(Task.MESSAGE)
+    # Of a member's event the user id is Channel.io's answer.
+    user_id = None if "member_id" in stored else stored.get("user_id")
     differs = {
-        "/user_id": event.user_id != stored.get("user_id"),
+        "/user_id": event.user_id != user_id,
+        "/member_id": event.member_id != stored.get("member_id"),
         "/on_unknown": event.on_unknown != stored.get("on_unknown"),
         "/metadata": event.metadata != from_json(stored.get("metadata", "{}")),
+        "/open": event.open != (Task.OPEN in tasks),
+        "/message": (message is None) != (stored_message is None),
     }
+    if message is not None and stored_message is not None:
+        differs["/message/private"] = message.private != ("private" in stored_message)
+        differs["/message/bot_name"] = message.bot_name != stored.get("bot_name")
+        differs["/message/text"] = not any(differs.values())
     return tuple(pointer for pointer, is_different in differs.items() if is_different)
 
 
@@ -150,10 +194,9 @@ def calling_fields(
     ``left`` are the fields that Redis still has; its instant of acceptance and its TTL win.
     """
     return (
-        {"accepted_ms": accepted_ms, "ttl_ms": ttl_ms}
+        {"v": VERSION, "accepted_ms": accepted_ms, "ttl_ms": ttl_ms}
         | left
         | {
-            "v": VERSION,
             "status": Status.CALLING,
             "user_id": user_id,
             "attempt": attempt,
@@ -173,7 +216,7 @@ def _milliseconds(instant: datetime) -> int:
 
 def _status(fields: dict[str, Any]) -> Status:
     try:
-        if fields["v"] == VERSION:
+        if fields["v"] in {VERSION, TASKS_VERSION}:
             return Status(fields["status"])
     except (KeyError, ValueError):
         pass
@@ -206,6 +249,15 @@ def _session(text: str | None) -> Session | None:
         return None
     content = from_json(text)
     return Session(content["id"], content.get("key"))
+
+
+def _tasks(fields: dict[str, Any]) -> dict[str, TaskState] | None:
+    tasks = fields.get("tasks")
+    return tasks and {
+        name: TaskState(task["status"], task.get("attempts", 0), task.get("id"), _failure(task))
+        for name in (Task.MESSAGE, Task.OPEN)
+        if (task := tasks.get(name))
+    }
 
 
 def _failure(fields: dict[str, Any]) -> Failure | None:

@@ -13,7 +13,8 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from app.chats.errors import CommandRefused, StoreRefused, StoreUnavailable
 from app.store.client import COMMAND_SECONDS, RedisClient, deadline, is_failover_error
-from app.store.keys import Keys
+from app.store.keys import Keys, Person
+from app.store.records import parse_fields
 from app.store.replies import error_reply
 
 ACKNOWLEDGE_TIMEOUT_MS = 700
@@ -85,8 +86,8 @@ class Scripts:
             raise StoreUnavailable(f"look-up: {error}") from error
         return texts
 
-    def find_events(self, text: str) -> Iterator[str]:
-        """Yield the id of each event whose record has ``text`` in it. Reads every record.
+    def find_events(self, person: Person) -> Iterator[str]:
+        """Yield the id of each event whose record names ``person``. Reads every record.
 
         Raises ``StoreUnavailable``.
         """
@@ -100,7 +101,7 @@ class Scripts:
                 raise StoreUnavailable(f"SCAN: {error}") from error
             texts = self.read(*names) if names else []
             for name, found in zip(names, texts, strict=True):
-                if found is not None and text in found:
+                if found is not None and parse_fields(found).get(person.field) == person.id:
                     yield name.removeprefix(prefix)
             if cursor == "0":
                 return

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.chats.event import EventId, UserId
-from app.chats.grant import Grant
-from app.chats.outcome import Created, Outcome, Throttled
+from app.chats.event import EventId, MemberId, UserId
+from app.chats.grant import Grant, Task
+from app.chats.outcome import Created, Done, Outcome, Resolved, Throttled
 from app.chats.record import Chat, Session, is_chat_id
 
 EVENT = "call"
@@ -27,11 +27,13 @@ Number = Annotated[int, Field(ge=1, lt=10**14, strict=True)]
 class CallLine(BaseModel):
     """Fields of every ``call`` line; ``life`` is the ``accepted_ms`` of the event's record.
 
-    Older releases wrote neither ``life`` nor ``token``.
+    Older releases wrote neither ``life`` nor ``token``, and no ``task``: it was the create.
     """
 
     event_id: EventId
-    user_id: UserId
+    user_id: UserId | None
+    member_id: MemberId | None = None
+    task: Task = Task.CREATE
     attempt: Number
     life: Number | None = None
     token: Token | None = None
@@ -40,6 +42,7 @@ class CallLine(BaseModel):
 class CreatedLine(CallLine):
     """The line of a call that created a chat. It has the sessions' ids without their keys."""
 
+    user_id: UserId
     chat_id: Annotated[str, AfterValidator(_check_chat_id)]
     channel_id: Text | None = None
     chat_state: Text | None = None
@@ -63,6 +66,8 @@ def call_fields(grant: Grant, outcome: Outcome, *, trace_id: str, seconds: float
     fields: dict[str, Any] = {
         "event_id": grant.event_id,
         "user_id": grant.user_id,
+        "member_id": grant.member_id,
+        "task": grant.task,
         "attempt": grant.attempt,
         "life": grant.stored_fields.get("accepted_ms"),
         "token": grant.token,
@@ -86,6 +91,10 @@ def call_fields(grant: Grant, outcome: Outcome, *, trace_id: str, seconds: float
             return about | line.model_dump()
         case Throttled(retry_after_ms):
             about["retry_after_ms"] = retry_after_ms
+        case Resolved(user_id):
+            about["resolved_user_id"] = user_id
+        case Done(has_acted, message_id):
+            about |= {"has_acted": has_acted, "message_id": message_id}
         case _:
             about["detail"] = outcome.detail
     return CallLine.model_construct(**fields).model_dump() | about

@@ -44,14 +44,17 @@ def create_app(
     metrics: WebMetrics,
     *,
     version: str,
+    bot_name: str | None = None,
     export_span: ExportSpan | None = None,
 ) -> Flask:
-    """Build the application over its collaborators."""
-    views = EventViews(events, authenticator, notices)
+    """Build the application over its collaborators; ``bot_name`` is for events without one."""
+    views = EventViews(events, authenticator, notices, bot_name=bot_name)
     routes: list[Route] = [
         ("POST", "/v1/events", Scope.SUBMIT, views.post_event),
         ("GET", "/v1/events/<event_id>", Scope.READ, views.get_event),
         ("GET", "/v1/users/<user_id>/chats", Scope.READ, views.get_chats_of_user),
+        # A member id may have slashes.
+        ("GET", "/v1/members/<path:member_id>/chats", Scope.READ, views.get_chats_of_member),
         ("GET", "/v1/chats/<chat_id>", Scope.READ, views.get_chat),
         ("GET", "/livez", None, Liveness(version).livez),
         ("GET", "/readyz", None, ReadinessView(readiness).readyz),

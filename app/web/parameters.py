@@ -3,14 +3,17 @@
 from flask import Request
 from pydantic import TypeAdapter, ValidationError
 
-from app.chats.event import UserId
+from app.chats.event import MemberId, UserId
 from app.web.problems import ProblemError
 from app.web.reading import RULES
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
-_USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
+_IDS: dict[str, TypeAdapter[str]] = {
+    "user_id": TypeAdapter(UserId),
+    "member_id": TypeAdapter(MemberId),
+}
 
 
 def reject_parameters(request: Request) -> None:
@@ -18,14 +21,13 @@ def reject_parameters(request: Request) -> None:
     _refuse(_query_errors(request, known=set()))
 
 
-def read_limit(request: Request, user_id: str) -> int:
-    """Return the query's limit, and check ``user_id`` with it. Raises ``ProblemError``."""
+def read_limit(request: Request, **ids: str) -> int:
+    """Return the query's limit, and check the path's ids with it. Raises ``ProblemError``."""
     errors = _query_errors(request, known={"limit"})
     limit = _parse_limit(request.args.get("limit", str(DEFAULT_LIMIT)))
     if limit is None:
         errors.append(_error("limit", f"must be a number from 1 to {MAX_LIMIT}"))
-    if not _is_user_id(user_id):
-        errors.append(_error("user_id", RULES["user_id"]))
+    errors += [_error(name, RULES[name]) for name, text in ids.items() if not _is_id(name, text)]
     _refuse(errors)
     return limit or DEFAULT_LIMIT
 
@@ -45,9 +47,9 @@ def _parse_limit(text: str) -> int | None:
     return None
 
 
-def _is_user_id(text: str) -> bool:
+def _is_id(name: str, text: str) -> bool:
     try:
-        _USER_ID.validate_python(text)
+        _IDS[name].validate_python(text)
     except ValidationError:
         return False
     return True

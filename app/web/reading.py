@@ -30,11 +30,15 @@ DETAILS = {
     "dict_type": "must be an object of strings",
     "string_type": "must be a string",
     "string_unicode": "must be Unicode without lone surrogates",
+    "bool_type": "must be true or false",
+    "model_type": "must be an object",
 }
 # And by the field, where a string is not as it must be.
 RULES = {
     "event_id": "must be 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -",
     "user_id": "must be 1 to 64 characters of A-Z a-z 0-9 _ -",
+    "member_id": "must be 1 to 64 characters, none of them white space or a control character",
+    "bot_name": "must be 1 to 30 characters, none of @ # $ % : /",
 }
 
 
@@ -89,12 +93,17 @@ def read_body(request: Request, memory: BodyMemory) -> bytes:
     return body
 
 
-def parse_event(request: Request, body: bytes, *, is_signed: bool) -> OpenChatEvent:
-    """Return the event in ``body``; the head may name its id. Raises ``ProblemError``."""
+def parse_event(
+    request: Request, body: bytes, *, is_signed: bool, bot_name: str | None
+) -> OpenChatEvent:
+    """Return the event in ``body``; the head may name its id. Raises ``ProblemError``.
+
+    ``bot_name`` is for an open of an event without one of its own.
+    """
     content = _parse(body)
     if not isinstance(content, _Object):
         _refuse([{"pointer": "", "detail": "must be an object"}])
-    return _validate(content, request, is_signed=is_signed)
+    return _validate(content, request, is_signed=is_signed, bot_name=bot_name)
 
 
 def _read_stream(request: Request) -> bytes:
@@ -140,8 +149,10 @@ def _idempotency_key(request: Request) -> str | None:
     return (quoted.group(1) if quoted else value) or None
 
 
-def _validate(content: _Object, request: Request, *, is_signed: bool) -> OpenChatEvent:
-    errors = _repeated_keys(content)
+def _validate(
+    content: _Object, request: Request, *, is_signed: bool, bot_name: str | None
+) -> OpenChatEvent:
+    errors = [*_repeated_keys(content), *_contradictions(content, bot_name)]
     header = None
     if content.get("event_id") is None:
         content.pop("event_id", None)  # null is none, also where no header has one
@@ -153,7 +164,8 @@ def _validate(content: _Object, request: Request, *, is_signed: bool) -> OpenCha
         event = OpenChatEvent.model_validate(content)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        errors += [_describe(fault, header) for fault in faults]
+        # The event as a whole has none but those that are described already.
+        errors += [_describe(fault, header) for fault in faults if fault["loc"]]
     if errors:
         _refuse(errors)
     return event
@@ -175,11 +187,28 @@ def _take_event_id(content: _Object, request: Request, *, is_signed: bool) -> st
     return KEY_HEADER
 
 
+def _contradictions(content: _Object, bot_name: str | None) -> list[dict[str, str]]:
+    """Return the faults of fields that are right by themselves."""
+    errors = []
+    user_id, member_id = content.get("user_id"), content.get("member_id")
+    if user_id is None and member_id is None:
+        errors.append({"pointer": "/user_id", "detail": "is required, unless there is a member_id"})
+    if user_id is not None and member_id is not None:
+        errors.append({"pointer": "/member_id", "detail": "must not be there beside user_id"})
+    message = content.get("message")
+    own_name = message.get("bot_name") if isinstance(message, _Object) else None
+    if content.get("open") is True and own_name is None and bot_name is None:
+        detail = "needs a bot name: message.bot_name, or the relay's BOT_NAME"
+        errors.append({"pointer": "/open", "detail": detail})
+    return errors
+
+
 def _repeated_keys(content: _Object) -> list[dict[str, str]]:
-    metadata = content.get("metadata")
     pointers = [_pointer(key) for key in content.repeated]
-    if isinstance(metadata, _Object):
-        pointers += [_pointer("metadata", key) for key in metadata.repeated]
+    for name in ("message", "metadata"):
+        part = content.get(name)
+        if isinstance(part, _Object):
+            pointers += [_pointer(name, key) for key in part.repeated]
     return [{"pointer": pointer, "detail": "must not be repeated"} for pointer in pointers]
 
 
@@ -196,7 +225,7 @@ def _detail(error: ErrorDetails) -> str:
     if kind in DETAILS:
         return DETAILS[kind]
     if kind.startswith("string_"):
-        return RULES.get(str(error["loc"][0]), error["msg"])
+        return RULES.get(str(error["loc"][-1]), error["msg"])
     return error["msg"]
 
 

@@ -8,7 +8,7 @@ from flask import Response, request
 from gevent.event import Event
 
 from app.chats.errors import StoreUnavailable
-from app.chats.record import Record, Status, as_json
+from app.chats.record import Record, as_json
 from app.store.events import EventStore
 from app.store.notices import Notices
 from app.web.authentication import UNVERIFIED_WEBHOOK, Authenticator
@@ -21,13 +21,20 @@ from app.web.responses import json_response
 
 # Of its own for each look of a wait, the last one included.
 LOOK_SECONDS = 1.0
-UNDER_WAY = {Status.ACCEPTED, Status.CALLING}
 
 
 class EventViews:
     """The views below ``/v1``."""
 
-    def __init__(self, events: EventStore, authenticator: Authenticator, notices: Notices) -> None:
+    def __init__(
+        self,
+        events: EventStore,
+        authenticator: Authenticator,
+        notices: Notices,
+        *,
+        bot_name: str | None,
+    ) -> None:
+        self._bot_name = bot_name
         self._events = events
         self._authenticator = authenticator
         self._notices = notices
@@ -42,7 +49,7 @@ class EventViews:
         is_signed = context.caller is UNVERIFIED_WEBHOOK
         if is_signed:
             context.caller = self._authenticator.verify_signature(request, body)
-        event = parse_event(request, body, is_signed=is_signed)
+        event = parse_event(request, body, is_signed=is_signed, bot_name=self._bot_name)
         reject_parameters(request)
         context.event_id = event.event_id
         wait_seconds = preferred_wait(request)
@@ -55,7 +62,7 @@ class EventViews:
                 record = self._wait_until_over(notice, record, wait_seconds)
         response = _answer_with(record, wait_seconds)
         response.headers["Location"] = f"/v1/events/{record.event_id}"
-        if record.status in UNDER_WAY:
+        if record.is_under_way:
             response.status_code = HTTPStatus.ACCEPTED
         if not is_new:
             response.headers["Idempotent-Replayed"] = "true"
@@ -87,20 +94,29 @@ class EventViews:
 
     def get_chats_of_user(self, user_id: str) -> Response:
         """Answer with a user's opened events, newest first."""
-        limit = read_limit(request, user_id)
+        limit = read_limit(request, user_id=user_id)
         records, has_more = self._events.chats_of_user(
             user_id, limit=limit, until=current_context().deadline
         )
         chats = [as_json(record) for record in records]
         return json_response({"user_id": user_id, "chats": chats, "has_more": has_more})
 
+    def get_chats_of_member(self, member_id: str) -> Response:
+        """Answer with a member's opened events, newest first."""
+        limit = read_limit(request, member_id=member_id)
+        records, has_more = self._events.chats_of_member(
+            member_id, limit=limit, until=current_context().deadline
+        )
+        chats = [as_json(record) for record in records]
+        return json_response({"member_id": member_id, "chats": chats, "has_more": has_more})
+
     def _wait_until_over(self, notice: Event, record: Record, seconds: int) -> Record:
-        """Return the record once it is settled or held, or as it is after ``seconds``.
+        """Return the record once it is complete or held, or as it is after ``seconds``.
 
         Where a look is not confirmed: the last record that was.
         """
         until = time.monotonic() + seconds
-        while record.status in UNDER_WAY and (left := until - time.monotonic()) > 0:
+        while record.is_under_way and (left := until - time.monotonic()) > 0:
             notice.wait(left)
             # Before the look: a notice that comes meanwhile is for the next one.
             notice.clear()
@@ -116,6 +132,6 @@ def _answer_with(record: Record, wait_seconds: int) -> Response:
     response = json_response(as_json(record))
     if wait_seconds:
         response.headers["Preference-Applied"] = f"wait={wait_seconds}"
-    if record.status in UNDER_WAY:
+    if record.is_under_way:
         response.headers["Retry-After"] = "1"
     return response

@@ -5,7 +5,9 @@ import time
 import gevent
 import structlog
 
+from app.channel.attempt import CallContext
 from app.channel.client import ChannelClient
+from app.channel.tasks import ChannelTasks
 from app.chats.errors import CommandRefused, StoreUnavailable
 from app.chats.grant import Grant, Probe
 from app.store.grants import GrantStore
@@ -27,6 +29,7 @@ class CallRunner:
         self,
         grants: GrantStore,
         channel: ChannelClient,
+        tasks: ChannelTasks,
         spool: Spool,
         reporter: CallReporter,
         *,
@@ -34,6 +37,7 @@ class CallRunner:
     ) -> None:
         self._grants = grants
         self._channel = channel
+        self._tasks = tasks
         self._spool = spool
         self._reporter = reporter
         self._deadline_seconds = deadline_seconds
@@ -122,11 +126,10 @@ class CallRunner:
     def _call(self, grant: Grant, deadline: float) -> CallResult:
         began = time.monotonic()
         trace = Trace.from_traceparent(grant.traceparent)
-        outcome = self._channel.open_chat(
-            grant.user_id, deadline=deadline, traceparent=trace.traceparent
-        )
-        return CallResult(grant, outcome, trace, time.monotonic() - began)
+        call = CallContext(deadline, trace.traceparent)
+        outcome = self._tasks.perform(grant, call)
+        return CallResult(grant, outcome, trace, time.monotonic() - began, call.requests)
 
     def _settle(self, result: CallResult) -> None:
-        settled = self._grants.settle(result.grant, result.outcome)
+        settled = self._grants.settle(result.grant, result.outcome, requests=result.requests)
         self._reporter.report_settlement(result, settled)

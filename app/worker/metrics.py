@@ -2,9 +2,17 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from app.chats.grant import Grant, SettleEffect, SettleResult
+from app.chats.grant import Grant, SettleEffect, SettleResult, Task
 from app.chats.outcome import Created, Outcome, OutcomeKind, Unknown
 
+_ANY = (OutcomeKind.REFUSED, OutcomeKind.DENIED, OutcomeKind.THROTTLED, OutcomeKind.NOT_SENT)
+_LATER = (OutcomeKind.DONE, OutcomeKind.UNKNOWN, OutcomeKind.LOOK_FAILED, OutcomeKind.NOT_FOUND)
+OUTCOMES = {
+    Task.RESOLVE: (*_ANY, OutcomeKind.RESOLVED, OutcomeKind.LOOK_FAILED),
+    Task.CREATE: (*_ANY, OutcomeKind.CREATED, OutcomeKind.UNKNOWN),
+    Task.MESSAGE: (*_ANY, *_LATER),
+    Task.OPEN: (*_ANY, *_LATER),
+}
 CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60)
 SETTLE_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
 
@@ -20,8 +28,8 @@ class WorkerMetrics:
         self.registry = CollectorRegistry()
         self._calls = Counter(
             "relay_calls",
-            "Calls to Channel.io, by outcome.",
-            ["outcome"],
+            "Grants used at Channel.io, by outcome and task.",
+            ["outcome", "task"],
             registry=self.registry,
         )
         self._call_seconds = Histogram(
@@ -36,8 +44,9 @@ class WorkerMetrics:
             buckets=SETTLE_SECONDS,
             registry=self.registry,
         )
-        for outcome in OutcomeKind:
-            self._calls.labels(outcome)
+        for task, outcomes in OUTCOMES.items():
+            for outcome in outcomes:
+                self._calls.labels(outcome, task)
         self._orphans = self._counter("possible_orphans", "Calls that may have made a second chat.")
         self._duplicates = self._counter("duplicate_chats", "Chats beside the published one.")
         self._stale = self._counter("stale_answers", "Late answers of an earlier life of their id.")
@@ -61,9 +70,10 @@ class WorkerMetrics:
 
     def count_call(self, grant: Grant, outcome: Outcome, seconds: float) -> None:
         """Count one call."""
-        self._calls.labels(outcome.kind).inc()
+        self._calls.labels(outcome.kind, grant.task).inc()
         self._call_seconds.observe(seconds)
-        if grant.is_possible_orphan and isinstance(outcome, Created | Unknown):
+        is_create = grant.task is Task.CREATE
+        if is_create and grant.is_possible_orphan and isinstance(outcome, Created | Unknown):
             self._orphans.inc()
 
     def count_settled(self, settled: SettleResult) -> None:

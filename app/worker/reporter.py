@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from app.chats.grant import SettleEffect, SettleResult, TakeResult
-from app.chats.outcome import Created
+from app.chats.grant import SettleEffect, SettleResult, TakeResult, Task
+from app.chats.outcome import Created, Done, Resolved
 from app.telemetry.call_line import EVENT, call_fields
 from app.telemetry.trace_context import ExportSpan, Span
 from app.worker.metrics import WorkerMetrics
@@ -15,8 +15,22 @@ from app.worker.outage import Outage
 from app.worker.spool import CallResult
 
 log = structlog.get_logger("relay.worker")
+# Name and last method of each task's span.
+SPANS = {
+    Task.RESOLVE: ("resolve user", "GET"),
+    Task.CREATE: ("open chat", "POST"),
+    Task.MESSAGE: ("send message", "POST"),
+    Task.OPEN: ("open for agents", "PUT"),
+}
+# Outcomes of a task that needs no repeat and did not fail.
+GOOD = (Created, Resolved, Done)
 # Effects of a settle that are logged.
-UNUSUAL = {SettleEffect.DUPLICATE, SettleEffect.IGNORED, SettleEffect.UNKNOWN}
+UNUSUAL = {
+    SettleEffect.DUPLICATE,
+    SettleEffect.IGNORED,
+    SettleEffect.UNKNOWN,
+    SettleEffect.TASK_FAILED,
+}
 
 
 class CallReporter:
@@ -74,7 +88,11 @@ class CallReporter:
             log.warning("breaker", state=settled.breaker, after=result.outcome.kind)
         if settled.effect in UNUSUAL:
             log.warning(
-                "settled", event_id=grant.event_id, attempt=grant.attempt, result=settled.effect
+                "settled",
+                event_id=grant.event_id,
+                attempt=grant.attempt,
+                task=grant.task,
+                result=settled.effect,
             )
         elif settled.effect is SettleEffect.STALE:
             log.warning("stale_answer", **_call_fields(result))
@@ -84,21 +102,23 @@ class CallReporter:
         grant, outcome = result.grant, result.outcome
         status = outcome.upstream_status
         now = time.time()
+        name, method = SPANS[grant.task]
         return Span(
             result.trace,
-            "open chat",
+            name,
             "client",
             began_at=now - result.seconds,
             ended_at=now,
             attributes={
-                "http.request.method": "POST",
+                "http.request.method": method,
                 "server.address": self._server_address,
                 **({} if status is None else {"http.response.status_code": status}),
                 "relay.event_id": grant.event_id,
                 "relay.attempt": grant.attempt,
+                "relay.task": grant.task,
                 "relay.outcome": outcome.kind,
             },
-            has_failed=not isinstance(outcome, Created),
+            has_failed=not isinstance(outcome, GOOD),
         )
 
 

@@ -61,13 +61,15 @@ T = TypeVar("T")
 class CallResult:
     """One call's outcome with its grant: all that logging and settling it needs.
 
-    ``seconds``: how long the call took. ``is_logged``: the log has taken its line.
+    ``seconds``: how long the call took. ``requests``: how many were sent for it. ``is_logged``: the
+    log has taken its line.
     """
 
     grant: Grant
     outcome: Outcome
     trace: Trace
     seconds: float
+    requests: int = 1
     is_logged: bool = field(default=False, compare=False)
 
 

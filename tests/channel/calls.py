@@ -5,6 +5,7 @@ import ssl
 import time
 from functools import cache
 
+from app.channel.attempt import CallContext
 from app.channel.client import ChannelClient
 from app.channel.transport import trusted_authorities
 from app.chats.outcome import Outcome
@@ -46,7 +47,7 @@ def client_of(
 
 def open_chat(base_url: str, *, seconds: float = AMPLE_SECONDS) -> Outcome:
     """One create, due ``seconds`` from now."""
-    return client_of(base_url).open_chat(USER_ID, deadline=time.monotonic() + seconds)
+    return client_of(base_url).open_chat(USER_ID, CallContext(time.monotonic() + seconds))
 
 
 def probe(base_url: str, *, seconds: float = AMPLE_SECONDS) -> str | None:

@@ -12,6 +12,7 @@ import time  # noqa: E402
 
 import gevent  # noqa: E402
 
+from app.channel.attempt import CallContext  # noqa: E402
 from tests.channel.calls import client_of  # noqa: E402
 from tests.channel.patched import CALLS, ENDED, Ended, PatchedCall  # noqa: E402
 from tests.channel.raw_server import trusting_tls  # noqa: E402
@@ -30,7 +31,7 @@ def make(call: PatchedCall) -> Ended:
     if call.is_probe:
         problem = client.probe(deadline=began + call.seconds)
         return Ended(None, problem, time.monotonic() - began)
-    outcome = client.open_chat(call.user_id, deadline=began + call.seconds)
+    outcome = client.open_chat(call.user_id, CallContext(began + call.seconds))
     return Ended(outcome, None, time.monotonic() - began)
 
 

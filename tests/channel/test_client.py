@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
-from app.channel.attempt import CallAttempt
+from app.channel.attempt import CallAttempt, CallContext
 from app.channel.client import ChannelClient, compute_way
 from app.channel.transport import Route, _pool_for, trusted_authorities
 from app.chats.outcome import Created, NotSent
@@ -52,7 +52,7 @@ def test_the_ids_of_the_new_chat_come_back(stand_in: ChannelIo) -> None:
     """The chat's, its sessions', and nothing else."""
     user_id = "ids-1"
 
-    outcome = client_of(stand_in.url).open_chat(user_id, deadline=soon())
+    outcome = client_of(stand_in.url).open_chat(user_id, CallContext(soon()))
 
     [made] = stand_in.creates_of(user_id)
     assert isinstance(outcome, Created)
@@ -89,7 +89,7 @@ def test_the_request_is_complete_and_nothing_is_added() -> None:
 def test_the_version_is_sent_where_one_is_set() -> None:
     """The dated API wants a header; the others get none."""
     with RawServer(say(http(200, MADE))) as server:
-        client_of(server.url, api_version="2026-06-01").open_chat(USER_ID, deadline=soon())
+        client_of(server.url, api_version="2026-06-01").open_chat(USER_ID, CallContext(soon()))
         [request] = server.received_up_to_now()
 
     assert b"\r\nChannel-Version: 2026-06-01\r\n" in request
@@ -98,7 +98,7 @@ def test_the_version_is_sent_where_one_is_set() -> None:
 def test_a_user_id_stays_one_part_of_the_path() -> None:
     """Whatever it holds is percent-encoded."""
     with RawServer(say(http(200, MADE))) as server:
-        client_of(server.url).open_chat("a/b?c#d", deadline=soon())
+        client_of(server.url).open_chat("a/b?c#d", CallContext(soon()))
         [request] = server.received_up_to_now()
 
     assert request.startswith(b"POST /open/v4/users/a%2Fb%3Fc%23d/user-chats HTTP/1.1\r\n")
@@ -109,8 +109,8 @@ def test_a_call_has_nothing_of_the_one_before() -> None:
     trace = f"00-{'1' * 32}-{'2' * 16}-01"
     with RawServer(say(http(200, MADE))) as server:
         client = client_of(server.url)
-        client.open_chat("first", deadline=soon(), traceparent=trace)
-        client.open_chat("second", deadline=soon())
+        client.open_chat("first", CallContext(soon(), trace))
+        client.open_chat("second", CallContext(soon()))
         first, second = server.received_up_to_now()
 
     assert f"\r\ntraceparent: {trace}\r\n".encode() in first
@@ -123,7 +123,7 @@ def test_each_create_has_a_connection_of_its_own(stand_in: ChannelIo) -> None:
     client = client_of(stand_in.url)
 
     for _ in range(2):
-        client.open_chat("fresh-1", deadline=soon())
+        client.open_chat("fresh-1", CallContext(soon()))
 
     ports = [said.client_port for said in stand_in.requests if "/fresh-1/" in said.path]
     assert len(set(ports)) == len(ports) == 2
@@ -147,7 +147,7 @@ def test_a_cookie_is_not_kept() -> None:
     with RawServer(say(http(200, MADE, "Set-Cookie: a=b"))) as server:
         client = client_of(server.url)
         for _ in range(2):
-            client.open_chat(USER_ID, deadline=soon())
+            client.open_chat(USER_ID, CallContext(soon()))
         sent = server.received_up_to_now()
 
     assert 2 == len(sent)
@@ -177,7 +177,9 @@ def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name
 
     with RawServer(say(http(200, MADE))) as server:
         open_chat(server.url)
-        client_of("http://channel.invalid", proxy=server.origin).open_chat(USER_ID, deadline=soon())
+        client_of("http://channel.invalid", proxy=server.origin).open_chat(
+            USER_ID, CallContext(soon())
+        )
         requests = server.received_up_to_now()
 
     assert 2 == len(requests)
@@ -187,7 +189,7 @@ def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name
 def test_a_chat_is_opened_over_tls() -> None:
     """The whole way, with a certificate that the client trusts."""
     with RawServer(say(http(200, MADE)), tls=server_tls()) as server:
-        outcome = client_of(server.url, tls=trusting_tls()).open_chat(USER_ID, deadline=soon())
+        outcome = client_of(server.url, tls=trusting_tls()).open_chat(USER_ID, CallContext(soon()))
 
     assert CREATED == outcome
 
@@ -197,7 +199,7 @@ def test_a_companys_own_authority_is_trusted(files: list[Path]) -> None:
     """In one file or among several; public ones only where a file has them."""
     tls = trusted_authorities(files)
     with RawServer(say(http(200, MADE)), tls=server_tls()) as server:
-        outcome = client_of(server.url, tls=tls).open_chat(USER_ID, deadline=soon())
+        outcome = client_of(server.url, tls=tls).open_chat(USER_ID, CallContext(soon()))
 
     assert CREATED == outcome
     assert (len(files) == 1) == (len(tls.get_ca_certs()) == 1)
@@ -218,7 +220,7 @@ def test_an_untrusted_certificate_is_not_sent_to(monkeypatch: pytest.MonkeyPatch
             api_version=None,
             connect_timeout_seconds=AMPLE_SECONDS,
         )
-        outcome = client.open_chat(USER_ID, deadline=soon())
+        outcome = client.open_chat(USER_ID, CallContext(soon()))
 
     assert NotSent(UNVERIFIED) == outcome
     assert [] == server.received
@@ -228,7 +230,7 @@ def test_a_certificate_for_another_host_is_not_sent_to() -> None:
     """A trusted certificate is not enough: it must be for the host that is called."""
     with RawServer(say_nothing, tls=server_tls()) as server:
         url = server.url.replace("127.0.0.1", "localhost")
-        outcome = client_of(url, tls=trusting_tls()).open_chat(USER_ID, deadline=soon())
+        outcome = client_of(url, tls=trusting_tls()).open_chat(USER_ID, CallContext(soon()))
 
     assert NotSent(UNVERIFIED) == outcome
 
@@ -276,7 +278,7 @@ def test_a_key_that_no_header_can_hold_is_not_sent() -> None:
     key = "sesame\nx-injected: 1"
 
     with RawServer(say_nothing) as server:
-        outcome = client_of(server.url, access_key=key).open_chat(USER_ID, deadline=soon())
+        outcome = client_of(server.url, access_key=key).open_chat(USER_ID, CallContext(soon()))
 
     assert isinstance(outcome, NotSent)
     assert "sesame" not in repr(outcome)
@@ -299,7 +301,7 @@ def test_nothing_personal_or_secret_is_kept_or_logged(
     caplog.set_level(logging.DEBUG)
     stand_in.plan(behaviour, user_id="private-1")
 
-    outcome = client_of(stand_in.url).open_chat("private-1", deadline=soon())
+    outcome = client_of(stand_in.url).open_chat("private-1", CallContext(soon()))
 
     output = repr(outcome) + caplog.text
     assert not [text for text in (*PERSONAL, ACCESS_SECRET) if text in output]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.channel.attempt import CallAttempt, TooLateError
+from app.channel.attempt import CallAttempt, CallContext, TooLateError
 from app.channel.transport import AttemptConnection, Route, is_without_proxy
 from app.chats.outcome import Created, NotSent, Outcome, Unknown
 from app.chats.record import Chat, FailureCode
@@ -54,7 +54,7 @@ AUTHORIZATION = "Basic dXNlcjpww6Rzc0B3w7ZyZA=="
 def open_chat(url: str, proxy: str) -> Outcome:
     """One create through a proxy; every certificate here is trusted."""
     client = client_of(url, proxy=proxy, tls=trusting_tls())
-    return client.open_chat(USER_ID, deadline=time.monotonic() + AMPLE_SECONDS)
+    return client.open_chat(USER_ID, CallContext(time.monotonic() + AMPLE_SECONDS))
 
 
 def not_sent(why: str) -> NotSent:
@@ -70,7 +70,7 @@ def test_a_tunnel_is_opened_for_https(*, is_proxy_encrypted: bool) -> None:
     """The proxy sees a host and a port; Channel.io sees the request that it always sees."""
     with RawServer(say(http(200, MADE)), tls=server_tls()) as server:
         direct = client_of(server.url, tls=trusting_tls())
-        direct.open_chat(USER_ID, deadline=time.monotonic() + AMPLE_SECONDS)
+        direct.open_chat(USER_ID, CallContext(time.monotonic() + AMPLE_SECONDS))
         with ForwardProxy(tls=server_tls() if is_proxy_encrypted else None) as proxy:
             outcome = open_chat(server.url, proxy.origin)
 
@@ -229,7 +229,7 @@ def test_a_proxy_without_a_trusted_certificate_is_not_sent_to(scheme: str) -> No
     """It would get the user and password of the proxy."""
     with RawServer(say_nothing, tls=server_tls()) as proxy:
         client = client_of(f"{scheme}://channel.invalid/open", proxy=proxy.origin)
-        outcome = client.open_chat(USER_ID, deadline=time.monotonic() + AMPLE_SECONDS)
+        outcome = client.open_chat(USER_ID, CallContext(time.monotonic() + AMPLE_SECONDS))
 
     assert not_sent(f"at the proxy, {UNVERIFIED}") == outcome
     assert [] == proxy.received

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.channel.answers import TABLE
+from app.channel.attempt import CallContext
 from app.chats.outcome import Created, Denied, Outcome, Refused, Throttled, Unknown
 from app.chats.record import FailureCode
 from tests.channel.calls import AMPLE_SECONDS, SHORT_SECONDS, client_of, http, open_chat
@@ -109,7 +110,7 @@ def test_each_row_is_taken_for_what_it_is(stand_in: ChannelIo, row: ExpectedAnsw
     stand_in.plan(row.behaviour, user_id=user_id)
 
     deadline = time.monotonic() + AMPLE_SECONDS
-    outcome = client_of(stand_in.url).open_chat(user_id, deadline=deadline)
+    outcome = client_of(stand_in.url).open_chat(user_id, CallContext(deadline))
 
     assert_is(row, outcome)
     assert row.creates == len(stand_in.creates_of(user_id))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.chats.outcome import Outcome
-from app.store.keys import Keys
+from app.store.keys import Keys, Person
 from app.store.operations import PAGE
 from app.store.scripts import Scripts
 from tests.operate.operator import Operator
@@ -251,7 +251,7 @@ def scatter_names() -> list[str]:
 
 def remove(operator: Operator, event_id: str) -> None:
     """Remove one event as the command does."""
-    result = operator.operations.forget(event_id, user_id="u1", token="t")
+    result = operator.operations.forget(event_id, person=Person("user_id", "u1"), token="t")
     assert "forgotten" == result
 
 
@@ -260,7 +260,9 @@ def test_a_lost_reply_does_not_uncount(operator: Operator) -> None:
     operator.hold("e1")
     operator.scripts.lost = 1
 
-    assert "forgotten" == operator.operations.forget("e1", user_id="u1", token="t")
+    assert "forgotten" == operator.operations.forget(
+        "e1", person=Person("user_id", "u1"), token="t"
+    )
 
 
 def test_an_id_of_another_person_is_left_alone(operator: Operator) -> None:
@@ -299,6 +301,6 @@ def test_another_relays_person_is_not_reached(operator: Operator) -> None:
     before = json.loads(str(operator.bench.text()))
     other = Scripts(operator.bench.client.relay, Keys("other"))
 
-    assert [] == list(other.find_events('"u1"'))
-    assert ["e1"] == list(operator.scripts.find_events('"u1"'))
+    assert [] == list(other.find_events(Person("user_id", "u1")))
+    assert ["e1"] == list(operator.scripts.find_events(Person("user_id", "u1")))
     assert before == operator.bench.fields()

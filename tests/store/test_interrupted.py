@@ -16,7 +16,7 @@ from app.chats.errors import EventRefused, NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.chats.record import Status
-from app.store.keys import Keys
+from app.store.keys import Keys, Person
 from app.store.operations import Operations
 from app.store.scripts import Scripts
 from tests.store.interrupted import Interrupted, recorded
@@ -317,14 +317,22 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
     **{
         f"forget-{before.__name__}": (
             before,
-            operating(lambda o: o.forget("e1", user_id="u1", token="of-the-command")),
+            operating(
+                lambda o: o.forget("e1", person=Person("user_id", "u1"), token="of-the-command")
+            ),
         )
         for before in (nothing, accept, grant, hold, refuse, publish_another, leave_stale_mark)
     },
-    "forget-not-theirs": (accept, operating(lambda o: o.forget("e1", user_id="u2", token="t"))),
+    "forget-not-theirs": (
+        accept,
+        operating(lambda o: o.forget("e1", person=Person("user_id", "u2"), token="t")),
+    ),
     "list": (hold, operating(lambda o: list(o.pages(Status.UNKNOWN, user_id="u1")))),
     "explain": (hold, operating(lambda o: o.event_history("e1"))),
-    "opened-events": (publish_another, operating(lambda o: o.opened_events("u1"))),
+    "opened-events": (
+        publish_another,
+        operating(lambda o: o.opened_events(Person("user_id", "u1"))),
+    ),
     "look-up": (accept, looking_up),
 }
 

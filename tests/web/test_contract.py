@@ -29,6 +29,7 @@ from app.chats.record import (
     Record,
     Session,
     Status,
+    TaskState,
     as_json,
     time_as_json,
 )
@@ -125,6 +126,12 @@ FULL = Record(
     duplicate_chat_ids=("chat-2",),
     accepted_at=datetime(2026, 11, 22, tzinfo=UTC),
     settled_at=datetime(2026, 11, 22, tzinfo=UTC),
+    completed_at=datetime(2026, 11, 22, tzinfo=UTC),
+    member_id="customer-8841",
+    tasks={
+        "message": TaskState("failed", 1, "m-1", Failure(FailureCode.REJECTED, "No.", 422)),
+        "open": TaskState("skipped"),
+    },
     expires_at=datetime(2026, 12, 22, tzinfo=UTC),
     occurred_at=datetime(2026, 11, 21, tzinfo=UTC),
     on_unknown=OnUnknown.HOLD,

@@ -70,10 +70,11 @@ class FaultyGrants(GrantStore):
             name = type(taken.decision).__name__.lower()
         return self._end(name, taken, may_grant=may_grant)
 
-    def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
+    def settle(self, grant: Grant, outcome: Outcome, *, requests: int = 1) -> SettleResult:
         """Settle."""
         self._begin("settle")
-        return self._end("settle", super().settle(grant, outcome), event_id=grant.event_id)
+        settled = super().settle(grant, outcome, requests=requests)
+        return self._end("settle", settled, event_id=grant.event_id)
 
     def release(self, token: str) -> str:
         """Release."""

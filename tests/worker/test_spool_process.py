@@ -19,6 +19,7 @@ from gevent.event import Event
 from gevent.pool import Pool
 
 from app.bootstrap.operate import build_cli_context
+from app.channel.tasks import ChannelTasks
 from app.chats.errors import StoreUnavailable
 from app.chats.grant import SettleEffect, SettleResult, TakeResult
 from app.chats.record import as_json
@@ -245,7 +246,7 @@ class StoreInOutage(GrantStore):
         """Release."""
         return "ignored"
 
-    def settle(self, *_: Any) -> SettleResult:
+    def settle(self, *_: Any, **__: Any) -> SettleResult:
         """Settle."""
         self.done.append("settle")
         return SettleResult(SettleEffect.OPENED, None)
@@ -258,7 +259,9 @@ def test_files_left_in_an_outage_are_settled_before_the_next_take(
     stopping = Event()
     store, spool = StoreInOutage(tmp_path, open_spool, stopping), open_spool(tmp_path)
     reporter = CallReporter(WorkerMetrics(), take_line)
-    calls = CallRunner(store, client_of("http://unused"), spool, reporter, deadline_seconds=5)
+    channel = client_of("http://unused")
+    tasks = ChannelTasks(channel, key_prefix="relay", bot_name=None)
+    calls = CallRunner(store, channel, tasks, spool, reporter, deadline_seconds=5)
     taker = Taker(store, calls, spool, reporter, Pool(1), deadline_seconds=5, stopping=stopping)
 
     gevent.spawn(taker.run).join(PATIENCE_SECONDS)

@@ -100,7 +100,7 @@ def _with_places(text: str) -> str:
 
 def _copy(client: Client, prefix: str, first: int, count: int, text: str) -> None:
     now, ttl_ms = round(time.time() * 1000), TTL_SECONDS * 1000
-    user_id = _with_places(events.event(prefix, TEMPLATE).user_id)
+    user_id = _with_places(events.user_id(TEMPLATE))
     chat_id = _with_places(events.chat_id(TEMPLATE))
     client.eval(_FILL, 1, KEYS.tag, prefix, first, count, now, ttl_ms, text, user_id, chat_id)
 

@@ -29,12 +29,13 @@ from tools.model.explorer import Explorer
 from tools.model.outcomes import OUTCOMES, created
 from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
 from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
-from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver, event_of
+from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver
 from tools.model.virtual import START_MS, Time, attach_clock
 from tools.stack.redis_client import Client
 
 EVENT = "e1"
 OPERATOR = "anna"
+USER = "u1"  # of the driver's events
 PLACES = tuple(PLACE_OF.values())
 # Steps in which no script changes Redis.
 SILENT = {"begin", "send", "give up sending", "crash", "cut", "look up"}
@@ -171,7 +172,7 @@ class Replay:
         token = _token(number)
         logged = LoggedChat(
             event_id=EVENT,
-            user_id=event_of().user_id,
+            user_id=USER,
             # The model's record has the tokens of earlier attempts, but not their numbers.
             attempt=tokens_of(relay.fields(EVENT)).get(token, 1),
             life_ms=START_MS + run.life * LIFE_MS,

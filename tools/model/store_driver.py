@@ -28,7 +28,7 @@ Stored = str | int | float
 
 # Records that another release may have written: changed fields, or a whole text.
 UNREADABLE: dict[str, dict[str, Any] | str] = {
-    "newer-version": {"v": 3},
+    "newer-version": {"v": 4},
     "newer-status": {"status": "merging"},
     "no-version": {"v": None},
     "lines-of-version-1": "1\naccepted\nu1\n1:fingerprint\n1764500000000\n3600000\n0\n0",

@@ -15,6 +15,7 @@ from app.bootstrap.worker import (  # noqa: E402
     compose_worker,
     prepare_process,
 )
+from app.channel.attempt import CallContext  # noqa: E402
 from app.channel.client import ChannelClient  # noqa: E402
 from app.chats.grant import Grant, SettleResult, TakeResult  # noqa: E402
 from app.chats.outcome import Outcome  # noqa: E402
@@ -48,10 +49,10 @@ class HeldGrants(GrantStore):
             self._holder.wait(Edge.AFTER, DurableStep.GRANTED)
         return taken
 
-    def settle(self, grant: Grant, outcome: Outcome) -> SettleResult:
+    def settle(self, grant: Grant, outcome: Outcome, *, requests: int = 1) -> SettleResult:
         """Settle an outcome."""
         self._holder.pass_point(Edge.BEFORE, DurableStep.SETTLED)
-        settled = super().settle(grant, outcome)
+        settled = super().settle(grant, outcome, requests=requests)
         self._holder.pass_point(Edge.AFTER, DurableStep.SETTLED)
         return settled
 
@@ -63,13 +64,11 @@ class HeldChannel(ChannelClient):
         vars(self).update(vars(channel))
         self._holder = holder
 
-    def open_chat(
-        self, user_id: str, *, deadline: float, traceparent: str | None = None
-    ) -> Outcome:
+    def open_chat(self, user_id: str, call: CallContext) -> Outcome:
         """Open a chat."""
         self._holder.wait(Edge.AFTER, DurableStep.GRANTED)
         self._holder.pass_point(Edge.BEFORE, DurableStep.SENT)
-        outcome = super().open_chat(user_id, deadline=deadline, traceparent=traceparent)
+        outcome = super().open_chat(user_id, call)
         self._holder.pass_point(Edge.AFTER, DurableStep.ANSWERED)
         return outcome
 

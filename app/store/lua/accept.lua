@@ -1,6 +1,6 @@
 -- Claims and schedules an event, or returns the record of the one that has its id.
 --
--- arg: event_id, record (the fields that the event brings), max_backlog, confirm
+-- arg: event_id, record (the fields that the event brings), text (of its message), max_backlog, confirm
 -- → {'new', record} | {'duplicate', record} | {'reused', record} | {'too_old'} | {'full'}
 
 -- include relay
@@ -29,6 +29,8 @@ if redis.call('ZCARD', DUE) + redis.call('ZCARD', CALLING) >= arg.max_backlog th
 -- Not begun with a removal, since a full Redis must refuse it. Scheduled before it is written: a take cleans up
 -- an id without a record, while a record that is not scheduled would be lost.
 redis.call('ZADD', DUE, now, id)
-text = update(id, record, {v = VERSION, status = 'accepted', accepted_ms = now, attempt = 0, attempts = 0})
+if arg.text then redis.call('SET', text_key(id), arg.text) end
+local version = (record.member_id or record.tasks) and TASKS_VERSION or VERSION
+text = update(id, record, {v = version, status = 'accepted', accepted_ms = now, attempt = 0, attempts = 0})
 ring_bell()
 return {'new', text}

@@ -14,7 +14,7 @@ local STRING, HASH, ZSET, LIST = key('audit:string'), key('audit:hash'), key('au
 -- SET first: Redis refuses a script's first write when memory is full, and after a removal lets the others pass.
 -- The element of the list stays for BLPOP, which is tried behind this script.
 local COMMANDS = {
-  {'SET', STRING, '1', 'PX', TTL_MS}, {'GET', STRING}, {'MGET', STRING}, {'PTTL', STRING},
+  {'SET', STRING, '1', 'PX', TTL_MS}, {'GET', STRING}, {'MGET', STRING}, {'PTTL', STRING}, {'PERSIST', STRING},
   {'HSET', HASH, 'field', 1}, {'PEXPIRE', HASH, TTL_MS}, {'HINCRBY', HASH, 'field', 1}, {'HGET', HASH, 'field'},
   {'HMGET', HASH, 'field'}, {'HGETALL', HASH}, {'HDEL', HASH, 'field'},
   {'ZADD', ZSET, 1, 'member'}, {'PEXPIRE', ZSET, TTL_MS}, {'ZCARD', ZSET}, {'ZSCORE', ZSET, 'member'},
@@ -28,7 +28,7 @@ local COMMANDS = {
 -- An ACL may name keys one by one. Nothing has an empty id, and no hash an empty field.
 local KEYS_OF_RELAY = {KEYS[1], key('event:'), key('due'), key('calling'), key('held'), key('failed'),
   key('unreadable'), key('bell'), key('taken:'), key('user:'), key('chat:'), key('gate'), key('workers'),
-  key('confirmed'), key('forgotten:')}
+  key('confirmed'), key('forgotten:'), key('text:'), key('member:'), key('member_chats:')}
 
 local refused, is_refused = {}, {}
 

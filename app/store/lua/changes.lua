@@ -8,6 +8,7 @@
 
 local MAX_CALL_MS = 305000      -- the longest CALL_DEADLINE_SECONDS, and 5 s
 local MAX_DELAY_MS = 120000     -- the longest not_before and the longest pause
+local MAX_LOOK_DELAY_MS = 1205000   -- of a look after a message: MAX_CALL_MS, and three of the longest deadlines
 local RECHECK_MS = 5000         -- until a take meets the record of another release again
 local MAX_RINGS = 100
 
@@ -15,6 +16,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function taken_key(token) return key('taken:' .. token) end
+local function text_key(id) return key('text:' .. id) end
 
 -- Stored instants are clamped when read: a failover may land on a host whose clock differs.
 local function clamped_instant(stored, max_ahead_ms)

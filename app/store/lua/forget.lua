@@ -1,6 +1,7 @@
--- Removes an event of a person for an operator: its record, its place in line, its look-ups.
+-- Removes an event of a person for an operator: its record, its text, its place in line, its look-ups.
 --
--- arg: event_id, user_id, token (of the command), confirm
+-- arg: event_id, index ('user:<user_id>' or 'member_chats:<member_id>'), field (user_id or member_id), value,
+--      token (of the command), confirm
 -- → 'forgotten' | 'gone' (there was no record) | 'not_theirs' | 'calling' (a grant is out) | 'newer'
 
 -- include relay
@@ -10,9 +11,9 @@ local id = arg.event_id
 local text, mark = unpack(redis.call('MGET', event_key(id), key('forgotten:' .. id)))
 local record = text and parse_record(text)   -- of a hidden life too: an earlier command was stopped half-way
 
-local is_theirs = record and record.user_id == arg.user_id
+local is_theirs = record and record[arg.field] == arg.value
 if is_theirs and not is_readable(record) then return 'newer' end
-if is_theirs and record.status == 'calling' then return 'calling' end
+if is_theirs and set_of(record) == CALLING then return 'calling' end
 
 begin_writing()
 if is_theirs then
@@ -20,10 +21,13 @@ if is_theirs then
   redis.call('SET', key('forgotten:' .. id), record.accepted_ms .. ' ' .. arg.token, 'PX', record.ttl_ms)
   local chat = record.chat_id and key('chat:' .. record.chat_id)
   if chat and redis.call('GET', chat) == id then redis.call('DEL', chat) end
-  redis.call('DEL', event_key(id))
+  if record.member_id then redis.call('DEL', key('member:' .. record.member_id)) end
+  redis.call('DEL', event_key(id), text_key(id))
 end
 -- Last: by these entries a repeat of the command finds the event.
-if is_theirs or not record and mark then leave_other_sets(id) end
-redis.call('ZREM', key('user:' .. arg.user_id), id)
+if is_theirs or not record and mark then leave_sets_but(nil, id) end
+if is_theirs and record.user_id then redis.call('ZREM', key('user:' .. record.user_id), id) end
+if is_theirs and record.member_id then redis.call('ZREM', key('member_chats:' .. record.member_id), id) end
+redis.call('ZREM', key(arg.index), id)
 if is_theirs or not record and string.match(mark or '', ' (.*)$') == arg.token then return 'forgotten' end
 return record and 'not_theirs' or 'gone'

@@ -1,14 +1,14 @@
--- A page of the events of one status, those that have been so the longest first.
+-- A page of one sorted set, those that have been there the longest first.
 --
--- arg: status, limit (how many are looked at); after_score and after_id (of the last of the page before);
---      user_id, if only this user's are wanted; until_ms, if none of a higher score is
+-- arg: set (due, calling, held or failed), limit (how many are looked at); after_score and after_id (of the last of
+--      the page before); user_id, if only this user's are wanted; until_ms, if none of a higher score is
 -- → {now, how many were looked at, score and id of the last of them ('' for none), {{event id, record}, …}}
 --   false for the record of an event that is not kept
 
 -- include relay
--- include transitions
+-- include changes
 
-local set = SET_OF[arg.status]
+local set = key(arg.set)
 
 -- By bytes, as Redis orders members of one score: Lua's `<` depends on the locale.
 local function is_behind(id, other)
@@ -23,7 +23,7 @@ end
 local function first_rank()
   if not arg.after_score then
     -- Of the failed not those whose records have ended.
-    return arg.status == 'failed' and redis.call('ZCOUNT', set, '-inf', now) or 0
+    return set == FAILED and redis.call('ZCOUNT', set, '-inf', now) or 0
   end
   local low = redis.call('ZCOUNT', set, '-inf', '(' .. arg.after_score)
   local high = redis.call('ZCOUNT', set, '-inf', arg.after_score)

@@ -1,8 +1,8 @@
--- The ids of a user's newest opened events, those of removed records too.
+-- The ids of a user's or a member's newest opened events, those of removed records too.
 --
--- arg: user_id
+-- arg: index ('user:<user_id>' or 'member_chats:<member_id>')
 -- → {event id, …}
 
 -- include relay
 
-return redis.call('ZREVRANGE', key('user:' .. arg.user_id), 0, -1)
+return redis.call('ZREVRANGE', key(arg.index), 0, -1)

@@ -3,42 +3,63 @@
 -- KEYS[1] is "{relay}", the hash tag that makes every key below one slot; ARGV[1] is one JSON object.
 --
 --   {relay}:event:<event_id>  string: the record (below)
---   {relay}:due               zset: every `accepted` event, by the instant at which it may be called
---   {relay}:calling           zset: every `calling` event, by the instant at which its call must be over
+--   {relay}:due               zset: every event with a task left and no grant, by the instant from which it may
+--                             be granted
+--   {relay}:calling           zset: every event with a grant, by the instant at which its call must be over
 --   {relay}:held              zset: every `unknown` event, by since when
---   {relay}:failed            zset: failed events by when their records end
+--   {relay}:failed            zset: failed events, and opened ones with a failed task, by when their records end
 --   {relay}:unreadable        zset: open events whose record a `take` could not read, by when one last met them
 --   {relay}:bell              list: rings for idle workers
 --   {relay}:taken:<token>     string: attempt and event id of a grant, empty once it was settled or released
 --   {relay}:user:<user_id>    zset: the user's newest opened events by when
 --   {relay}:chat:<chat_id>    string: the event id
+--   {relay}:member_chats:<member_id>  zset: the member's newest opened events by when
+--   {relay}:member:<member_id>  string: the user id that Channel.io has for a member, for ten minutes
+--   {relay}:text:<event_id>   string: the text of the event's message, until it is sent or cannot be any more
 --   {relay}:gate              hash: bucket, pauses, breaker, ways, probes
 --   {relay}:workers           zset: worker processes by when they last took
 --   {relay}:confirmed         string: written where replicas are to confirm what is only read
 --   {relay}:forgotten:<event_id>  string: the `accepted_ms` of a life that an operator removed, and the token of
 --                             the command; hides the record of that life, for the window
---   {relay}:settled           pub/sub: ids of events that are settled or held
+--   {relay}:settled           pub/sub: ids of events that are complete or held
 --
--- An open event is in exactly one of `due` and `calling`; in both after a script was stopped half-way, until
+-- An event that is neither complete nor held is in exactly one of `due` and `calling`; in both after a script was stopped half-way, until
 -- takers remove the stale entry. All instants are Redis TIME in ms.
 --
 -- The record is one JSON object. A field without a value is left out: never null, false or empty, since cjson
 -- writes an empty array as {}. Numbers are whole and below 10^14, since cjson writes 14 digits. Fields that this
 -- release does not define are kept. In every release `v` and `status` are what they are here.
 --
---   v                   2, the version of this list
+--   v                   2; 3 where the event has a `member_id` or `tasks`, so that the release before, which knows
+--                       neither, leaves it alone
 --   status              accepted, calling, opened, failed or unknown
---   user_id
+--   user_id             of Channel.io; not in a record with `member_id` until that is resolved
+--   member_id           the caller's own id for the user, if the event came with one
 --   fingerprint         of what was posted; not in a record that was recovered from a log
 --   accepted_ms         when the event was accepted; it names the event's life, since an id is free again later
 --   occurred_ms         if the event has it
---   ttl_ms              how long the record is kept once it is settled
+--   ttl_ms              how long the record is kept once the event is complete
 --   attempt             the fence: grows with each grant, and never falls
---   attempts            grants less those given back
+--   attempts            grants of the create, less those given back
 --   on_unknown          hold or recreate, if the event has it
 --   metadata            JSON text: no script looks into it
---   traceparent         of the request that brought the event, until the event is settled
---   grant_token         of the grant, while the event is `calling`, or `unknown` after that very grant
+--   traceparent         of the request that brought the event, until the event is complete
+--   grant_token         of the grant, while one is out, or `unknown` after that very grant
+--   task                what the grant is for, while one is out: resolve, message or open; none: the create
+--   look_from_ms        of the last grant for a message or an open: from when on a look shows what it did
+--   bot_name            of the event, for its message and its open
+--   tasks               object of `message` and `open`, those that were asked for, each an object:
+--                         status       pending, done, failed or skipped
+--                         id           of the message
+--                         private      true: for the agents' eyes alone
+--                         attempts     how often it was sent
+--                         sends        sends without an answer since an operator last redrove it
+--                         unanswered   sends without an answer, all of them
+--                         look_only    true: the grant that is out permits no send
+--                         refusal      failure of a refused send, until one more look
+--                         failure      object, as of the record
+--   is_mapped           true: the user id was kept from another event's resolve
+--   is_resolved_again   true: Channel.io had no such user under a kept user id, once
 --   unknowns            attempts that ended unknown, less those that were proved void since
 --   consented           true: the automatic consent is used up
 --   denied              object, while the event waits after a denial: the way, the way's successes at the last
@@ -47,6 +68,7 @@
 --   possible_orphan     true: a call was granted although an earlier one may have made a chat
 --   deadline_from_ms    when an operator let the event's deadline begin anew
 --   settled_ms          when the event was opened or failed
+--   completed_ms        when nothing more was to be done, in a record of version 3
 --   chat_id
 --   chat                JSON text, and so are the next two: no script looks into them
 --   session
@@ -56,7 +78,7 @@
 --   history             array of objects: at_ms, what, attempt; times, by, action, chat_id, token (of an attempt
 --                       that ended unknown) where there are any
 
-local VERSION = 2
+local VERSION, TASKS_VERSION = 2, 3
 local STATUSES = {accepted = true, calling = true, opened = true, failed = true, unknown = true}
 local MAX_CHATS_OF_USER = 100
 
@@ -97,5 +119,5 @@ end
 
 -- A record of a release that runs beside this one is left alone.
 local function is_readable(record)
-  return record.v == VERSION and STATUSES[record.status] == true
+  return (record.v == VERSION or record.v == TASKS_VERSION) and STATUSES[record.status] == true
 end

@@ -21,13 +21,14 @@ local result = 'ignored'
 if record and is_readable(record) then
   if record.grant_token == arg.token then
     -- Due at once and, by the instant at which it was accepted, ahead of what came later.
+    local is_create = not record.task
     schedule(id, record, clamped_instant(record.accepted_ms, 0), {
-      attempts = record.attempts - 1, unknowns = unknowns_without(record),
+      attempts = record.attempts - (is_create and 1 or 0), unknowns = unknowns_without(record),
       history = append_history(record, 'released'),
     })
     result = 'released'
   else
-    leave_other_sets(id, record.status)
+    tidy_up(id, record)
   end
 end
 redis.call('SET', taken_key(arg.token), '', 'PX', TOMBSTONE_MS)   -- last: a delayed `take` gets nothing

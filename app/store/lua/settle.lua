@@ -1,14 +1,18 @@
 -- Settles the outcome of a grant's call. The same settle twice is one settle.
 --
 -- arg: event_id, attempt, token, kind, stored_fields (the record as granted), way, on_unknown, recreate_delay_ms,
---      threshold, cooldown_ms, random (0..1), rate_per_second, burst, confirm; by kind:
---      created: chat (fields of the record); refused, denied, unknown: failure; throttled, not_sent: delay_ms;
---      denied, not_sent, unknown: reason
--- → {'opened' | 'duplicate' | 'failed' | 'accepted' | 'unknown' | 'ignored' | 'newer' | 'stale' (another life's),
+--      threshold, cooldown_ms, random (0..1), rate_per_second, burst, confirm; task (none: the create), requests (how
+--      many were sent, if several), has_acted (true: what was answered is the task's write); by kind:
+--      created: chat (fields of the record); resolved: user_id; done: message_id, if it has one;
+--      refused, denied, unknown: failure; refused (of a task), throttled, not_sent, look_failed: delay_ms;
+--      denied, not_sent, unknown, and look_failed unless each read was answered: reason
+-- → {'opened' | 'duplicate' | 'failed' | 'accepted' | 'unknown' | 'resolved' | 'task_done' | 'task_failed' |
+--    'task_waiting' | 'ignored' | 'newer' | 'stale' (another life's),
 --    'open' | 'closed' | '' (what the breaker changed to), ms since the event was accepted}
 
 -- include relay
 -- include transitions
+-- include tasks
 -- include gate
 
 local id, attempt = arg.event_id, arg.attempt
@@ -32,9 +36,11 @@ local function is_stale()
 end
 
 -- Redis lost writes, the grant's among them: the worker's copy counts, and every kind of outcome then writes it.
--- Where Redis still has an older record, proof changes nothing in it: another worker may be calling by now.
+-- Where Redis still has an older record, proof changes nothing in it: another worker may be calling by now. But a
+-- copy with a chat has the published one.
 local function is_lost()
   if not record then return true end
+  if arg.task then return arg.stored_fields.chat_id ~= nil and not record.chat_id end
   local is_behind = record.attempt < attempt and record.status ~= 'opened'
   return is_behind and (arg.kind == 'created' or arg.kind == 'unknown')
 end
@@ -48,8 +54,8 @@ local function feed(effect) return feed_back(gate, arg.token, effect, arg.reason
 
 local function ignore()
   local breaker = feed('neutral')
-  leave_other_sets(id, record.status)
-  notify(id, record.status, now)
+  tidy_up(id, record)
+  notify(id, record, now)
   return 'ignored', breaker
 end
 
@@ -62,9 +68,9 @@ local function append_duplicate()
   end
   local breaker = feed('neutral')
   duplicates[#duplicates + 1] = found
-  local history = append_history(record, 'duplicate_chat')
+  local history = append_history(record, 'duplicate_chat', {})
   update(id, record, {duplicate_chat_ids = duplicates, history = history}, 'KEEPTTL')
-  leave_other_sets(id, record.status)
+  tidy_up(id, record)
   return 'duplicate', breaker
 end
 
@@ -72,16 +78,31 @@ local function settle_created()
   if record.status == 'opened' then return append_duplicate() end
   local breaker = feed('success')
   local is_late = record.status ~= 'calling' or record.attempt ~= attempt
-  if is_late then arg.chat.history = append_history(record, 'opened_late') end
+  if is_late then arg.chat.history = append_history(record, 'opened_late', {}) end
+  arg.chat.user_id = arg.stored_fields.user_id   -- of the call that made the chat: members may be merged
   open(id, record, arg.chat)
   return 'opened', breaker
 end
 
+-- The user id that another event's resolve found is not Channel.io's any more: it is resolved once more.
+local function has_outdated_user()
+  if arg.failure.code ~= 'user_not_found' or not record.member_id then return false end
+  local kept = key('member:' .. record.member_id)
+  if redis.call('GET', kept) == record.user_id then redis.call('DEL', kept) end
+  return record.is_mapped and not record.is_resolved_again
+end
+
 local function settle_refused()
   if not holds_grant() then return ignore() end
-  local breaker = feed('success')
+  local breaker = feed(arg.task and 'neutral' or 'success')
   local history = append_history(record, arg.failure.code)
-  fail(id, record, arg.failure, {unknowns = unknowns_without(record), history = history})
+  local changes = {unknowns = unknowns_without(record), history = history}
+  if not arg.task and has_outdated_user() then
+    changes.user_id, changes.is_mapped, changes.is_resolved_again = false, false, true
+    go_on(id, record, changes)
+    return 'accepted', breaker
+  end
+  fail(id, record, arg.failure, changes)
   return 'failed', breaker
 end
 
@@ -89,12 +110,12 @@ local function reschedule(delay_ms, denied)
   schedule(id, record, now + math.min(delay_ms, MAX_DELAY_MS), {
     unknowns = unknowns_without(record), history = append_history(record, arg.kind), denied = denied,
   })
-  return 'accepted'
+  return record.chat_id and 'task_waiting' or 'accepted'
 end
 
 local function settle_not_sent()
   if not holds_grant() then return ignore() end
-  local breaker = feed('failure')
+  local breaker = feed(arg.reason and 'failure' or 'neutral')
   return reschedule(arg.delay_ms, record.denied), breaker
 end
 
@@ -132,6 +153,10 @@ local function settle_denied()
   local is_own = before.way == arg.way and successes > before.successes
   local breaker = feed(is_own and 'neutral' or 'denial')
   local own = (before.own or 0) + (is_own and 1 or 0)
+  if own >= MAX_OWN_DENIALS and record.chat_id then
+    fail_task(id, record, arg.failure, 'denied', {})
+    return 'task_failed', breaker
+  end
   if own >= MAX_OWN_DENIALS then
     local history = append_history(record, 'denied')
     fail(id, record, arg.failure, {unknowns = unknowns_without(record), history = history})
@@ -150,17 +175,92 @@ local function settle_unknown()
   return record.status, breaker
 end
 
+-- The user id is kept for other events of the member.
+local MAPPING_MS = 600000
+
+local function settle_resolved()
+  if not holds_grant() then return ignore() end
+  local breaker = feed('neutral')
+  redis.call('SET', key('member:' .. record.member_id), arg.user_id, 'PX', MAPPING_MS)
+  local history = append_history(record, 'resolved_user')
+  go_on(id, record, {user_id = arg.user_id, is_mapped = false, history = history})
+  return 'resolved', breaker
+end
+
+-- Counts under any token where the grant's chat is the published one. What was skipped stays skipped.
+local function settle_done()
+  local task = record.tasks and record.tasks[arg.task]
+  local is_published = record.chat_id ~= nil and record.chat_id == arg.stored_fields.chat_id
+  if not task or not is_published or task.status == 'done' or task.status == 'skipped' then return ignore() end
+  local breaker = feed(arg.has_acted and 'success' or 'neutral')
+  if arg.has_acted then task.attempts = (task.attempts or 0) + 1 end
+  task.status, task.id = 'done', arg.message_id
+  task.failure, task.refusal, task.look_only = nil, nil, nil
+  go_on(id, record, {history = append_history(record, 'done', {task = arg.task})})
+  return 'task_done', breaker
+end
+
+-- A look that reached the end and found nothing, where no send is permitted.
+local function settle_not_found(task)
+  local breaker = feed('neutral')
+  fail_task(id, record, task.refusal or NO_ANSWER, 'failed', {})
+  return 'task_failed', breaker
+end
+
+local YOUNG_CHAT_MS = 60000   -- Channel.io may not know it everywhere yet
+
+local function settle_task_refused(task)
+  local breaker = feed(arg.has_acted and 'success' or 'neutral')
+  if arg.has_acted then task.attempts = (task.attempts or 0) + 1 end
+  if arg.failure.code == 'chat_not_found' and now - record.settled_ms < YOUNG_CHAT_MS then
+    return reschedule(arg.delay_ms, record.denied), breaker
+  end
+  -- Refused perhaps since an earlier send has done it, or a person has: one more look decides.
+  if arg.has_acted and (arg.task == 'open' or task.unanswered) then
+    task.refusal = arg.failure
+    return reschedule(arg.delay_ms, record.denied), breaker
+  end
+  fail_task(id, record, arg.failure, 'failed', {})
+  return 'task_failed', breaker
+end
+
+local function settle_unanswered()
+  local breaker = feed('failure')
+  leave_unanswered(id, record, arg.reason)
+  return 'task_waiting', breaker
+end
+
 local SETTLE = {created = settle_created, refused = settle_refused, throttled = settle_throttled,
-  denied = settle_denied, not_sent = settle_not_sent, unknown = settle_unknown}
+  denied = settle_denied, not_sent = settle_not_sent, look_failed = settle_not_sent, unknown = settle_unknown,
+  resolved = settle_resolved, done = settle_done}
+local SETTLE_TASK = {refused = settle_task_refused, unknown = settle_unanswered, not_found = settle_not_found}
+
+local function settle()
+  local settle_task = SETTLE_TASK[arg.kind]
+  if not record.chat_id or not arg.task or not settle_task then return SETTLE[arg.kind]() end
+  -- Under another token nothing counts: a later grant, or an operator, has decided since.
+  if not holds_grant() then return ignore() end
+  return settle_task(record.tasks[arg.task])
+end
+
+-- `take` took a token of the bucket for the first request.
+local function charge_requests()
+  if not arg.requests or not arg.rate_per_second then return end
+  local full_ms = arg.burst * 1000 / arg.rate_per_second
+  local tat = math.max(now, clamped_instant(gate.tat, MAX_DELAY_MS + full_ms))
+  gate.tat = string.format('%.3f', tat + (arg.requests - 1) * 1000 / rate_of(gate))
+  redis.call('HSET', GATE, 'tat', gate.tat)
+end
 
 if record and not is_readable(record) then return {'newer', '', 0} end
 local result, breaker = 'stale', nil
+charge_requests()
 if is_stale() then
   breaker = feed('neutral')
   redis.call('HINCRBY', GATE, 'stale_answers', 1)
 else
   if is_lost() then record = arg.stored_fields end
-  result, breaker = SETTLE[arg.kind]()
+  result, breaker = settle()
 end
 redis.call('SET', taken_key(arg.token), '', 'PX', TOMBSTONE_MS)   -- a `take` that is still under way gets nothing
 return {result, breaker, record and math.max(0, now - record.accepted_ms) or 0}

@@ -4,18 +4,24 @@
 --      are found: it gets neither grant nor probe), worker (the process), way, lease_ms, event_deadline_ms,
 --      on_unknown, recreate_delay_ms, rate_per_second, burst, cooldown_ms, expired, lost (failures),
 --      min_replicas_acked, confirm
--- → {lost event ids, expired event ids, 'grant', event id, record}
+-- → {lost event ids, expired event ids, 'grant', event id, record}: of a create
+--   {lost event ids, expired event ids, 'grant', event id, record, 'resolve' | 'open'}
+--   {lost event ids, expired event ids, 'grant', event id, record, 'message', its text}
 --   {lost event ids, expired event ids, 'probe'}
 --   {lost event ids, expired event ids, 'idle' (nothing is due) | 'blocked', ms to wait}
 
 -- include relay
 -- include transitions
+-- include tasks
 -- include gate
 
 local MAX_STEPS = 50
 local MAX_WAIT_MS = 1000   -- of a sleep: an overdue call is looked for at least this often
 local POLL_MS = 200        -- of a worker that waits for another worker's probe or trial
 local TAKEN_MARGIN_MS = 60000
+local LEASE_MARGIN_MS = 5000   -- of lease_ms, behind the call's deadline
+local LOOK_DELAY_DEADLINES = 3   -- a message that was sent late is in the chat's list by then
+local TEXT_LOST = {code = 'text_lost', detail = 'Redis lost the text of the message; nothing was sent.'}
 local lost, expired = {}, {}
 
 local function reply(...) return {lost, expired, ...} end
@@ -34,11 +40,11 @@ local function repeat_grant()
   if id then record, text = read(id) end
   if record and is_readable(record) and attempt > record.attempt then return nil end
   begin_writing()
-  if not record or record.status ~= 'calling' or record.grant_token ~= arg.token then
+  if not record or record.grant_token ~= arg.token or set_of(record) ~= CALLING then
     return no_work('blocked', 0)
   end
-  leave_other_sets(id, 'calling')
-  return reply('grant', id, text)
+  tidy_up(id, record)
+  return reply('grant', id, text, record.task, record.task == 'message' and redis.call('GET', text_key(id)) or nil)
 end
 
 -- Redis' clock went back: the gate's instants go back with it, and what was due by the newest instant that the
@@ -76,13 +82,25 @@ local function clamp(queue, max_ahead_ms)
   for _, id in ipairs(ahead) do redis.call('ZADD', queue, latest, id) end
 end
 
--- The member belongs in `queue` no longer, or its record is another release's to judge.
+-- The event belongs in `queue` no longer, or its record is another release's to judge.
 local function pass_over(queue, id, record)
   if record and not is_readable(record) then
     redis.call('ZADD', UNREADABLE, now, id)
     redis.call('ZADD', queue, now + RECHECK_MS, id)
+  elseif record then
+    tidy_up(id, record)
   else
+    redis.call('DEL', text_key(id))
     redis.call('ZREM', queue, id)
+  end
+end
+
+-- Nothing but a create can have made a chat: a resolve is repeated, and other tasks look first.
+local function lose_task(id, record)
+  if record.task == 'resolve' or task_with(record, 'pending').look_only then
+    schedule(id, record, now + arg.recreate_delay_ms, {history = append_history(record, 'worker_lost')})
+  else
+    leave_unanswered(id, record, 'worker_lost')
   end
 end
 
@@ -90,10 +108,10 @@ end
 local function end_lost_calls(gate)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', CALLING, '-inf', now, 'LIMIT', 0, MAX_STEPS)) do
     local record = read(id)
-    if record and is_readable(record) and record.status == 'calling' then
+    if record and is_readable(record) and set_of(record) == CALLING then
       feed_back(gate, record.grant_token, 'neutral')
       if gate.trial == record.grant_token then gate.trial, gate.trial_until = nil, nil end
-      end_unknown(id, record, 'worker_lost', arg.lost)
+      if record.task then lose_task(id, record) else end_unknown(id, record, 'worker_lost', arg.lost) end
       lost[#lost + 1] = id
     else
       pass_over(CALLING, id, record)
@@ -105,19 +123,33 @@ local function is_expired(record)
   return now - (record.deadline_from_ms or record.accepted_ms) > arg.event_deadline_ms
 end
 
--- The first event that may be called, past what is cleaned up on the way; nil if there is none.
+local function expire(id, record)
+  if record.chat_id then
+    fail_task(id, record, arg.expired, 'expired', {})
+  else
+    fail(id, record, arg.expired, {history = append_history(record, 'expired')})
+  end
+  expired[#expired + 1] = id
+end
+
+-- The first event that may be called, past what is cleaned up on the way, its record and, for a message, its text;
+-- nil if there is none.
 local function find_due()
   for _ = 1, MAX_STEPS do
     local id = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, 1)[1]
     if not id then return nil end
     local record = read(id)
-    if not record or not is_readable(record) or record.status ~= 'accepted' then
+    if not record or not is_readable(record) or set_of(record) ~= DUE then
       pass_over(DUE, id, record)
     elseif is_expired(record) then
-      fail(id, record, arg.expired, {history = append_history(record, 'expired')})
-      expired[#expired + 1] = id
-    else
+      expire(id, record)
+    elseif not record.chat_id then
       return id, record
+    else
+      local _, name = task_with(record, 'pending')
+      local text = name == 'message' and redis.call('GET', text_key(id))
+      if name ~= 'message' or text then return id, record, text or nil end
+      fail_task(id, record, TEXT_LOST, 'text_lost', {})
     end
   end
 end
@@ -184,18 +216,36 @@ local function check_gate(gate)
   return check_breaker(gate) or take_from_bucket(gate)
 end
 
--- I1: `calling(attempt)` is stored before the worker receives its grant.
-local function grant(id, record, is_trial)
+-- The user id that an earlier event's resolve found spares this one its own.
+local function use_kept_user(record)
+  if record.user_id or record.chat_id then return end
+  local kept = redis.call('GET', key('member:' .. record.member_id))
+  if kept then record.user_id, record.is_mapped = kept, true end
+end
+
+-- I1: the grant is stored before the worker receives it: `calling(attempt)`, if it is for a create.
+local function grant(id, record, message_text, is_trial)
   if is_trial then
     redis.call('HSET', GATE, 'trial', arg.token, 'trial_until', now + arg.lease_ms)
   end
-  local attempt = record.attempt + 1
+  use_kept_user(record)
+  local attempt, until_ms, status = record.attempt + 1, now + arg.lease_ms, record.status
+  local changes = {grant_token = arg.token, attempt = attempt}
+  if record.chat_id then
+    local task, name = task_with(record, 'pending')
+    -- After two sends without an answer, or a refused one, one more look decides.
+    task.look_only = (task.sends or 0) >= MAX_SENDS or task.refusal ~= nil or nil
+    local delay_ms = name == 'message' and LOOK_DELAY_DEADLINES * (arg.lease_ms - LEASE_MARGIN_MS) or 0
+    changes.task, changes.look_from_ms = name, until_ms + delay_ms
+  elseif not record.user_id then
+    changes.task = 'resolve'
+  else
+    status, changes.attempts = 'calling', record.attempts + 1
+    changes.possible_orphan = record.unknowns ~= nil or record.possible_orphan
+  end
   redis.call('SET', taken_key(arg.token), attempt .. ' ' .. id, 'PX', arg.lease_ms + TAKEN_MARGIN_MS)
-  local text = transition(id, record, 'calling', now + arg.lease_ms, {
-    grant_token = arg.token, attempt = attempt, attempts = record.attempts + 1,
-    possible_orphan = record.unknowns ~= nil or record.possible_orphan,
-  })
-  return reply('grant', id, text)
+  local text = transition(id, record, status, until_ms, changes)
+  return reply('grant', id, text, changes.task, message_text)
 end
 
 -- For operators: which workers there are, and how many replicas confirm their writes.
@@ -216,11 +266,12 @@ local gate = read_gate()
 note_worker(gate)
 follow_clock(gate)
 clamp(CALLING, MAX_CALL_MS)
-if not gate.late_until then clamp(DUE, MAX_DELAY_MS) end
+local longest_look_ms = arg.lease_ms + LOOK_DELAY_DEADLINES * (arg.lease_ms - LEASE_MARGIN_MS)
+if not gate.late_until then clamp(DUE, math.max(MAX_DELAY_MS, longest_look_ms)) end
 end_lost_calls(gate)
-local id, record = find_due()
+local id, record, message_text = find_due()
 if id and not arg.may_grant then return no_work('blocked', MAX_WAIT_MS) end
-if id then return check_gate(gate) or grant(id, record, gate.state ~= nil) end
+if id then return check_gate(gate) or grant(id, record, message_text, gate.state ~= nil) end
 -- An idle worker probes its way, so that the first event need not wait for that.
 if arg.may_grant and not gate['way:' .. arg.way] and not gate.paused_at then return lease_probe(gate, arg.way) end
 redis.pcall('DEL', BELL)   -- nothing is due: whatever was rung for has been done

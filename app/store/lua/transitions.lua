@@ -5,83 +5,159 @@
 local TOMBSTONE_MS = 400000     -- outlives every `take` that may still be under way
 local MAX_HISTORY = 64
 
-local SET_OF = {accepted = DUE, calling = CALLING, unknown = HELD, failed = FAILED}
-local REPEATABLE = {released = true, throttled = true, denied = true, not_sent = true}
+local TASKS = {'message', 'open'}   -- behind the create, in their order
+local REPEATABLE = {released = true, throttled = true, denied = true, not_sent = true, look_failed = true}
 
--- Adds an entry to the record's history; `about` may have by, action and chat_id (of an operator's command), and
--- token (of an attempt that ended unknown). Repeats of a harmless kind are counted, not listed. → the history
+-- Adds an entry to the record's history; `about` may have task (else that of the grant that is out), by, action and
+-- chat_id (of an operator's command), and token (of an attempt that ended unknown). Repeats of a harmless kind are
+-- counted, not listed. → the history
 local function append_history(record, what, about)
   local history = record.history or {}
   local last = history[#history]
-  if last and last.what == what and REPEATABLE[what] then
+  about = about or {task = record.task}
+  if last and last.what == what and last.task == about.task and REPEATABLE[what] then
     last.at_ms, last.attempt, last.times = now, record.attempt, (last.times or 1) + 1
   else
-    about = about or {}
-    history[#history + 1] = {at_ms = now, what = what, attempt = record.attempt, by = about.by,
+    history[#history + 1] = {at_ms = now, what = what, attempt = record.attempt, task = about.task, by = about.by,
       action = about.action, chat_id = about.chat_id, token = about.token}
   end
   if #history > MAX_HISTORY then table.remove(history, 1) end
   return history
 end
 
-local function is_settled(status) return status == 'opened' or status == 'failed' end
-
--- Removes the event from all sets but the one of its status: what is left of a script that was stopped half-way.
-local function leave_other_sets(id, status)
-  for _, set in ipairs({DUE, CALLING, HELD, FAILED}) do
-    if set ~= SET_OF[status] then redis.call('ZREM', set, id) end
+-- → the first task behind the create that has this status, and its name
+local function task_with(record, status)
+  for _, name in ipairs(TASKS) do
+    local task = record.tasks and record.tasks[name]
+    if task and task.status == status then return task, name end
   end
+end
+
+-- Nothing more will be done.
+local function is_complete(record)
+  return record.status == 'failed' or record.status == 'opened' and not task_with(record, 'pending')
+end
+
+-- The set of an event, by its record; none for one that is opened and complete.
+local function set_of(record)
+  if record.status == 'unknown' then return HELD end
+  if not is_complete(record) then return (record.grant_token or record.status == 'calling') and CALLING or DUE end
+  if record.status == 'failed' or task_with(record, 'failed') then return FAILED end
+end
+
+-- A text is kept while its message may be sent, or an operator may redrive it.
+local function is_text_needed(record)
+  local status = record.tasks.message.status
+  if status == 'skipped' then return record.status == 'failed' and not record.unknowns end
+  return status ~= 'done'
+end
+
+-- Never longer than the record, whose TTL is written by now.
+local function keep_text(id, record)
+  if not (record.tasks and record.tasks.message) then return end
+  local left_ms = redis.call('PTTL', event_key(id))
+  if not is_text_needed(record) then
+    redis.call('DEL', text_key(id))
+  elseif left_ms > 0 then
+    redis.call('PEXPIRE', text_key(id), left_ms)
+  else
+    redis.call('PERSIST', text_key(id))
+  end
+end
+
+local function leave_sets_but(set, id)
+  for _, other in ipairs({DUE, CALLING, HELD, FAILED}) do
+    if other ~= set then redis.call('ZREM', other, id) end
+  end
+end
+
+-- Removes what the record as it is written needs no longer, and what is left of a script that was stopped half-way.
+local function tidy_up(id, record)
+  leave_sets_but(set_of(record), id)
+  keep_text(id, record)
 end
 
 -- Wakes those that wait for the event, or a worker.
-local function notify(id, status, at)
-  if is_settled(status) or status == 'unknown' then redis.pcall('PUBLISH', SETTLED, id) end
-  if status == 'accepted' and at <= now then ring_bell() end
+local function notify(id, record, at)
+  if is_complete(record) or record.status == 'unknown' then redis.pcall('PUBLISH', SETTLED, id)
+  elseif set_of(record) == DUE and at <= now then ring_bell() end
 end
 
--- Makes an opened chat findable. An entry whose record has no such chat, or another user's, is passed over by
--- look-ups.
+local function index_under(name, id, record, life_ms)
+  redis.call('ZADD', name, record.settled_ms, id)
+  redis.call('ZREMRANGEBYRANK', name, 0, -MAX_CHATS_OF_USER - 1)
+  if redis.call('PTTL', name) < life_ms then redis.call('PEXPIRE', name, life_ms) end
+end
+
+-- Makes an opened chat findable: without an end while tasks are left, and then for as long as the record. An entry
+-- whose record has no such chat, or another user's, is passed over by look-ups.
 local function index_chat(id, record)
-  redis.call('SET', key('chat:' .. record.chat_id), id, 'NX', 'PX', record.ttl_ms)
-  local user = key('user:' .. record.user_id)
-  redis.call('ZADD', user, now, id)
-  redis.call('ZREMRANGEBYRANK', user, 0, -MAX_CHATS_OF_USER - 1)
-  if redis.call('PTTL', user) < record.ttl_ms then redis.call('PEXPIRE', user, record.ttl_ms) end
+  local chat, is_over = key('chat:' .. record.chat_id), is_complete(record)
+  if is_over then
+    redis.call('SET', chat, id, 'NX', 'PX', record.ttl_ms)
+  else
+    redis.call('SET', chat, id, 'NX')
+  end
+  if record.tasks and redis.call('GET', chat) == id then
+    if is_over then redis.call('PEXPIRE', chat, record.ttl_ms) else redis.call('PERSIST', chat) end
+  end
+  -- Tasks have EVENT_DEADLINE_SECONDS, which is a window at most; written again when they are over.
+  local life_ms = is_over and record.ttl_ms or 2 * record.ttl_ms
+  index_under(key('user:' .. record.user_id), id, record, life_ms)
+  if record.member_id then index_under(key('member_chats:' .. record.member_id), id, record, life_ms) end
 end
 
--- Leads the record to `status`; `at` is its place in the set of that status. → the record's text
+-- Writes the record with `status` and `changes`; `at` is its place in the set that it goes to. → the record's text
 local function transition(id, record, status, at, changes)
-  if SET_OF[status] then redis.call('ZADD', SET_OF[status], at, id) end
   for name, value in pairs(changes) do record[name] = value or nil end
-  if status == 'opened' then index_chat(id, record) end
-  if status == 'failed' then redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', now) end
+  record.status = status
+  local is_over = is_complete(record)
+  if is_over then record.grant_token, record.task, record.traceparent, record.denied = nil, nil, nil, nil end
+  if record.v == TASKS_VERSION then record.completed_ms = is_over and now or nil end
+  local set = set_of(record)
+  if set then redis.call('ZADD', set, set == FAILED and now + record.ttl_ms or at, id) end
+  if record.chat_id and not record.grant_token then index_chat(id, record) end
+  if set == FAILED then redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', now) end
   local text
-  if is_settled(status) then
-    text = update(id, record, {status = status, settled_ms = now, grant_token = false, traceparent = false,
-      denied = false}, 'PX', record.ttl_ms)
-  else
-    text = update(id, record, {status = status})
-  end
-  leave_other_sets(id, status)
-  notify(id, status, at)
+  if is_over then text = update(id, record, {}, 'PX', record.ttl_ms) else text = update(id, record, {}) end
+  tidy_up(id, record)
+  notify(id, record, at)
   return text
 end
 
--- → accepted: may be called from the instant `at` on.
+-- → due, from the instant `at` on: the create or its resolve and, once there is a chat, the tasks behind it.
 local function schedule(id, record, at, changes)
-  changes.grant_token, changes.failure = false, false
-  return transition(id, record, 'accepted', at, changes)
+  changes.grant_token, changes.task, changes.failure = false, false, false
+  return transition(id, record, record.chat_id and 'opened' or 'accepted', at, changes)
+end
+
+-- Goes on with the next task, ahead of newer events; completes the event if none is left.
+local function go_on(id, record, changes)
+  changes.denied = false
+  return schedule(id, record, clamped_instant(record.accepted_ms, 0), changes)
+end
+
+local function skip_tasks(record)
+  local task = task_with(record, 'pending')
+  while task do
+    task.status = 'skipped'
+    task = task_with(record, 'pending')
+  end
 end
 
 local function fail(id, record, failure, changes)
-  changes.failure = failure
-  return transition(id, record, 'failed', now + record.ttl_ms, changes)
+  skip_tasks(record)
+  changes.failure, changes.settled_ms = failure, now
+  return transition(id, record, 'failed', now, changes)
 end
 
--- → opened. `changes` has the fields of the chat. I5: only a record without a chat may come here.
+-- → opened. `changes` has the fields of the chat. I5: only a record without a chat may come here. The tasks behind
+-- the create have a deadline of their own.
 local function open(id, record, changes)
-  changes.failure = false
-  return transition(id, record, 'opened', now, changes)
+  changes.settled_ms = now
+  if task_with(record, 'pending') then changes.deadline_from_ms = now end
+  for name, value in pairs(changes) do record[name] = value or nil end
+  return go_on(id, record, {})
 end
 
 -- The attempt ended, and may have created a chat. I3: from here to another call only by consent; the
@@ -111,7 +187,7 @@ end
 local function is_command_done(id, record)
   if record.command_token ~= arg.token then return false end
   begin_writing()
-  leave_other_sets(id, record.status)
-  notify(id, record.status, now)
+  tidy_up(id, record)
+  notify(id, record, now)
   return true
 end
