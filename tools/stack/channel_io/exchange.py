@@ -29,8 +29,8 @@ class Exchange:
     """A request, and the means to answer it.
 
     ``perform`` executes the request, records its effect, and returns the answer, not yet sent; it
-    raises RefusedRequest. ``seconds``, ``retry_after`` and ``withheld`` are the test's arguments for
-    the behaviour.
+    raises RefusedRequest. ``seconds``, ``retry_after`` and ``withheld`` are the test's arguments
+    for the behaviour.
     """
 
     path: str
