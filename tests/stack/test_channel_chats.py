@@ -93,6 +93,8 @@ def test_an_unknown_member_is_refused(stand_in: ChannelIo, base: str, status: in
 
     assert [status, status, 200] == [answer.status_code for answer in answers]
     assert "u2" == answers[2].json()["user"]["id"]
+    stand_in.behave_well()
+    assert 200 == call(stand_in, "GET", "/users/@m1", base=base).status_code
 
 
 def test_merged_users_lead_to_others(stand_in: ChannelIo) -> None:
@@ -271,15 +273,17 @@ def test_a_person_closes_a_chat(stand_in: ChannelIo) -> None:
 
 
 def test_a_request_id_is_deduplicated_on_request(stand_in: ChannelIo) -> None:
-    """The second answer has the first message; another chat's message is another."""
+    """The second answer has the first message; other chats and messages without one are new."""
     stand_in.switches.deduplicates_request_ids = True
     chat_id = new_chat(stand_in)
 
     ids = [send(stand_in, chat_id).json()["message"]["id"] for _ in range(2)]
     send(stand_in, new_chat(stand_in))
+    for _ in range(2):
+        send(stand_in, chat_id, requestId=None)
 
     assert ids[0] == ids[1]
-    assert 2 == len(stand_in.messages)
+    assert 4 == len(stand_in.messages)
 
 
 @pytest.mark.parametrize(("private", "expected"), [(False, "opened"), (True, "initial")])
@@ -428,9 +432,14 @@ def test_names_of_test_users_are_short(stand_in: ChannelIo) -> None:
     assert all(len(one) <= 64 for one in names)
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour.WAIT_THEN_CREATE, Behaviour.CLOSE_THEN_CREATE])
-def test_a_request_arrives_late(stand_in: ChannelIo, behaviour: Behaviour) -> None:
-    """It is performed after the release, whether the client is there or not."""
+@pytest.mark.parametrize(
+    ("behaviour", "early", "whole"),
+    [(Behaviour.WAIT_THEN_CREATE, False, 200), (Behaviour.CLOSE_THEN_CREATE, True, None)],
+)
+def test_a_request_arrives_late(
+    stand_in: ChannelIo, *, behaviour: Behaviour, early: bool, whole: int | None
+) -> None:
+    """It is performed after the release; the client may have lost its connection before."""
     chat_id = new_chat(stand_in)
     stand_in.plan(behaviour, operation=Operation.MESSAGE)
 
@@ -438,10 +447,12 @@ def test_a_request_arrives_late(stand_in: ChannelIo, behaviour: Behaviour) -> No
         late = callers.submit(status_of, stand_in, Operation.MESSAGE, chat_id)
         stand_in.wait_for_arrivals()
         assert 200 == status_of(stand_in, Operation.MESSAGE, chat_id)
+        if early:
+            assert whole == late.result(timeout=30)
         assert 1 == len(stand_in.messages)
         stand_in.release()
 
-    assert (200 if behaviour is Behaviour.WAIT_THEN_CREATE else None) == late.result()
+    assert whole == late.result()
     wait_until(lambda: len(stand_in.messages) == 2, 30, "the late message")
 
 
