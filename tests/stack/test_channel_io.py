@@ -58,6 +58,7 @@ ANSWERS: dict[Behaviour, tuple[int | None, int]] = {
     Behaviour.CREATE_DRIP: (200, 1),
     Behaviour.WAIT_THEN_CREATE: (NOTHING, 0),
     Behaviour.CREATE_THEN_WAIT: (NOTHING, 1),
+    Behaviour.CLOSE_THEN_CREATE: (NOTHING, 0),
     Behaviour.CREATE_201: (201, 1),
     Behaviour.CREATE_CHUNKED: (200, 1),
     Behaviour.CREATE_GZIP: (200, 1),

@@ -109,6 +109,8 @@ def _run_of(deployment: Deployment, forgotten: Collection[str]) -> Run:
     return replace(
         run,
         creates=[create for create in run.creates if create.user_id not in users],
+        messages=[message for message in run.messages if message.chat_id not in lost],
+        opens=[opened for opened in run.opens if opened.chat_id not in lost],
         seen=[record for record in run.seen if record["event_id"] not in forgotten],
         received={*run.received} - lost,
     )

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.channel.client import compute_way
-from tools.stack.channel_io import ChannelIo, Create, Request
+from tools.stack.channel_io import ChannelIo, Create, Message, Open, Request
 from tools.stack.processes import free_port
 from tools.stack.redis_client import Client, connect_to
 from tools.stack.relay import RUN_TIME, Process, RelayClient, start_process
@@ -59,6 +59,8 @@ class Deployment:
         self._settings = settings
         self._numbers = count(1)
         self._creates_before = 0
+        self._messages_before = 0
+        self._opens_before = 0
         self._requests_before = 0
 
     def __enter__(self) -> Self:
@@ -88,6 +90,16 @@ class Deployment:
     def creates(self) -> list[Create]:
         """Return every chat that was made since the last ``clear``."""
         return self.channel_io.creates[self._creates_before :]
+
+    @property
+    def messages(self) -> list[Message]:
+        """Return every message that was made since the last ``clear``."""
+        return self.channel_io.messages[self._messages_before :]
+
+    @property
+    def opens(self) -> list[Open]:
+        """Return every open since the last ``clear``."""
+        return self.channel_io.opens[self._opens_before :]
 
     def creates_of(self, user_id: str) -> list[Create]:
         """Return the chats of one user since the last ``clear``."""
@@ -177,4 +189,6 @@ class Deployment:
         self.only_logged.clear()
         self.channel_io.behave_well()
         self._creates_before = len(self.channel_io.creates)
+        self._messages_before = len(self.channel_io.messages)
+        self._opens_before = len(self.channel_io.opens)
         self._requests_before = len(self.channel_io.requests)

@@ -1,7 +1,7 @@
 """Oracle: the promises that must hold after a run, whichever fault it had.
 
-The stand-in's list of creates is the truth. Each event of a run has its own user id, so the creates
-of an event are those of its user.
+The stand-in's lists of creates, messages and opens are the truth. Each event of a run has its own
+user id, so the creates of an event are those of its user.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.stack.channel_io import PERSONAL, Create
+from tools.stack.channel_io import PERSONAL, Create, Message, Open
 
 Json = dict[str, Any]
 
@@ -23,7 +23,8 @@ class Run:
     ``records`` has the current record of each accepted event, ``None`` if it is gone, and ``seen``
     every record that a client received. ``received`` has the chat ids that workers logged,
     ``spooled`` those in spool files. ``consents`` counts an event's consents by operators; consent
-    by setting shows as ``possible_orphan``.
+    by setting shows as ``possible_orphan``. ``allowed_messages`` and ``allowed_opens`` have the
+    events that may have more than one of them, because the run broke a condition of the promise.
     """
 
     creates: Sequence[Create]
@@ -32,6 +33,10 @@ class Run:
     received: Collection[str] = ()
     spooled: Collection[str] = ()
     consents: Mapping[str, int] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+    opens: Sequence[Open] = ()
+    allowed_messages: Mapping[str, int] = field(default_factory=dict)
+    allowed_opens: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def found(self) -> list[Json]:
@@ -46,8 +51,28 @@ class Run:
 
 def faults_of(run: Run) -> list[str]:
     """Return a sentence for each broken promise."""
-    rules = (lost_events, unasked, lost_answers, _hidden_chats, _changed_ids, _foreign_chats)
+    rules = (
+        lost_events,
+        unasked,
+        lost_answers,
+        _hidden_chats,
+        _changed_ids,
+        _foreign_chats,
+        incomplete_events,
+        repeated_tasks,
+        missing_messages,
+    )
     return [fault for rule in rules for fault in rule(run)]
+
+
+def has_ended(record: Json) -> bool:
+    """Return whether the event is complete or held."""
+    return record["status"] in ENDS and (is_complete(record) or record["status"] == "unknown")
+
+
+def is_complete(record: Json) -> bool:
+    """Return ``complete``; a settled record without that field is complete."""
+    return bool(record.get("complete", record["status"] in {"opened", "failed"}))
 
 
 def leaks_in(text: str, secrets: Collection[str]) -> list[str]:
@@ -109,6 +134,50 @@ def _foreign_chats(run: Run) -> Iterator[str]:
         for chat_id in _chat_ids(record):
             if owners.get(chat_id) != record["user_id"]:
                 yield f"{record['event_id']} has {chat_id}, made for {owners.get(chat_id)}"
+
+
+def incomplete_events(run: Run) -> Iterator[str]:
+    """Find settled events that are not complete."""
+    for record in run.found:
+        if record["status"] in ENDS and not has_ended(record):
+            yield f"{record['event_id']} is {record['status']}, and not complete"
+
+
+def repeated_tasks(run: Run) -> Iterator[str]:
+    """Find messages and opens in unpublished chats, unrequested ones, and more than are allowed."""
+    yield from _repeats(run, "message", run.messages, run.allowed_messages)
+    yield from _repeats(run, "open", run.opens, run.allowed_opens)
+
+
+def missing_messages(run: Run) -> Iterator[str]:
+    """Find messages that are done and that the chat does not have."""
+    sent = {message.chat_id for message in run.messages}
+    for record in run.found:
+        task = _tasks(record).get("message")
+        if task and task["status"] == "done" and _published(record) not in sent:
+            yield f"{record['event_id']} has its message done, and {_published(record)} has none"
+
+
+def _repeats(
+    run: Run, task: str, effects: Sequence[Message | Open], allowed: Mapping[str, int]
+) -> Iterator[str]:
+    records = {_published(record): record for record in run.found if record["chat"]}
+    for chat_id, count in Counter(effect.chat_id for effect in effects).items():
+        record = records.get(chat_id)
+        if record is None:
+            yield f"{chat_id} has {count} {task}s, and no record published it"
+            continue
+        limit = allowed.get(record["event_id"], 1) if task in _tasks(record) else 0
+        if count > limit:
+            yield f"{chat_id} of {record['event_id']} has {count} {task}s, {limit} allowed"
+
+
+def _tasks(record: Json) -> Json:
+    return record.get("tasks") or {}
+
+
+def _published(record: Json) -> str | None:
+    return record["chat"]["id"] if record["chat"] else None
 
 
 def _chat_ids(record: Json) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tools.stack.deployment import SECRETS, Deployment, Json
-from tools.stack.oracle import ENDS, Run, faults_of, leaks_in
+from tools.stack.oracle import Run, faults_of, has_ended, leaks_in
 from tools.stack.processes import wait_until
 from tools.stack.relay import Process
 
@@ -23,7 +23,7 @@ BREAKS = (
 
 
 def judge(deployment: Deployment) -> None:
-    """Apply the oracle to all events since ``clear``, once each is settled or held."""
+    """Apply the oracle to all events since ``clear``, once each is complete or held."""
     records = {event_id: _wait_for_end(deployment, event_id) for event_id in deployment.accepted}
     assert [] == faults_of(run_of(deployment, records))
 
@@ -32,6 +32,8 @@ def run_of(deployment: Deployment, records: Mapping[str, Json | None]) -> Run:
     """Collect the facts for the oracle."""
     return Run(
         creates=deployment.creates,
+        messages=deployment.messages,
+        opens=deployment.opens,
         records=records,
         seen=[record for caller in deployment.callers for record in caller.seen],
         received=_received_ids(deployment) - deployment.only_logged,
@@ -62,9 +64,9 @@ def spooled_ids(deployment: Deployment) -> list[str]:
 def _wait_for_end(deployment: Deployment, event_id: str) -> Json | None:
     def is_over() -> bool:
         record = deployment.caller.find(event_id)
-        return record is None or record["status"] in ENDS
+        return record is None or has_ended(record)
 
-    wait_until(is_over, SETTLE_TIMEOUT_SECONDS, f"{event_id} to be settled or held")
+    wait_until(is_over, SETTLE_TIMEOUT_SECONDS, f"{event_id} to be complete or held")
     return deployment.caller.find(event_id)
 
 

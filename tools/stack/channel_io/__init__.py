@@ -6,8 +6,19 @@ Tests use ``ChannelIo`` of ``stand_in.py``; ``behaviours.py`` lists its behaviou
 
 from tools.stack.channel_io.answers import CHANNEL_ID, PERSONAL
 from tools.stack.channel_io.barrier import Withheld
-from tools.stack.channel_io.behaviours import Behaviour
-from tools.stack.channel_io.ledger import Create, Request
+from tools.stack.channel_io.behaviours import Behaviour, Operation
+from tools.stack.channel_io.ledger import Create, Message, Open, Request
 from tools.stack.channel_io.stand_in import ChannelIo
 
-__all__ = ["CHANNEL_ID", "PERSONAL", "Behaviour", "ChannelIo", "Create", "Request", "Withheld"]
+__all__ = [
+    "CHANNEL_ID",
+    "PERSONAL",
+    "Behaviour",
+    "ChannelIo",
+    "Create",
+    "Message",
+    "Open",
+    "Operation",
+    "Request",
+    "Withheld",
+]

@@ -1,4 +1,8 @@
-"""Actions of the stand-in, one for each name in ``behaviours``."""
+"""Actions of the stand-in, one for each name in ``behaviours``.
+
+They are named for a create. For another operation read its effect where they say "create a chat":
+a message, an open chat, or, for a look-up, none.
+"""
 
 import gzip
 from collections.abc import Callable
@@ -77,7 +81,7 @@ def create_then_reset(exchange: Exchange) -> None:
 def create_then_truncate(exchange: Exchange) -> None:
     """Create a chat, and close before the end of the answer."""
     raw = exchange.compose(200, exchange.perform())
-    exchange.send(raw[:-100])
+    exchange.send(raw[:-10])
     exchange.hang_up()
 
 
@@ -110,6 +114,13 @@ def wait_then_create(exchange: Exchange) -> None:
     """Create a chat after the next release, and answer with it."""
     exchange.barrier.wait()
     create(exchange)
+
+
+def close_then_create(exchange: Exchange) -> None:
+    """Close the connection, and create a chat after the next release."""
+    exchange.hang_up_now()
+    exchange.barrier.wait()
+    exchange.perform()
 
 
 def create_then_wait(exchange: Exchange) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import secrets
+import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -33,7 +34,7 @@ def chat_answer(user_id: str, chat_id: str, created_at: float) -> Json:
     """Return the body of v4's answer to a create, with personal data."""
     created_ms = int(created_at * 1000)
     return {
-        "userChat": _user_chat(user_id, chat_id, created_ms),
+        "userChat": _user_chat(user_id, chat_id, created_ms, "initial"),
         "message": {
             "chatKey": f"userChat-{chat_id}",
             "id": secrets.token_hex(10),
@@ -51,6 +52,19 @@ def chat_answer(user_id: str, chat_id: str, created_at: float) -> Json:
         "supportBot": {"id": "61225", "channelId": CHANNEL_ID, "name": "Support"},
         "marketing": None,
     }
+
+
+def user_chat_answer(user_id: str, chat_id: str, created_at: float, state: str) -> Json:
+    """Return a chat, with personal data."""
+    return {"userChat": _user_chat(user_id, chat_id, int(created_at * 1000), state)}
+
+
+def user_answer(user_id: str, member_id: str, unified_id: str | None) -> Json:
+    """Return a user, with personal data; ``unified_id`` is for a merged one."""
+    user = _user(user_id, int(time.time() * 1000)) | {"memberId": member_id}
+    if unified_id is not None:
+        user |= {"type": "unified", "unifiedId": unified_id}
+    return {"user": user}
 
 
 def channel_answer() -> Json:
@@ -101,11 +115,11 @@ def gzipped_spaces(size_bytes: int) -> bytes:
     return gzip.compress(b"{" + b" " * (size_bytes - 2) + b"}")
 
 
-def _user_chat(user_id: str, chat_id: str, created_ms: int) -> Json:
+def _user_chat(user_id: str, chat_id: str, created_ms: int, state: str) -> Json:
     return {
         "id": chat_id,
         "channelId": CHANNEL_ID,
-        "state": "initial",
+        "state": state,
         "managed": False,
         "handling": "user",
         "userId": user_id,

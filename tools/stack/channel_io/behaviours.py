@@ -13,6 +13,19 @@ from tools.stack.channel_io.answers import (
 from tools.stack.channel_io.exchange import Exchange
 
 
+class Operation(StrEnum):
+    """Operations of Channel.io that the stand-in serves."""
+
+    PROBE = auto()
+    RESOLVE = auto()
+    CREATE = auto()
+    LIST_CHATS = auto()
+    LIST_MESSAGES = auto()
+    MESSAGE = auto()
+    GET_CHAT = auto()
+    OPEN = auto()
+
+
 class Behaviour(StrEnum):
     """Names of behaviours; ``stand-in-`` and the name with dashes is a test user."""
 
@@ -56,6 +69,7 @@ class Behaviour(StrEnum):
     CREATE_DRIP = auto()
     WAIT_THEN_CREATE = auto()
     CREATE_THEN_WAIT = auto()
+    CLOSE_THEN_CREATE = auto()
     # A chat is created, and its id can be read.
     CREATE_201 = auto()
     CREATE_CHUNKED = auto()
@@ -84,8 +98,14 @@ class Behaviour(StrEnum):
 
     @property
     def user_id(self) -> str:
-        """Return the user for whom the stand-in behaves like this by default."""
+        """Return the user whose creates have this behaviour by default."""
         return "stand-in-" + self.replace("_", "-")
+
+    def user_id_for(self, operation: Operation) -> str:
+        """Return the user with this behaviour in one operation: ``stand-in-message-then-close``."""
+        if operation is Operation.CREATE:
+            return self.user_id
+        return f"stand-in-{operation}-{self.removeprefix('create_')}".replace("_", "-")
 
 
 def behave(behaviour: Behaviour, exchange: Exchange) -> None:
@@ -133,6 +153,7 @@ _ACTS: dict[Behaviour, acts.Act] = {
     Behaviour.CREATE_DRIP: acts.create_drip,
     Behaviour.WAIT_THEN_CREATE: acts.wait_then_create,
     Behaviour.CREATE_THEN_WAIT: acts.create_then_wait,
+    Behaviour.CLOSE_THEN_CREATE: acts.close_then_create,
     Behaviour.CREATE_201: acts.create_201,
     Behaviour.CREATE_CHUNKED: acts.create_chunked,
     Behaviour.CREATE_GZIP: acts.create_gzip,

@@ -14,14 +14,11 @@ from tools.stack.channel_io.answers import (
     Content,
     Headers,
     Json,
-    channel_answer,
-    chat_answer,
     encode,
     http_bytes,
     media_type,
 )
 from tools.stack.channel_io.barrier import Barrier, Withheld
-from tools.stack.channel_io.ledger import Create
 from tools.stack.channel_io.rate_limit import Level
 
 LINGER_NOT = struct.pack("ii", 1, 0)
@@ -29,29 +26,23 @@ LINGER_NOT = struct.pack("ii", 1, 0)
 
 @dataclass(kw_only=True, slots=True)
 class Exchange:
-    """A request, and the means to answer it; ``user_id`` is None for a probe.
+    """A request, and the means to answer it.
 
-    ``seconds``, ``retry_after`` and ``withheld`` are the test's arguments for the behaviour.
+    ``perform`` executes the request, records its effect, and returns the answer, not yet sent; it
+    raises RefusedRequest. ``seconds``, ``retry_after`` and ``withheld`` are the test's arguments
+    for the behaviour.
     """
 
-    user_id: str | None
     path: str
     connection: socket.socket
-    create: Callable[[str], Create]
     barrier: Barrier
     stopping: threading.Event
     level: Level
+    perform: Callable[[], Json] = dict
     seconds: float | None = None
     retry_after: str | None = None
     withheld: Withheld | None = None
     keeps_connection: bool = True
-
-    def perform(self) -> Json:
-        """Execute the request and count it; return the answer, not yet sent."""
-        if self.user_id is None:
-            return channel_answer()
-        create = self.create(self.user_id)
-        return chat_answer(create.user_id, create.chat_id, create.at)
 
     def answer(self, status: int, content: Content, headers: Headers = ()) -> None:
         """Send a whole answer: bytes unchanged, other content as JSON."""
@@ -94,6 +85,11 @@ class Exchange:
         """Close the connection, after the next release if the answer is withheld."""
         self._wait_for_release()
         self.keeps_connection = False
+
+    def hang_up_now(self) -> None:
+        """Close the connection before the request ends; nothing can be sent after it."""
+        self.keeps_connection = False
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
         """Close the connection with an RST."""

@@ -1,4 +1,4 @@
-"""Ledger of the stand-in: the requests, and the chats that it made."""
+"""Ledger of the stand-in: requests, and the chats, messages and opens that they made."""
 
 import threading
 import time
@@ -14,6 +14,33 @@ class Create:
 
     user_id: str
     chat_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message in a chat. ``at`` is in epoch seconds."""
+
+    chat_id: str
+    message_id: str
+    text: str
+    request_id: str | None
+    options: tuple[str, ...]
+    bot_name: str | None
+    at: float
+
+    @property
+    def is_private(self) -> bool:
+        """Return whether the agents alone see it."""
+        return "private" in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A chat that a request opened. ``at`` is in epoch seconds."""
+
+    chat_id: str
+    bot_name: str
     at: float
 
 
@@ -38,19 +65,33 @@ class Request:
 
 
 class Ledger:
-    """All creates and requests in order; safe to read and write from any thread."""
+    """All requests in order, and their effects; safe to read and write from any thread."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._lock = threading.Lock()
-        self._creates: list[Create] = []
+        self._creates: dict[str, Create] = {}
+        self._messages: list[Message] = []
+        self._opens: list[Open] = []
         self._requests: list[Request] = []
 
     @property
     def creates(self) -> list[Create]:
         """Return a copy of the creates."""
         with self._lock:
-            return list(self._creates)
+            return list(self._creates.values())
+
+    @property
+    def messages(self) -> list[Message]:
+        """Return a copy of the messages."""
+        with self._lock:
+            return list(self._messages)
+
+    @property
+    def opens(self) -> list[Open]:
+        """Return a copy of the opens."""
+        with self._lock:
+            return list(self._opens)
 
     @property
     def requests(self) -> list[Request]:
@@ -63,8 +104,23 @@ class Ledger:
         with self._lock:
             now = time.time()
             create = Create(user_id, new_chat_id(now), now)
-            self._creates.append(create)
+            self._creates[create.chat_id] = create
         return create
+
+    def create_of(self, chat_id: str) -> Create | None:
+        """Return the create of a chat, None if there is none."""
+        with self._lock:
+            return self._creates.get(chat_id)
+
+    def add_message(self, message: Message) -> None:
+        """Record a message, as every send makes one."""
+        with self._lock:
+            self._messages.append(message)
+
+    def add_open(self, opened: Open) -> None:
+        """Record an open."""
+        with self._lock:
+            self._opens.append(opened)
 
     def note(self, request: Request) -> None:
         """Record a request."""

@@ -1,13 +1,19 @@
-"""Script of the stand-in: the behaviour of each create and probe."""
+"""Script of the stand-in: the behaviour of each operation."""
 
 import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from tools.stack.channel_io.barrier import Withheld
-from tools.stack.channel_io.behaviours import Behaviour
+from tools.stack.channel_io.behaviours import Behaviour, Operation
 
-BY_USER_ID = {behaviour.user_id: behaviour for behaviour in Behaviour}
+Target = tuple[Operation, str | None]  # None: any user
+
+BY_NAME: dict[Target, Behaviour] = {
+    (operation, behaviour.user_id_for(operation)): behaviour
+    for operation in Operation
+    for behaviour in Behaviour
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,47 +27,46 @@ class ScriptLine:
 
 
 class Script:
-    """Behaviours of creates and probes; any thread may read and change them.
+    """Behaviours of each operation; any thread may read and change them.
 
     The first that exists counts: planned for this user, planned for any user, permanent for this
-    user, named by the user id, permanent for any user. ``probe`` is for ``GET {base}/channel``.
+    user, named by the user id, permanent for any user. The user of a message or an open is the
+    chat's, that of a resolve its member id or user id; a probe has none.
     """
 
     def __init__(self) -> None:
-        """Create chats for every user."""
-        self.probe = ScriptLine()
+        """Execute every request."""
         self._lock = threading.Lock()
-        self._planned: defaultdict[str | None, deque[ScriptLine]] = defaultdict(deque)
-        self._standing: dict[str | None, ScriptLine] = {}
+        self._planned: defaultdict[Target, deque[ScriptLine]] = defaultdict(deque)
+        self._standing: dict[Target, ScriptLine] = {}
 
-    def plan(self, lines: list[ScriptLine], user_id: str | None) -> None:
+    def plan(self, lines: list[ScriptLine], target: Target) -> None:
         """Use each of ``lines`` once, in order, after those already planned."""
         with self._lock:
-            self._planned[user_id].extend(lines)
+            self._planned[target].extend(lines)
 
-    def always(self, line: ScriptLine, user_id: str | None) -> None:
-        """Use ``line`` for every create without a plan."""
+    def always(self, line: ScriptLine, target: Target) -> None:
+        """Use ``line`` for every request without a plan."""
         with self._lock:
-            self._standing[user_id] = line
+            self._standing[target] = line
 
     def clear(self) -> None:
         """Remove all plans and permanent behaviours."""
         with self._lock:
             self._planned.clear()
             self._standing.clear()
-            self.probe = ScriptLine()
 
-    def next_for(self, user_id: str) -> ScriptLine:
-        """Remove and return the line for the next create of this user."""
+    def next_for(self, operation: Operation, user_id: str | None) -> ScriptLine:
+        """Remove and return the line for the next request of this user."""
         with self._lock:
-            for key in (user_id, None):
-                if self._planned[key]:
-                    return self._planned[key].popleft()
-            return self._standing_for(user_id)
+            for target in ((operation, user_id), (operation, None)):
+                if self._planned[target]:
+                    return self._planned[target].popleft()
+            return self._standing_for((operation, user_id))
 
-    def _standing_for(self, user_id: str) -> ScriptLine:
-        if user_id in self._standing:
-            return self._standing[user_id]
-        if user_id in BY_USER_ID:
-            return ScriptLine(BY_USER_ID[user_id])
-        return self._standing.get(None, ScriptLine())
+    def _standing_for(self, target: Target) -> ScriptLine:
+        if target in self._standing:
+            return self._standing[target]
+        if target in BY_NAME:
+            return ScriptLine(BY_NAME[target])
+        return self._standing.get((target[0], None), ScriptLine())

@@ -5,21 +5,46 @@ import re
 from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tools.stack.channel_io.answers import Json, error_answer, html_answer
+from tools.stack.channel_io.answers import error_answer, html_answer
 from tools.stack.channel_io.barrier import Barrier
-from tools.stack.channel_io.behaviours import behave
+from tools.stack.channel_io.behaviours import Operation, behave
+from tools.stack.channel_io.channel import ApiRequest, Channel, RefusedRequest
 from tools.stack.channel_io.exchange import Exchange
 from tools.stack.channel_io.http_server import Arrival
 from tools.stack.channel_io.ledger import Ledger, Request
 from tools.stack.channel_io.rate_limit import LeakyBucket
-from tools.stack.channel_io.script import Script, ScriptLine
+from tools.stack.channel_io.script import Script
 from tools.stack.channel_io.throttles import TOO_MANY
+from tools.stack.channel_io.versions import VERSIONS
 
-CHATS_PATH = re.compile(r"/open(?:/v[45])?/users/(?P<user_id>[^/]+)/user-chats")
-CHANNEL_PATH = re.compile(r"/open(?:/v[45])?/channel")
-EMPTY_LIST: Json = {"userChats": [], "sessions": [], "users": []}
+BASE = r"/open(?:/(?P<version>v[45]))?"
+ROUTES = {
+    re.compile(BASE + path): operations
+    for path, operations in {
+        "/(?P<subject>channel)": {"GET": Operation.PROBE},
+        "/users/(?P<subject>[^/]+)": {"GET": Operation.RESOLVE},
+        "/users/(?P<subject>[^/]+)/user-chats": {
+            "POST": Operation.CREATE,
+            "GET": Operation.LIST_CHATS,
+        },
+        "/user-chats/(?P<subject>[^/]+)": {"GET": Operation.GET_CHAT},
+        "/user-chats/(?P<subject>[^/]+)/messages": {
+            "GET": Operation.LIST_MESSAGES,
+            "POST": Operation.MESSAGE,
+        },
+        "/user-chats/(?P<subject>[^/]+)/open": {"PUT": Operation.OPEN},
+    }.items()
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """Request of a known path; ``operation`` is None if the path has no such method."""
+
+    operation: Operation | None
+    request: ApiRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +56,7 @@ class StandInService:
     sends_retry_after: bool
     latency_seconds: float
     ledger: Ledger
+    channel: Channel
     script: Script
     barrier: Barrier
     stopping: Event
@@ -38,36 +64,37 @@ class StandInService:
     def answer(self, arrival: Arrival) -> None:
         """Answer one request, in the order: unknown path, wrong keys, rate limit, behaviour."""
         self.ledger.note(_request_of(arrival))
+        routed = _route(arrival)
         exchange = self._exchange(arrival)
         exchange.pause(self.latency_seconds)
-        if not _is_known(arrival.path):
+        if routed is None:
             exchange.answer(404, html_answer(404))
         elif self._keys_of(arrival) != self.keys:
             exchange.answer(401, error_answer("x-access-key", "is wrong or missing"))
         elif exchange.level.is_over:
             self._throttle(exchange)
+        elif routed.operation is None:
+            exchange.answer(405, html_answer(405))
         else:
-            self._serve(arrival, exchange)
+            self._follow_script(routed.operation, routed.request, exchange)
         arrival.close_connection |= not exchange.keeps_connection
 
-    def _serve(self, arrival: Arrival, exchange: Exchange) -> None:
-        match arrival.command, exchange.user_id:
-            case "POST", str(user_id):
-                _follow(self.script.next_for(user_id), exchange)
-            case "GET", None:
-                _follow(self.script.probe, exchange)
-            case "GET", _:
-                exchange.answer(200, EMPTY_LIST)  # a chat made by the API is in no list
-            case _:
-                exchange.answer(405, html_answer(405))
+    def _follow_script(self, operation: Operation, request: ApiRequest, exchange: Exchange) -> None:
+        user_id = self.channel.user_of(operation, request.subject)
+        line = self.script.next_for(operation, user_id)
+        exchange.perform = lambda: self.channel.perform(operation, request)
+        exchange.seconds = line.seconds
+        exchange.retry_after = line.retry_after
+        exchange.withheld = line.withheld
+        try:
+            behave(line.behaviour, exchange)
+        except RefusedRequest as refused:
+            exchange.answer(refused.status, refused.content)
 
     def _exchange(self, arrival: Arrival) -> Exchange:
-        chats = CHATS_PATH.fullmatch(urlsplit(arrival.path).path)
         return Exchange(
-            user_id=unquote(chats["user_id"]) if chats else None,
             path=arrival.path,
             connection=arrival.connection,
-            create=self.ledger.create,
             barrier=self.barrier,
             stopping=self.stopping,
             level=self.bucket.pour(),
@@ -83,16 +110,19 @@ class StandInService:
         return key, secret
 
 
-def _is_known(path: str) -> bool:
-    plain = urlsplit(path).path
-    return bool(CHATS_PATH.fullmatch(plain) or CHANNEL_PATH.fullmatch(plain))
-
-
-def _follow(line: ScriptLine, exchange: Exchange) -> None:
-    exchange.seconds = line.seconds
-    exchange.retry_after = line.retry_after
-    exchange.withheld = line.withheld
-    behave(line.behaviour, exchange)
+def _route(arrival: Arrival) -> Routed | None:
+    """Return None if the path is unknown."""
+    url = urlsplit(arrival.path)
+    for path, operations in ROUTES.items():
+        if found := path.fullmatch(url.path):
+            request = ApiRequest(
+                version=VERSIONS[found["version"]],
+                subject=unquote(found["subject"]),
+                query=dict(parse_qsl(url.query, keep_blank_values=True)),
+                body=arrival.body,
+            )
+            return Routed(operation=operations.get(arrival.command), request=request)
+    return None
 
 
 def _request_of(arrival: Arrival) -> Request:

@@ -5,10 +5,13 @@ from types import TracebackType
 from typing import Self
 
 from tools.stack.channel_io.barrier import Barrier, Withheld
-from tools.stack.channel_io.behaviours import Behaviour
+from tools.stack.channel_io.behaviours import Behaviour, Operation
+from tools.stack.channel_io.channel import Channel
+from tools.stack.channel_io.chats import Chats, Switches
 from tools.stack.channel_io.control import PREFIX, Control
 from tools.stack.channel_io.http_server import Arrival, HttpServer
-from tools.stack.channel_io.ledger import Create, Ledger, Request
+from tools.stack.channel_io.ledger import Create, Ledger, Message, Open, Request
+from tools.stack.channel_io.members import Members
 from tools.stack.channel_io.rate_limit import LeakyBucket
 from tools.stack.channel_io.script import Script, ScriptLine
 from tools.stack.channel_io.service import StandInService
@@ -37,16 +40,21 @@ class ChannelIo:
         """Choose a port, which stays the same after a restart; do not listen yet."""
         self.port = port or free_port()
         self._ledger = Ledger()
+        self._members = Members()
+        self._chats = Chats(self._ledger)
         self._script = Script()
         self._stopping = Event()
         self._barrier = Barrier(self._stopping)
-        self._control = Control(self._ledger, self._script, self._barrier)
+        self._control = Control(
+            self._ledger, self._members, self._chats, self._script, self._barrier
+        )
         self._service = StandInService(
             keys=(access_key, access_secret),
             bucket=LeakyBucket(limit_per_second, burst),
             sends_retry_after=sends_retry_after,
             latency_seconds=latency_seconds,
             ledger=self._ledger,
+            channel=Channel(self._ledger, self._members, self._chats),
             script=self._script,
             barrier=self._barrier,
             stopping=self._stopping,
@@ -68,9 +76,53 @@ class ChannelIo:
         return [create for create in self.creates if create.user_id == user_id]
 
     @property
+    def messages(self) -> list[Message]:
+        """Return every message that requests have made, in order; none of people."""
+        return self._ledger.messages
+
+    @property
+    def opens(self) -> list[Open]:
+        """Return every open that requests have made, in order."""
+        return self._ledger.opens
+
+    @property
     def requests(self) -> list[Request]:
         """Return every request in order, without control requests."""
         return self._ledger.requests
+
+    @property
+    def switches(self) -> Switches:
+        """Return the switches, to change them in place."""
+        return self._chats.switches
+
+    def put_member(self, member_id: str, user_id: str | None) -> None:
+        """Give a member this user id; None: the member does not exist."""
+        self._members.put(member_id, user_id)
+
+    def merge_user(self, user_id: str, into: str) -> None:
+        """Merge a user into another one, which may be merged itself."""
+        self._members.merge(user_id, into)
+
+    def user_id_of(self, member_id: str) -> str | None:
+        """Return a member's user id, None if the member does not exist."""
+        return self._members.user_id_of(member_id)
+
+    def state_of(self, chat_id: str) -> str:
+        """Return a chat's state."""
+        return self._chats.state_of(chat_id)
+
+    def set_state(self, chat_id: str, state: str) -> None:
+        """Change a chat's state, as a person does: ``closed``, ``snoozed``, ..."""
+        self._chats.set_state(chat_id, state)
+
+    def add_from_person(self, chat_id: str, *texts: str) -> None:
+        """Add messages of a person; ``messages`` does not have them."""
+        for text in texts:
+            self._chats.add_from_person(chat_id, text)
+
+    def delete_message(self, message_id: str) -> None:
+        """Remove a message from its chat, as a person does; ``messages`` keeps it."""
+        self._chats.delete(message_id)
 
     @property
     def waiting(self) -> int:
@@ -89,35 +141,42 @@ class ChannelIo:
         self,
         *behaviours: Behaviour,
         user_id: str | None = None,
+        operation: Operation = Operation.CREATE,
         seconds: float | None = None,
         retry_after: str | None = None,
         withheld: Withheld | None = None,
     ) -> None:
-        """Use ``behaviours`` for the next creates, one each: this user's, or any user's.
+        """Use ``behaviours`` for the operation's next requests, one each: this or any user's.
+
+        The user of a chat's operations is the chat's, that of a resolve is the member or user id.
 
         The ``withheld`` part of an answer waits for ``release``, and so does a close without one.
         """
         lines = [ScriptLine(behaviour, seconds, retry_after, withheld) for behaviour in behaviours]
-        self._script.plan(lines, user_id)
+        self._script.plan(lines, (operation, user_id))
 
     def always(
         self,
         behaviour: Behaviour,
         user_id: str | None = None,
         *,
+        operation: Operation = Operation.CREATE,
         seconds: float | None = None,
         retry_after: str | None = None,
     ) -> None:
-        """Use the behaviour for every create without a plan."""
-        self._script.always(ScriptLine(behaviour, seconds, retry_after), user_id)
+        """Use the behaviour for every request of the operation without a plan."""
+        line = ScriptLine(behaviour, seconds, retry_after)
+        self._script.always(line, (operation, user_id))
 
     def probe_with(self, behaviour: Behaviour, *, seconds: float | None = None) -> None:
         """Use the behaviour for every ``GET {base}/channel``, which never creates."""
-        self._script.probe = ScriptLine(behaviour, seconds)
+        self.always(behaviour, operation=Operation.PROBE, seconds=seconds)
 
     def behave_well(self) -> None:
-        """Remove all plans: create every chat, answer every probe."""
+        """Remove all plans, members and switches: execute every request. Chats remain."""
         self._script.clear()
+        self._members.clear()
+        self._chats.switches = Switches()
 
     def start(self) -> None:
         """Serve; records and plans from before a ``stop`` remain."""
