@@ -201,9 +201,9 @@ local function settle_done()
 end
 
 -- A look that reached the end and found nothing, where no send is permitted.
-local function settle_not_found(task)
+local function settle_not_found()
   local breaker = feed('neutral')
-  fail_task(id, record, task.refusal or NO_ANSWER, 'failed', {})
+  fail_task(id, record, NO_ANSWER, 'failed', {})
   return 'task_failed', breaker
 end
 

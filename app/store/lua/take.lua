@@ -21,7 +21,7 @@ local POLL_MS = 200        -- of a worker that waits for another worker's probe 
 local TAKEN_MARGIN_MS = 60000
 local LEASE_MARGIN_MS = 5000   -- of lease_ms, behind the call's deadline
 local LOOK_DELAY_DEADLINES = 3   -- a message that was sent late is in the chat's list by then
-local TEXT_LOST = {code = 'text_lost', detail = 'Redis lost the text of the message; nothing was sent.'}
+local TEXT_LOST = {code = 'text_lost', detail = 'Redis lost the text of the message.'}
 local lost, expired = {}, {}
 
 local function reply(...) return {lost, expired, ...} end

@@ -11,6 +11,7 @@ local NO_ANSWER = {code = 'no_answer', detail = 'It was sent, and no answer came
 -- Fails the task, and skips an open behind a message. Once opened, nothing fails the event. → the record's text
 local function fail_task(id, record, failure, what, changes)
   local task, name = task_with(record, 'pending')
+  failure = task.refusal or failure
   if CERTAIN[failure.code] and task.unanswered then failure = NO_ANSWER end
   task.status, task.failure, task.look_only, task.refusal = 'failed', failure, nil, nil
   skip_tasks(record)
