@@ -83,7 +83,7 @@ def test_many_are_decided_about_page_by_page(operator: Operator) -> None:
     names = hold_many(operator)
     passed_over = [names[0], names[PAGE], names[-1]]
     for name in passed_over:
-        operator.bench.set_fields(name, v=3)
+        operator.bench.set_fields(name, v=4)
 
     result = operator.run(*RECREATE, "--yes")
 

@@ -283,7 +283,7 @@ def test_impossible_ones_of_many_are_skipped(operator: Operator) -> None:
     """A newer release's record among them does not stop the others from being resolved."""
     operator.hold("newer")
     operator.hold("e1")
-    operator.bench.set_fields("newer", v=3)
+    operator.bench.set_fields("newer", v=4)
 
     result = operator.run("resolve", "--all-held", "--give-up", "--yes")
 
@@ -295,7 +295,7 @@ def test_impossible_ones_of_many_are_skipped(operator: Operator) -> None:
 def test_if_all_are_skipped_nothing_was_done(operator: Operator) -> None:
     """The exit code shows it, and each event has its reason."""
     operator.hold("newer")
-    operator.bench.set_fields("newer", v=3)
+    operator.bench.set_fields("newer", v=4)
 
     result = operator.run("resolve", "--all-held", "--give-up", "--yes")
 

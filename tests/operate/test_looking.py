@@ -301,7 +301,7 @@ def test_a_record_of_a_newer_release_hides_no_others(operator: Operator) -> None
     """It is named, and passed over."""
     operator.hold("newer")
     operator.hold("e1")
-    operator.bench.set_fields("newer", v=3)
+    operator.bench.set_fields("newer", v=4)
 
     result = operator.run("list")
 
@@ -437,7 +437,7 @@ def test_status_counts_records_of_another_release(operator: Operator) -> None:
     names = ["read", "gone", *UNREADABLE]
     for name in names:
         operator.bench.accept(name)
-        operator.bench.make_unreadable(UNREADABLE.get(name, {"v": 3}), name)
+        operator.bench.make_unreadable(UNREADABLE.get(name, {"v": 4}), name)
     unmet = operator.json("status")["unreadable"]
 
     operator.bench.take()

@@ -190,7 +190,7 @@ def leave_stale(bench: StoreDriver) -> None:
 def release_by_another(bench: StoreDriver) -> None:
     """Let another release have written the record."""
     bench.accept()
-    bench.set_fields(v=3)
+    bench.set_fields(v=4)
 
 
 def lease_probe(bench: StoreDriver) -> None:
