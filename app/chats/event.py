@@ -23,6 +23,7 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)
 MAX_METADATA_PAIRS = 10
 MAX_METADATA_BYTES = 1024
 MAX_TEXT_CHARACTERS = 4000
+WRONG_USER = "user"  # type of the fault of an event with two users or none
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Python takes 24:00 (from 3.14 on) and offsets of 99 minutes for times; RFC 3339 does not.
@@ -172,9 +173,9 @@ class OpenChatEvent(BaseModel):
     @model_validator(mode="after")
     def _has_one_user(self) -> Self:
         if self.user_id is None and self.member_id is None:
-            raise PydanticCustomError("user", "user_id or member_id is required")
+            raise PydanticCustomError(WRONG_USER, "user_id or member_id is required")
         if self.user_id is not None and self.member_id is not None:
-            raise PydanticCustomError("user", "user_id and member_id must not both be given")
+            raise PydanticCustomError(WRONG_USER, "user_id and member_id must not both be given")
         return self
 
     @property
