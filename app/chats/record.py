@@ -93,6 +93,11 @@ class TaskState:
     id: str | None = None
     failure: Failure | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """True where nothing more will be done."""
+        return self.status != TaskStatus.PENDING
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -132,6 +137,11 @@ class Record:
     def is_under_way(self) -> bool:
         """True where the event is neither complete nor held."""
         return not self.is_complete and self.status is not Status.UNKNOWN
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The failure of the event or of its task."""
+        return self.failure or (self.failed_task[1].failure if self.failed_task else None)
 
     @property
     def failed_task(self) -> tuple[str, TaskState] | None:

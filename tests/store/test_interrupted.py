@@ -36,6 +36,8 @@ BINARIES = {"valkey": None} | (
     {"redis": Path(found)} if (found := shutil.which("redis-server")) else {}
 )
 
+U1 = Person("user_id", "u1")
+
 
 @pytest.fixture(scope="module", params=BINARIES, ids=list(BINARIES))
 def server(
@@ -327,7 +329,10 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
         accept,
         operating(lambda o: o.forget("e1", person=Person("user_id", "u2"), token="t")),
     ),
-    "list": (hold, operating(lambda o: list(o.pages(Status.UNKNOWN, user_id="u1")))),
+    "list": (
+        hold,
+        operating(lambda o: list(o.pages(Status.UNKNOWN, person=U1))),
+    ),
     "explain": (hold, operating(lambda o: o.event_history("e1"))),
     "opened-events": (
         publish_another,
