@@ -183,7 +183,7 @@ def test_printed_metrics_addresses_serve_web_and_worker(stack: Stack) -> None:
     notice = f"Port 9100 is in use: the worker serves its metrics on port {port}.\n"
     assert notice in stack.output
     assert 1 <= of_web["relay_held_events"]
-    assert 1 <= of_worker['relay_calls_total{outcome="refused"}']
+    assert 1 <= of_worker['relay_calls_total{outcome="refused",task="create"}']
     assert 1 <= of_worker["relay_possible_orphans_total"]
 
 
