@@ -62,8 +62,8 @@ def test_calls_are_counted_by_outcome_and_timed(
         reporter.report_call(result_of("e1", outcome, seconds=0.2))
 
     values = samples(text(metrics))
-    for outcome in OUTCOMES:
-        assert 1 == values[f'relay_calls_total{{outcome="{outcome}",task="create"}}']
+    for kind in OUTCOMES:
+        assert 1 == values[f'relay_calls_total{{outcome="{kind}",task="create"}}']
     assert 6 == values["relay_call_seconds_count"]
     assert pytest.approx(1.2) == values["relay_call_seconds_sum"]
 
