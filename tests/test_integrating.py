@@ -46,7 +46,7 @@ def test_every_status_and_failure_code_is_explained() -> None:
 
 def test_the_table_of_test_cards_is_the_stand_ins() -> None:
     """The rows are what the stand-in's own list says."""
-    expected = [[f"`{card.user_id}`", card.channel_io, card.record] for card in CARDS]
+    expected = [[f"`{card.id}`", card.posted_as, card.channel_io, card.record] for card in CARDS]
 
     assert expected == rows("Users to try it with")
 

@@ -1,4 +1,4 @@
-// Open a chat for a user: node client.mjs EVENT_ID USER_ID
+// Open a chat with a first message: node client.mjs EVENT_ID MEMBER_ID TEXT
 import { setTimeout as sleep } from "node:timers/promises";
 
 const URL = `${process.env.RELAY}/v1/events`;
@@ -12,7 +12,7 @@ async function post(event, waitSeconds) {
   return { status: response.status, retryAfter: response.headers.get("Retry-After"), text: await response.text() };
 }
 
-// Posts the event until it is settled or held; returns its record.
+// Posts the event until it is complete or held; returns its record.
 export async function openChat(event, waitSeconds = 10) {
   const until = performance.now() + GIVE_UP_MS;
   let pause = 0.5;
@@ -28,7 +28,8 @@ export async function openChat(event, waitSeconds = 10) {
   throw new Error("gave up: look the event up later");
 }
 
-const [, script, event_id, user_id] = process.argv;
+const [, script, event_id, member_id, text] = process.argv;
 if (script?.endsWith("client.mjs")) {
-  console.log(await openChat({ event_id, user_id, occurred_at: new Date().toISOString() }));
+  const occurred_at = new Date().toISOString();
+  console.log(await openChat({ event_id, member_id, message: { text }, occurred_at }));
 }

@@ -1,4 +1,4 @@
-"""Open a chat for a user: python client.py EVENT_ID USER_ID"""
+"""Open a chat with a first message: python client.py EVENT_ID MEMBER_ID TEXT"""
 
 import os
 import sys
@@ -12,7 +12,7 @@ GIVE_UP_SECONDS = 24 * 3600
 
 
 def open_chat(event, wait_seconds=10):
-    """Post the event until it is settled or held; return its record."""
+    """Post the event until it is complete or held; return its record."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Prefer": f"wait={wait_seconds}"}
     until, pause = time.monotonic() + GIVE_UP_SECONDS, 0.5
     while time.monotonic() < until:
@@ -32,5 +32,7 @@ def open_chat(event, wait_seconds=10):
 
 
 if __name__ == "__main__":
+    _, event_id, member_id, text = sys.argv
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    print(open_chat({"event_id": sys.argv[1], "user_id": sys.argv[2], "occurred_at": now}))
+    event = {"event_id": event_id, "member_id": member_id, "occurred_at": now}
+    print(open_chat({**event, "message": {"text": text}}))

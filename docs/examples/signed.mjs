@@ -1,4 +1,4 @@
-// Post an event, signed by Standard Webhooks: node signed.mjs EVENT_ID USER_ID
+// Post an event, signed by Standard Webhooks: node signed.mjs EVENT_ID MEMBER_ID TEXT
 import { createHmac } from "node:crypto";
 
 const URL = `${process.env.RELAY}/v1/events`;
@@ -22,6 +22,6 @@ async function post(eventId, event) {
   return response.status === 401 ? send(Date.parse(response.headers.get("Date"))) : response;
 }
 
-const [, , eventId, userId] = process.argv;
-const response = await post(eventId, { user_id: userId });
+const [, , eventId, member_id, text] = process.argv;
+const response = await post(eventId, { member_id, message: { text } });
 console.log(response.status, await response.text());

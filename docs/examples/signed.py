@@ -1,4 +1,4 @@
-"""Post an event, signed by Standard Webhooks: python signed.py EVENT_ID USER_ID"""
+"""Post an event, signed by Standard Webhooks: python signed.py EVENT_ID MEMBER_ID TEXT"""
 
 import base64
 import hmac
@@ -37,5 +37,6 @@ def post(event_id, event):
     return response
 
 
-response = post(sys.argv[1], {"user_id": sys.argv[2]})
+_, event_id, member_id, text = sys.argv
+response = post(event_id, {"member_id": member_id, "message": {"text": text}})
 print(response.status_code, response.text)

@@ -32,7 +32,7 @@ from tools.stack.valkey import Valkey
 READY = "Ctrl-C stops everything."
 OF_ANOTHER_STACK = {
     *("REDIS_URL", "CHANNEL_ACCESS_KEY", "SUBMIT_TOKENS", "READ_TOKENS", "SPOOL_DIR"),
-    *("METRICS_PORT", "BIND"),
+    *("METRICS_PORT", "BIND", "BOT_NAME"),
 }
 USUAL_METRICS_PORT = 9100
 
@@ -162,9 +162,13 @@ def test_printed_commands_work_when_pasted(stack: Stack) -> None:
     (operate,) = (line for line in lines if line.endswith("-m app.operate status"))
 
     assert ("opened", True) == (sample["status"], sample["created"])
-    posted, of_event, of_user, of_chat, *open_to_all = answers
+    posted, of_event, of_member, of_user, of_chat, *open_to_all = answers
     assert (202, "refund-7731") == (posted.status_code, posted.json()["event_id"])
+    assert {"message": "done", "open": "done"} == {
+        name: task["status"] for name, task in sample["tasks"].items()
+    }
     assert sample == of_event.json() == of_chat.json()
+    assert sample in of_member.json()["chats"]
     assert sample in of_user.json()["chats"]
     assert [200] * 7 == [answer.status_code for answer in open_to_all]
     assert "held" in paste(operate)
@@ -191,7 +195,7 @@ def test_test_users_are_printed(stack: Stack) -> None:
     """The output has every test user."""
     shown = re.findall(r"^  (stand-in-[a-z0-9-]+)  ", stack.output, re.MULTILINE)
 
-    assert [card.user_id for card in CARDS] == shown
+    assert [card.id for card in CARDS] == shown
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/integrating.md"])

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.chats.record import FailureCode, Status
-from tools.stack.channel_io import Behaviour
-from tools.stack.channel_io.cards import CARDS, Card
+from tools.stack.channel_io import Behaviour, Operation
+from tools.stack.channel_io.cards import CARDS, TEXT, Card
 from tools.stack.deployment import SUBMIT_TOKEN, Deployment
 from tools.stack.processes import kill_child, start_child, wait_until
 from tools.stack.relay import ROOT
@@ -37,7 +38,8 @@ CALL = {
 EVALUATE = {"python": ["-c"], "node": ["--input-type=module", "-e"]}
 SUFFIX = {"python": "py", "node": "mjs"}
 # Cards that stop the calls of others for a while.
-STOPS_OTHERS = (Behaviour.THROTTLED, Behaviour.FORBIDDEN)
+STOPS_OTHERS = (Behaviour.THROTTLED.user_id, Behaviour.FORBIDDEN.user_id)
+LOST_MESSAGE = Behaviour.CREATE_THEN_CLOSE.user_id_for(Operation.MESSAGE)
 
 each_language = pytest.mark.parametrize(
     "language",
@@ -82,6 +84,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A relay whose callers may sign, and whose backlog has room for a few events."""
     settings = {"WEBHOOK_SECRETS": SECRET, "BREAKER_THRESHOLD": "1000"}
     settings |= {"MAX_BACKLOG": str(len(PROGRAMS) + 1), "CALL_DEADLINE_SECONDS": "4"}
+    settings |= {"BOT_NAME": "Relay"}
     with Deployment(tmp_path_factory.mktemp("examples"), **settings) as relay:
         relay.start_web().wait_until_ready()
         yield relay
@@ -134,13 +137,16 @@ def test_a_client_repeats_its_event_until_there_is_a_chat(
 @each_language
 @pytest.mark.usefixtures("clients")
 def test_a_client_shows_its_record(relay: Deployment, language: str) -> None:
-    """As the documents start it, with two ids; a repeat of it makes no second chat."""
+    """As the documents start it; a repeat of it makes no second chat and no second message."""
     for _ in range(2):
         ran = run(language, "client", relay, "shown-" + language, SUBMIT_TOKEN=SUBMIT_TOKEN)
         assert (0, "") == (ran.returncode, ran.stderr)
         assert "opened" in ran.stdout
 
-    assert 1 == len(relay.creates_of(f"shown-{language}"))
+    user_id = relay.channel_io.user_id_of(f"shown-{language}") or ""
+    (create,) = relay.creates_of(user_id)
+    in_chat = [message for message in relay.messages if message.chat_id == create.chat_id]
+    assert [TEXT] == [message.text for message in in_chat]
 
 
 @each_language
@@ -185,7 +191,7 @@ def run(
     """Run an example as the documents do."""
     command = [PROGRAMS[language], str(EXAMPLES / f"{script}.{SUFFIX[language]}")]
     return subprocess.run(
-        [*command, event_id, event_id],
+        [*command, event_id, event_id, TEXT],
         env={"RELAY": relay.caller.url, **environ},
         capture_output=True,
         text=True,
@@ -197,21 +203,53 @@ def run(
 @pytest.fixture(scope="module")
 def posted(relay: Deployment, clients: Mapping[str, ExampleClient]) -> Sequence[str]:
     """The ids of an event for each card, those last that stop the calls of others."""
-    cards = sorted(CARDS, key=lambda card: card.behaviour in STOPS_OTHERS)
-    for card in cards:
-        event = {"event_id": card.user_id, "user_id": card.user_id}
+    for card in sorted(CARDS, key=lambda card: card.id in STOPS_OTHERS):
+        event = card.build_event(card.id)
         wait_until(lambda: relay.caller.post(event).ok, GIVE_UP_SECONDS, "room for an event")  # noqa: B023
-    return [card.user_id for card in cards]
+        if card.id == LOST_MESSAGE:
+            look_at_once(relay, card.id)
+    return [card.id for card in CARDS]
+
+
+def look_at_once(relay: Deployment, event_id: str) -> None:
+    """Once the event's message was sent, make the look for it due, whose wait is a minute."""
+
+    def is_sent() -> bool:
+        return bool(relay.caller.record(event_id)["tasks"]["message"]["attempts"] == 1)
+
+    wait_until(is_sent, GIVE_UP_SECONDS, "the send of a message")
+    with relay.connect() as client:
+        client.zadd("{relay}:due", {event_id: 1}, xx=True)
+    wait_until(lambda: relay.caller.record(event_id)["complete"], GIVE_UP_SECONDS, "the look")
 
 
 @pytest.mark.usefixtures("posted")
-@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.user_id)
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.id)
 def test_a_test_card_acts_as_described(relay: Deployment, card: Card) -> None:
-    """The record of an event for that user ends with the row's last status, and its code."""
-    words = re.findall(r"`(\w+)`", card.record)
+    """The record of its event ends with the row's last status, its code and its tasks."""
+    of_event, *of_tasks = re.split(r"(?=`tasks\.)", card.record)
+    words = re.findall(r"`(\w+)`", of_event)
     (*_, status) = [word for word in words if word in {*Status}]
-    codes = [word for word in words if word in {*FailureCode}]
-    record = relay.caller.wait_for(card.user_id, status)
+    record = relay.caller.wait_for(card.id, status)
+    if of_tasks:
+        wait_until(lambda: relay.caller.record(card.id)["complete"], GIVE_UP_SECONDS, "its tasks")
+        record = relay.caller.record(card.id)
 
-    assert codes == ([record["failure"]["code"]] if record["failure"] else [])
-    assert ("`session` null" in card.record) == (status == "opened" and record["session"] is None)
+    assert [word for word in words if word in {*FailureCode}] == codes_of(record)
+    assert ("`session` null" in of_event) == (status == "opened" and record["session"] is None)
+    assert [re.findall(r"`(?:tasks\.)?(\w+)`", text) for text in of_tasks] == [
+        [name, task["status"], *codes_of(task)] for name, task in (record["tasks"] or {}).items()
+    ]
+
+
+def codes_of(described: Mapping[str, Any]) -> list[str]:
+    """The failure code of a record or a task, if it has a failure."""
+    return [described["failure"]["code"]] if described["failure"] else []
+
+
+@pytest.mark.usefixtures("posted")
+def test_a_merged_member_is_followed_to_the_last_user(relay: Deployment) -> None:
+    """The chat is the user's that the others were merged into."""
+    record = relay.caller.wait_for("stand-in-merged-2", "opened")
+
+    assert ("stand-in-merged-0", "stand-in-merged-2") == (record["user_id"], record["member_id"])

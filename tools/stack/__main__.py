@@ -23,7 +23,7 @@ from tools.stack.data import DATA, DataError, make_directory, remove_data
 from tools.stack.greeting import (
     GUIDE,
     METRICS_PORT,
-    SAMPLE_USER,
+    SAMPLE_MEMBER,
     describe_leftovers,
     describe_metrics_port,
     describe_sample,
@@ -44,6 +44,7 @@ STOP_TIMEOUT_SECONDS = 40
 MAX_PORT = 65_535
 WATCH_SECONDS = 0.2
 TAIL_LINES = 15
+STAND_IN_BOT = "Relay"  # knows every bot, so that examples with `open` work
 
 # Fixed tokens, so that examples can be pasted; they are safe because web listens on loopback only.
 TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
@@ -134,6 +135,7 @@ def _start_services(
     others = environ.get("no_proxy") or environ.get("NO_PROXY", "")
     environ["no_proxy"] = f"{others},{LOOPBACK}" if others else LOOPBACK
     environ["CHANNEL_ACCESS_KEY"], environ["CHANNEL_ACCESS_SECRET"] = "key", "secret"
+    environ["BOT_NAME"] = environ.get("BOT_NAME") or STAND_IN_BOT
     return True
 
 
@@ -190,13 +192,14 @@ def _print_guide(
             WORKER_TIMEOUT_SECONDS,
             "the worker",
         )
-    ids = {"event_id": "EVENT_ID", "user_id": "USER_ID", "chat_id": "CHAT_ID"}
+    ids = {name: name.upper() for name in ("event_id", "member_id", "user_id", "chat_id")}
     if is_stand_in:
         response = _post_sample(caller, processes)
         _print(describe_sample(environ, response))
         if response.ok:
             sample = response.json()
-            ids |= {"event_id": sample["event_id"], "user_id": sample["user_id"]}
+            ids |= {"event_id": sample["event_id"], "member_id": sample["member_id"]}
+            ids |= {"user_id": sample["user_id"]} if sample["user_id"] else {}
             ids |= {"chat_id": sample["chat"]["id"]} if sample["chat"] else {}
     if leftovers := describe_leftovers(environ, data):
         _print(leftovers)
@@ -217,8 +220,13 @@ def _print_guide(
 
 
 def _post_sample(caller: RelayClient, processes: list[Process]) -> requests.Response:
-    """Post an event until it is settled, held or refused, or the time is up."""
-    event = {"event_id": f"sample-{secrets.token_hex(4)}", "user_id": SAMPLE_USER}
+    """Post an event until it is complete, held or refused, or the time is up."""
+    event = {
+        "event_id": f"sample-{secrets.token_hex(4)}",
+        "member_id": SAMPLE_MEMBER,
+        "message": {"text": "Hello from make run."},
+        "open": True,
+    }
     until = time.monotonic() + SAMPLE_SECONDS
     response = caller.post(event, Prefer="wait=1")
     while response.status_code in REPEATED and time.monotonic() < until:

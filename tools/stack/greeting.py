@@ -13,15 +13,17 @@ from tools.stack.channel_io.cards import CARDS
 from tools.stack.data import DATA
 from tools.stack.relay import Json, operate
 
-SAMPLE_USER = "sample-user"
+SAMPLE_MEMBER = "sample-member"
 METRICS_PORT = 9100  # the worker's, unless it is in use
 GUIDE = """\
 The relay is at {url}. Try:
 
   curl -i {url}/v1/events -H 'Authorization: Bearer {submit}' \\
     -H 'Content-Type: application/json' \\
-    -d '{{"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}}'
+    -d '{{"event_id": "refund-7731", "member_id": "customer-8841", \
+"message": {{"text": "Your refund is on its way."}}}}'
   curl {url}/v1/events/{event_id} -H 'Authorization: Bearer {read}'
+  curl {url}/v1/members/{member_id}/chats -H 'Authorization: Bearer {read}'
   curl {url}/v1/users/{user_id}/chats -H 'Authorization: Bearer {read}'
   curl {url}/v1/chats/{chat_id} -H 'Authorization: Bearer {read}'
   curl {url}/livez
@@ -56,9 +58,9 @@ def describe_leftovers(environ: Mapping[str, str], data: Path) -> str:
     command = operate_command(environ)
     lines = []
     if counts["waiting"] and (record := _find_waiting(environ)):
-        event_id, user_id = record["event_id"], record["user_id"]
+        event_id, person = record["event_id"], record["user_id"] or record["member_id"]
         option = "-- " if event_id.startswith("-") else ""
-        lines.append(f"{event_id} for {user_id} waits for its call:")
+        lines.append(f"{event_id} for {person} waits for its call:")
         lines.append(f"  {command} explain {option}{shlex.quote(event_id)}")
     if counts["held"]:
         lines += [f"{counts['held']} held, because their calls had no answer:", f"  {command} list"]
@@ -76,13 +78,13 @@ def _find_waiting(environ: Mapping[str, str]) -> Json | None:
     """Return the record of the first waiting event that is not a sample."""
     listed = operate(environ, "list", "--status", "accepted", "--limit", "20", "--json")
     records: list[Json] = json.loads(listed.stdout or "[]")
-    return next((record for record in records if record["user_id"] != SAMPLE_USER), None)
+    return next((record for record in records if record["member_id"] != SAMPLE_MEMBER), None)
 
 
 def format_cards() -> str:
     """Format the table of test users."""
-    width = max(len(card.user_id) for card in CARDS)
-    rows = [f"  {card.user_id:{width}}  {card.channel_io}" for card in CARDS]
+    width = max(len(card.id) for card in CARDS)
+    rows = [f"  {card.id:{width}}  {card.posted_as}: {card.channel_io}" for card in CARDS]
     title = "Test users, and what the stand-in for Channel.io does for each (docs/integrating.md):"
     return "\n".join([title, "", *(row.replace("`", "") for row in rows), ""])
 
