@@ -29,9 +29,10 @@ from tools.prove.scene import find_bad_answers, post, run_relay
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
-from tools.stack.load import EventPoster, Json, event_with_tasks, plain_event
+from tools.stack.load import EventPoster, event_with_tasks, plain_event
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import Client, connect_to
+from tools.stack.relay import Json
 
 OUTAGE_TIMEOUT_SECONDS = 60
 CALL_SECONDS = 0.3
