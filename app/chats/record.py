@@ -153,7 +153,8 @@ class Record:
 def is_chat_id(text: str) -> bool:
     """Check that ``text`` can be a chat's id, under which the chat is looked up."""
     is_printable = text.isprintable() and "/" not in text and text == text.strip()
-    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and is_printable
+    is_segment = is_printable and text not in {".", ".."}  # which URLs leave out
+    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and is_segment
 
 
 def as_json(record: Record) -> dict[str, Any]:

@@ -44,7 +44,7 @@ STOP_TIMEOUT_SECONDS = 40
 MAX_PORT = 65_535
 WATCH_SECONDS = 0.2
 TAIL_LINES = 15
-STAND_IN_BOT = "Relay"  # knows every bot, so that examples with `open` work
+STAND_IN_BOT = "Relay"  # the stand-in knows it, so that examples with `open` work
 
 # Fixed tokens, so that examples can be pasted; they are safe because web listens on loopback only.
 TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
