@@ -292,6 +292,32 @@ def test_a_lost_message_waits_until_it_can_be_seen(bench: StoreDriver) -> None:
     assert ("pending", 1) == (state(bench).status, state(bench).attempts)
 
 
+def test_a_worker_with_a_short_deadline_pulls_no_look_in(bench: StoreDriver) -> None:
+    """The wait is that of the worker that may have sent."""
+    minutes_ms = 5 * MINUTE_MS
+    open_event(bench)
+    bench.make_due()
+    grant = bench.grant(bench.worker(call_deadline_ms=minutes_ms))
+    bench.worker().settle(grant, LOST)
+    due = bench.queue("due")["e1"]
+
+    bench.take()
+
+    assert due == bench.queue("due")["e1"]
+    assert bench.now_ms() + 4 * minutes_ms < due + MINUTE_MS
+
+
+def test_an_instant_of_another_clock_is_pulled_in(bench: StoreDriver) -> None:
+    """No deadline is as long as that."""
+    open_event(bench)
+    bench.set_fields(look_from_ms=bench.now_ms() + 100 * MINUTE_MS)
+    bench.move("due", "e1", bench.now_ms() + 100 * MINUTE_MS)
+
+    bench.take()
+
+    assert bench.queue("due")["e1"] < bench.now_ms() + 21 * MINUTE_MS
+
+
 def test_a_lost_open_waits_until_its_lease_is_over(bench: StoreDriver) -> None:
     """Its look shows at once whether it was done."""
     open_event(bench, **ONLY_OPEN)

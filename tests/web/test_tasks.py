@@ -107,7 +107,7 @@ def test_a_repeated_key_of_the_message_is_named(service: WebService) -> None:
 
 
 def test_the_relays_bot_name_is_enough_for_an_open(client: Client) -> None:
-    """Where the event has none."""
+    """It is for events without one of their own."""
     service = serve(client, bot_name="Relay")
 
     assert 202 == service.post({"event_id": "e1", "user_id": "u1", "open": True}).status_code

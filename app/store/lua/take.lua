@@ -76,10 +76,17 @@ local function follow_clock(gate)
   end
 end
 
+-- Instants that no clock of ours can have meant. I6: but another worker's deadline may be longer than this one's,
+-- and with it the wait for what it may have sent.
 local function clamp(queue, max_ahead_ms)
   local latest = now + max_ahead_ms
-  local ahead = redis.call('ZRANGEBYSCORE', queue, '(' .. latest, '+inf', 'LIMIT', 0, MAX_STEPS)
-  for _, id in ipairs(ahead) do redis.call('ZADD', queue, latest, id) end
+  local ahead = redis.call('ZRANGEBYSCORE', queue, '(' .. latest, '+inf', 'WITHSCORES', 'LIMIT', 0, MAX_STEPS)
+  for i = 1, #ahead, 2 do
+    local record = queue == DUE and read(ahead[i]) or {}
+    local look_from = clamped_instant(record.look_from_ms, MAX_LOOK_DELAY_MS)
+    local at = math.max(latest, look_from)
+    if at < tonumber(ahead[i + 1]) then redis.call('ZADD', queue, at, ahead[i]) end
+  end
 end
 
 -- The event belongs in `queue` no longer, or its record is another release's to judge.
@@ -266,8 +273,7 @@ local gate = read_gate()
 note_worker(gate)
 follow_clock(gate)
 clamp(CALLING, MAX_CALL_MS)
-local longest_look_ms = arg.lease_ms + LOOK_DELAY_DEADLINES * (arg.lease_ms - LEASE_MARGIN_MS)
-if not gate.late_until then clamp(DUE, math.max(MAX_DELAY_MS, longest_look_ms)) end
+if not gate.late_until then clamp(DUE, MAX_DELAY_MS) end
 end_lost_calls(gate)
 local id, record, message_text = find_due()
 if id and not arg.may_grant then return no_work('blocked', MAX_WAIT_MS) end
