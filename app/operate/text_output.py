@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.chats.grant import Task
-from app.chats.record import FailureCode, Record, Status
+from app.chats.record import FailureCode, Record, Status, TaskStatus
 from app.operate.context import SettingsPreview
 from app.store.history import EventHistory, HistoryEntry
 from app.store.keys import Person
@@ -35,10 +35,10 @@ It is unknown whether a chat was made. Look at the user's chats at Channel.io, t
   {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
 
 TASKS_ADVICE = "Its tasks go on in that chat, or after the create; --give-up skips them."
-TASK_REDRIVE_ADVICE = f"""\
-Its chat is published and will not change, but its {{name}} failed.{{doubt}}
-  {OPERATE} redrive {{event_id}}   to try that again"""
-MAYBE_DONE = "It may have been done: look into the chat."
+OPENED = "Its chat is published and will not change"
+SKIPPED = "What was skipped is not done any more: do it in Channel.io's desk."
+LOST = "The text is lost, so it cannot be sent: write it in Channel.io's desk."
+DOUBT = "It may have been done: look into the chat first."
 DOING: dict[str, str] = {
     Task.RESOLVE: "finds its user",
     Task.MESSAGE: "looks for its message, or sends it",
@@ -50,8 +50,18 @@ No call made a chat:
   {OPERATE} redrive {{event_id}}   to try it again"""
 
 CANCEL_ADVICE = f"""\
-The event itself needs nothing. To let it fail before it is called:
+The event itself needs nothing. To let {{what}}:
   {OPERATE} cancel {{event_id}}"""
+
+# What became of a try that is repeated after a while, by its entry in the history.
+REPEATED = {
+    "throttled": "was answered with 429",
+    "denied": "was denied",
+    "not_sent": "sent nothing",
+    "look_failed": "could not read all that it had to",
+    "refused": "was refused",
+    "worker_lost": "lost its worker",
+}
 
 
 def format_relay_stats(stats: RelayStats) -> str:
@@ -138,7 +148,7 @@ def _format_preview(preview: SettingsPreview) -> str:
 def _format_row(record: Record) -> tuple[str, ...]:
     return (
         record.event_id,
-        record.user_id or record.member_id or "",
+        record.user_id or f"member {record.member_id}",
         record.status,
         CREATED[record.created],
         str(record.attempts),
@@ -151,13 +161,14 @@ def _format_why(record: Record) -> str:
     if record.failure:
         return record.failure.code
     if record.failed_task:
-        name, task = record.failed_task
-        return f"{name}: {task.failure.code}" if task.failure else name
-    return ""
+        name, failure = record.failed_task
+        return f"{name}: {failure.code}"
+    return f"{record.pending_task}: pending" if record.chat and record.pending_task else ""
 
 
 def _format_chats(record: Record) -> str:
     lines = [f"{record.failure.code}: {record.failure.detail}"] if record.failure else []
+    lines += [f"It was posted with the member id {record.member_id}."] if record.member_id else []
     lines += [f"Its chat is {record.chat.id}."] if record.chat else []
     lines += [f"{chat_id} was made for it too." for chat_id in record.duplicate_chat_ids]
     lines += ["An empty chat without a record may exist."] if record.possible_orphan else []
@@ -182,19 +193,20 @@ def _format_times(count: int) -> str:
 def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
     record = history.record
-    entries = [(_format_time(record.accepted_at), "accepted")]
-    entries += map(_format_entry, history.entries)
+    entries = [(record.accepted_at, "accepted")]
+    entries += [(entry.at, _format_entry(entry)) for entry in history.entries]
     if record.settled_at and record.tasks:
-        entries.append((_format_time(record.settled_at), record.status))
+        entries.append((record.settled_at, record.status))
     if record.completed_at and record.expires_at:
         until = _format_time(record.expires_at)
         status = "complete" if record.tasks else record.status
-        entries.append((_format_time(record.completed_at), f"{status}; kept until {until}"))
-    # What happened after the chat was made stands behind that.
-    return sorted(entries, key=lambda entry: entry[0])
+        entries.append((record.completed_at, f"{status}; kept until {until}"))
+    # The tasks' entries stand behind the settling.
+    entries.sort(key=lambda entry: entry[0])
+    return [(_format_time(at), text) for at, text in entries]
 
 
-def _format_entry(entry: HistoryEntry) -> tuple[str, str]:
+def _format_entry(entry: HistoryEntry) -> str:
     task = f"{entry.task}: " if entry.task else ""
     parts = [task + entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
     parts += [f"{entry.times} times in a row"] if entry.times > 1 else []
@@ -202,7 +214,7 @@ def _format_entry(entry: HistoryEntry) -> tuple[str, str]:
     parts += [f"({entry.action.replace('_', ' ')})"] if entry.action else []
     parts += [entry.chat_id] if entry.chat_id else []
     parts += [f"token {entry.token}"] if entry.token else []
-    return _format_time(entry.at), " ".join(parts)
+    return " ".join(parts)
 
 
 def _format_names(history: EventHistory) -> str:
@@ -217,8 +229,8 @@ def _advise(history: EventHistory, stats: RelayStats) -> str:
     if history.granted_task is not None:
         return _explain_grant(history, history.granted_task)
     if record.is_under_way:
-        lines = [*_explain_wait(history, stats), CANCEL_ADVICE.format(event_id=event_id)]
-        return "\n".join(lines)
+        advice = CANCEL_ADVICE.format(what=_format_cancel(record), event_id=event_id)
+        return "\n".join([*_explain_wait(history, stats), advice])
     match record.status:
         case Status.OPENED:
             return _advise_opened(record, event_id)
@@ -238,16 +250,25 @@ def _explain_grant(history: EventHistory, task: str) -> str:
     by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
     if task == Task.CREATE:
         return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
+    if history.look_from:
+        by = f" from {_format_time(history.look_from)} on"
     return f"A worker {DOING.get(task, task)}. If that worker is lost, it is tried again{by}."
 
 
 def _advise_opened(record: Record, event_id: str) -> str:
     if record.failed_task is None:
-        return "Its chat is published and will not change. Nothing needs to be done."
-    name, task = record.failed_task
-    is_doubtful = task.failure and task.failure.code == FailureCode.NO_ANSWER
-    doubt = f" {MAYBE_DONE}" if is_doubtful else ""
-    return TASK_REDRIVE_ADVICE.format(name=name, event_id=event_id, doubt=doubt)
+        statuses = {task.status for task in (record.tasks or {}).values()}
+        rest = SKIPPED if TaskStatus.SKIPPED in statuses else "Nothing needs to be done."
+        return f"{OPENED}. {rest}"
+    name, failure = record.failed_task
+    lines = [f"{OPENED}, but its {name} failed."]
+    if failure.code == FailureCode.TEXT_LOST:
+        return "\n".join([*lines, LOST])
+    purpose = "to try that again"
+    if failure.code == FailureCode.NO_ANSWER:
+        lines.append(DOUBT)
+        purpose += "; it may be seen twice" if name == Task.MESSAGE else ""
+    return "\n".join([*lines, f"  {OPERATE} redrive {event_id}   {purpose}"])
 
 
 def _quote(event_id: str) -> str:
@@ -257,8 +278,13 @@ def _quote(event_id: str) -> str:
 
 def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
     lines = [_format_wait(history.record)]
+    if history.look_from:
+        lines.append(
+            f"It was sent without an answer: from {_format_time(history.look_from)} on a worker"
+            " looks whether it is done, before anything is sent again."
+        )
     if history.next_due_at:
-        lines.append(f"It may be called from {_format_time(history.next_due_at)} on.")
+        lines.append(f"It may be called from {_format_due(history, history.next_due_at)}.")
     if history.queue_position:
         lines.append(f"In line before it: {history.queue_position}.")
     if denials := history.denials:
@@ -284,9 +310,26 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
 
 def _format_wait(record: Record) -> str:
     if record.status is Status.OPENED:
-        pending = next(name for name, task in (record.tasks or {}).items() if not task.is_over)
-        return f"Its chat is published. It waits for its {pending}."
+        return f"Its chat is published. It waits for its {record.pending_task}."
     return "It waits for its call." if record.user_id else "It waits for its user to be found."
+
+
+def _format_due(history: EventHistory, due_at: datetime) -> str:
+    """Format from when on an event may be called, and why not before."""
+    text, record = f"{_format_time(due_at)} on", history.record
+    last = history.entries[-1] if history.entries else None
+    if last is None or last.what not in REPEATED:
+        return text
+    # A try of the create says nothing of the message.
+    is_past = record.status is Status.OPENED and last.task != record.pending_task
+    return text if is_past else f"{text}: its last try {REPEATED[last.what]}"
+
+
+def _format_cancel(record: Record) -> str:
+    """Format what `cancel` does to an event that waits."""
+    if record.status is Status.OPENED:
+        return f"its {record.pending_task} fail, and skip what comes after"
+    return "it fail before it is called" + (", and skip its tasks" if record.tasks else "")
 
 
 def _format_breaker(stats: RelayStats) -> str:
