@@ -193,17 +193,17 @@ def _format_times(count: int) -> str:
 def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
     record = history.record
-    entries = [(record.accepted_at, "accepted")]
-    entries += [(entry.at, _format_entry(entry)) for entry in history.entries]
+    moments = [(record.accepted_at, "accepted")]
+    moments += [(entry.at, _format_entry(entry)) for entry in history.entries]
     if record.settled_at and record.tasks:
-        entries.append((record.settled_at, record.status))
+        moments.append((record.settled_at, record.status))
     if record.completed_at and record.expires_at:
         until = _format_time(record.expires_at)
         status = "complete" if record.tasks else record.status
-        entries.append((record.completed_at, f"{status}; kept until {until}"))
-    # The tasks' entries stand behind the settling.
-    entries.sort(key=lambda entry: entry[0])
-    return [(_format_time(at), text) for at, text in entries]
+        moments.append((record.completed_at, f"{status}; kept until {until}"))
+    # What happened after the chat was made stands behind that.
+    moments.sort(key=lambda moment: moment[0])
+    return [(_format_time(at), what) for at, what in moments]
 
 
 def _format_entry(entry: HistoryEntry) -> str:
