@@ -77,7 +77,7 @@ def forget(
             _check(found)
         except NothingDone as error:
             raise click.ClickException(f"Not all was removed: {error}.") from error
-    unreached = (OTHERS[person.field], *UNREACHED)
+    unreached = (*UNREACHED, OTHERS[person.field])
     if is_json:
         click.echo(json_output.format_removed(person, counts, unreached))
     else:

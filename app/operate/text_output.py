@@ -39,6 +39,7 @@ OPENED = "Its chat is published and will not change"
 SKIPPED = "What was skipped is not done any more: do it in Channel.io's desk."
 LOST = "The text is lost, so it cannot be sent: write it in Channel.io's desk."
 DOUBT = "It may have been done: look into the chat first."
+BEHIND_CREATE = {Task.MESSAGE, Task.OPEN}
 DOING: dict[str, str] = {
     Task.RESOLVE: "finds its user",
     Task.MESSAGE: "looks for its message, or sends it",
@@ -193,17 +194,20 @@ def _format_times(count: int) -> str:
 def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
     record = history.record
-    moments = [(record.accepted_at, "accepted")]
-    moments += [(entry.at, _format_entry(entry)) for entry in history.entries]
+    moments = [(record.accepted_at, 0, "accepted")]
+    moments += [
+        (entry.at, 3 if entry.task in BEHIND_CREATE else 1, _format_entry(entry))
+        for entry in history.entries
+    ]
     if record.settled_at and record.tasks:
-        moments.append((record.settled_at, record.status))
+        moments.append((record.settled_at, 2, record.status))
     if record.completed_at and record.expires_at:
         until = _format_time(record.expires_at)
         status = "complete" if record.tasks else record.status
-        moments.append((record.completed_at, f"{status}; kept until {until}"))
-    # What happened after the chat was made stands behind that.
-    moments.sort(key=lambda moment: moment[0])
-    return [(_format_time(at), what) for at, what in moments]
+        moments.append((record.completed_at, 4, f"{status}; kept until {until}"))
+    # Two of one instant stand in the order in which they can have happened.
+    moments.sort(key=lambda moment: moment[:2])
+    return [(_format_time(at), what) for at, _, what in moments]
 
 
 def _format_entry(entry: HistoryEntry) -> str:
