@@ -184,8 +184,8 @@ def test_a_person_is_forgotten_while_a_worker_takes_the_message(
 
         result, taken = _at_once(operator, [partial(_forget, event_id, person), _take])
 
-        names = (f"event:{event_id}", f"text:{event_id}", f"chat:chat-{number}", f"user:u{number}")
-        names += (f"member:m{number}", f"member_chats:m{number}")
+        names = [f"event:{event_id}", f"text:{event_id}", f"chat:chat-{number}", f"user:u{number}"]
+        names += [f"member:m{number}", f"member_chats:m{number}"]
         if isinstance(taken, Grant):
             assert ("calling", event_id) == (result, taken.event_id)
             operator.settle(taken, Done(has_acted=True, message_id="m-1"))

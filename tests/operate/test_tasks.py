@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from app.chats.errors import NothingDone
 from app.chats.grant import Grant
 from app.chats.outcome import (
     Done,
@@ -18,7 +17,8 @@ from app.chats.outcome import (
 )
 from app.chats.record import FailureCode, Status
 from app.store.operations import PAGE
-from tests.operate.operator import NAME, Operator
+from tests.operate.operator import Operator
+from tests.operate.test_bulk import on_terminal
 from tests.operate.test_looking import advised
 from tools.model.outcomes import CREATED, NOT_SENT, REFUSED, THROTTLED, UNKNOWN, created
 from tools.model.store_driver import HOUR_MS
@@ -28,6 +28,7 @@ MESSAGE = {"text": TEXT, "bot_name": "Refunds"}
 BOTH: dict[str, Any] = {"message": MESSAGE, "open": True}
 SENT = Done(has_acted=True, message_id="m-1")
 REJECTED = Refused(FailureCode.REJECTED, "Channel.io answered 422.", 422)
+NO_BOT = Refused(FailureCode.BOT_NOT_FOUND, "No such bot.", 422, has_acted=False)
 LOST = Unknown(FailureCode.NO_ANSWER, "No answer came.")
 MISSED = NotFound("The message is not in the chat.")
 
@@ -509,12 +510,19 @@ def test_an_open_without_an_answer_is_redriven_without_a_question(operator: Oper
 
 
 def test_consent_is_to_the_failure_that_was_asked_about(operator: Operator) -> None:
-    """Between the question and the command another operator tried it again, and it was lost."""
+    """While the question stands another operator tries it again, and it fails otherwise."""
     doubt_message(operator)
 
-    with pytest.raises(NothingDone, match="e1 failed for another reason"):
-        operator.operations.redrive("e1", by=NAME, code="rejected")
+    def fail_otherwise() -> None:
+        operator.json("redrive", "e1", "--yes")
+        operator.bench.make_due("e1")
+        operator.settle(operator.bench.grant(operator.worker()), NO_BOT)
 
+    code, stdout, screen = on_terminal(operator, "y\n", "redrive", "e1", meanwhile=fail_otherwise)
+
+    assert (1, "") == (code, stdout)
+    assert "may be seen twice. Send it again?" in screen
+    assert "Nothing was done: e1 failed for another reason." in screen
     assert {"message": "failed"} == tasks(operator)
 
 
@@ -543,7 +551,7 @@ def test_a_lost_text_is_not_sent(operator: Operator, options: list[str]) -> None
     ("code", "outcome"),
     [
         ("rejected", REJECTED),
-        ("bot_not_found", Refused(FailureCode.BOT_NOT_FOUND, "No such bot.", 422)),
+        ("bot_not_found", NO_BOT),
         ("chat_not_found", Refused(FailureCode.CHAT_NOT_FOUND, "No such chat.", 404)),
     ],
 )
