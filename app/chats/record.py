@@ -93,11 +93,6 @@ class TaskState:
     id: str | None = None
     failure: Failure | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """True where nothing more will be done."""
-        return self.status != TaskStatus.PENDING
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -141,13 +136,19 @@ class Record:
     @property
     def last_failure(self) -> Failure | None:
         """The failure of the event or of its task."""
-        return self.failure or (self.failed_task[1].failure if self.failed_task else None)
+        return self.failure or (self.failed_task[1] if self.failed_task else None)
 
     @property
-    def failed_task(self) -> tuple[str, TaskState] | None:
-        """The task that failed, with its name."""
+    def pending_task(self) -> str | None:
+        """The name of the next task behind the create, if one is left."""
         tasks = (self.tasks or {}).items()
-        return next(((name, task) for name, task in tasks if task.failure), None)
+        return next((name for name, task in tasks if task.status == TaskStatus.PENDING), None)
+
+    @property
+    def failed_task(self) -> tuple[str, Failure] | None:
+        """The name of the task that failed, and why."""
+        tasks = (self.tasks or {}).items()
+        return next(((name, task.failure) for name, task in tasks if task.failure), None)
 
 
 def is_chat_id(text: str) -> bool:

@@ -76,19 +76,22 @@ def confirm_all(
 def preview_all(
     operations: Operations,
     selection: Selection,
-    is_possible: Callable[[Record], bool],
+    why_not: Callable[[Record], str | None],
     *,
     why_none: str,
     is_json: bool,
 ) -> None:
-    """Show the events that a decision would change. Raises ``NothingDone`` for none."""
+    """Show the events that a decision would change. Raises ``NothingDone`` for none.
+
+    ``why_not`` returns why one would not be changed, or None.
+    """
     shown: list[Record] = []
 
     def judge(event_id: str, record: Record | None) -> Record:
         if record is None:
             raise NothingDone(event_id, reason="a newer release of the relay wrote it")
-        if not is_possible(record):
-            raise NothingDone(event_id, reason="an attempt for it may have made a chat")
+        if reason := why_not(record):
+            raise NothingDone(event_id, reason=reason)
         if len(shown) < MAX_SHOWN:
             shown.append(record)
         return record

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import click
 
+from app.chats.grant import Task
 from app.chats.record import MAX_CHAT_ID_CHARACTERS, FailureCode, Record, Status, is_chat_id
 from app.operate import json_output, text_output
 from app.operate.bulk import Selection, confirm_all, decide_all, preview_all
@@ -30,7 +31,7 @@ HELD_CODES = frozenset(
 FAILED_CODES = tuple(
     code for code in FailureCode if code not in HELD_CODES or code is FailureCode.NO_ANSWER
 )
-MAYBE_TWICE = "An earlier send may have arrived, so its message may be seen twice."
+MAYBE_TWICE = "An earlier send may have arrived, so a message may be seen twice."
 
 
 def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
@@ -106,7 +107,7 @@ def resolve(
     selection = Selection(status=Status.UNKNOWN, person=person, since=since, limit=limit)
     why_none = "no event is held" if not (person or since) else "no such event is held"
     if is_dry_run:
-        preview_all(operations, selection, lambda _: True, why_none=why_none, is_json=is_json)
+        preview_all(operations, selection, lambda _: None, why_none=why_none, is_json=is_json)
         return
     question = (
         "Call once more for up to {count} held events, and perhaps leave as many empty chats?"
@@ -168,20 +169,17 @@ def redrive(
     _check_alone(event_id, person, since, limit, is_dry_run, bulk="--all-failed")
     operations = context.connect()
     if event_id is not None:
-        failed = operations.event_history(event_id).record.failed_task
-        if failed and failed[1].failure and failed[1].failure.code == FailureCode.NO_ANSWER:
-            confirm(f"{MAYBE_TWICE} Send it again?", is_yes=is_yes)
-        _print_record(operations.redrive(event_id, by=by), is_json=is_json)
+        _redrive_one(operations, event_id, by=by, is_yes=is_yes, is_json=is_json)
         return
     selection = Selection(status=Status.FAILED, person=person, code=code, since=since, limit=limit)
     hint = "" if code in FAILED_CODES else f" (codes: {', '.join(FAILED_CODES)})"
     why_none = f"no {'such ' if person or since else ''}event has failed with {code}{hint}"
     if is_dry_run:
-        preview_all(operations, selection, _is_certain, why_none=why_none, is_json=is_json)
+        preview_all(operations, selection, _why_not, why_none=why_none, is_json=is_json)
         return
     question = f"Try all of up to {{count}} failed events again that failed with {code}?"
     if code == FailureCode.NO_ANSWER:
-        question += f" {MAYBE_TWICE}"
+        question = f"{MAYBE_TWICE} {question}"
     confirm_all(operations, selection, question, why_none=why_none, is_yes=is_yes)
     decide_all(
         operations,
@@ -247,8 +245,26 @@ def _describe_tasks(record: Record, chat_id: str | None, *, is_recreate: bool) -
     return f"Its tasks ({tasks}) " + ("go on after the create." if is_recreate else "are skipped.")
 
 
-def _is_certain(record: Record) -> bool:
-    return record.created is False or record.failed_task is not None
+def _redrive_one(
+    operations: Operations, event_id: str, *, by: str, is_yes: bool, is_json: bool
+) -> None:
+    """Try one event again; ask before a message that may have been sent already."""
+    record = operations.event_history(event_id).record
+    code = record.last_failure.code if record.last_failure else None
+    task, _ = record.failed_task or (None, None)
+    if task == Task.MESSAGE and code == FailureCode.NO_ANSWER:
+        confirm(f"{MAYBE_TWICE} Send it again?", is_yes=is_yes)
+    # With the code: another failure, that came meanwhile, was not asked about.
+    _print_record(operations.redrive(event_id, by=by, code=code), is_json=is_json)
+
+
+def _why_not(record: Record) -> str | None:
+    """Return why a failed event is not tried again, or None."""
+    if record.created is None:
+        return "an attempt for it may have made a chat"
+    _, failure = record.failed_task or (None, None)
+    is_lost = failure is not None and failure.code == FailureCode.TEXT_LOST
+    return "the text of its message is lost" if is_lost else None
 
 
 def _choose_decision(

@@ -83,6 +83,7 @@ def _about(history: EventHistory) -> dict[str, Any]:
         "ahead": history.queue_position,
         "life": history.life,
         "granted_task": history.granted_task,
+        "look_from": history.look_from,
         "token": history.token,
         "denials": history.denials,
     }

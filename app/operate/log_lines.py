@@ -97,6 +97,7 @@ def _validate(call: Call) -> LoggedChat | None:
     return LoggedChat(
         event_id=line.event_id,
         user_id=line.user_id,
+        member_id=line.member_id,
         attempt=line.attempt,
         life_ms=line.life,
         token=line.token,

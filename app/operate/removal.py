@@ -21,6 +21,11 @@ from app.operate.options import (
 from app.store.keys import Person
 from app.store.operations import ForgetResult, Operations
 
+# Events of the person that another option finds.
+OTHERS = {
+    "user_id": "events with a member id whose user is not found yet: repeat with --member",
+    "member_id": "events that were posted with the user's id: repeat with --user",
+}
 UNREACHED = (
     "the logs of web and workers, and wherever they are collected: user and member ids are in them",
     "files in SPOOL_DIR: a worker settles what is left in them, which changes nothing any more",
@@ -51,8 +56,8 @@ def forget(
     """Remove all events of one person, for good.
 
     Their records, texts and look-ups go too. Refuses while one of them is being called. Names the
-    places that it cannot reach. An event that was posted with a member id has no user id until it
-    is resolved: --member finds it.
+    places that it cannot reach. Until its user is found, --member alone finds an event that was
+    posted with a member id.
     """
     person = choose_person(user_id, member_id)
     if person is None:
@@ -72,10 +77,11 @@ def forget(
             _check(found)
         except NothingDone as error:
             raise click.ClickException(f"Not all was removed: {error}.") from error
+    unreached = (*UNREACHED, OTHERS[person.field])
     if is_json:
-        click.echo(json_output.format_removed(person, counts, UNREACHED))
+        click.echo(json_output.format_removed(person, counts, unreached))
     else:
-        click.echo(text_output.format_removed(person, counts, UNREACHED, is_dry_run=is_dry_run))
+        click.echo(text_output.format_removed(person, counts, unreached, is_dry_run=is_dry_run))
 
 
 def _find(operations: Operations, person: Person) -> dict[str, str]:

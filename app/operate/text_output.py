@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.chats.grant import Task
-from app.chats.record import FailureCode, Record, Status
+from app.chats.record import FailureCode, Record, Status, TaskStatus
 from app.operate.context import SettingsPreview
 from app.store.history import EventHistory, HistoryEntry
 from app.store.keys import Person
@@ -34,14 +34,12 @@ It is unknown whether a chat was made. Look at the user's chats at Channel.io, t
   {OPERATE} resolve --recreate {{event_id}}     to call once more; an empty orphan may remain
   {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
 
-TASK_CANCEL_ADVICE = f"""\
-It needs nothing. To let that task fail instead:
-  {OPERATE} cancel {{event_id}}"""
 TASKS_ADVICE = "Its tasks go on in that chat, or after the create; --give-up skips them."
-TASK_REDRIVE_ADVICE = f"""\
-Its chat is published and will not change, but its {{name}} failed.{{doubt}}
-  {OPERATE} redrive {{event_id}}   to try that again"""
-MAYBE_DONE = "It may have been done: look into the chat."
+OPENED = "Its chat is published and will not change"
+SKIPPED = "What was skipped is not done any more: do it in Channel.io's desk."
+LOST = "The text is lost, so it cannot be sent: write it in Channel.io's desk."
+DOUBT = "It may have been done: look into the chat first."
+BEHIND_CREATE = {Task.MESSAGE, Task.OPEN}
 DOING: dict[str, str] = {
     Task.RESOLVE: "finds its user",
     Task.MESSAGE: "looks for its message, or sends it",
@@ -53,8 +51,18 @@ No call made a chat:
   {OPERATE} redrive {{event_id}}   to try it again"""
 
 CANCEL_ADVICE = f"""\
-The event itself needs nothing. To let it fail before it is called:
+The event itself needs nothing. To let {{what}}:
   {OPERATE} cancel {{event_id}}"""
+
+# What became of a try that is repeated after a while, by its entry in the history.
+REPEATED = {
+    "throttled": "was answered with 429",
+    "denied": "was denied",
+    "not_sent": "sent nothing",
+    "look_failed": "could not read all that it had to",
+    "refused": "was refused",
+    "worker_lost": "lost its worker",
+}
 
 
 def format_relay_stats(stats: RelayStats) -> str:
@@ -141,7 +149,7 @@ def _format_preview(preview: SettingsPreview) -> str:
 def _format_row(record: Record) -> tuple[str, ...]:
     return (
         record.event_id,
-        record.user_id or record.member_id or "",
+        record.user_id or f"member {record.member_id}",
         record.status,
         CREATED[record.created],
         str(record.attempts),
@@ -154,13 +162,14 @@ def _format_why(record: Record) -> str:
     if record.failure:
         return record.failure.code
     if record.failed_task:
-        name, task = record.failed_task
-        return f"{name}: {task.failure.code}" if task.failure else name
-    return ""
+        name, failure = record.failed_task
+        return f"{name}: {failure.code}"
+    return f"{record.pending_task}: pending" if record.chat and record.pending_task else ""
 
 
 def _format_chats(record: Record) -> str:
     lines = [f"{record.failure.code}: {record.failure.detail}"] if record.failure else []
+    lines += [f"It was posted with the member id {record.member_id}."] if record.member_id else []
     lines += [f"Its chat is {record.chat.id}."] if record.chat else []
     lines += [f"{chat_id} was made for it too." for chat_id in record.duplicate_chat_ids]
     lines += ["An empty chat without a record may exist."] if record.possible_orphan else []
@@ -185,17 +194,20 @@ def _format_times(count: int) -> str:
 def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
     record = history.record
-    moments = [(record.accepted_at, "accepted")]
-    moments += [(entry.at, _format_entry(entry)) for entry in history.entries]
+    moments = [(record.accepted_at, 0, "accepted")]
+    moments += [
+        (entry.at, 3 if entry.task in BEHIND_CREATE else 1, _format_entry(entry))
+        for entry in history.entries
+    ]
     if record.settled_at and record.tasks:
-        moments.append((record.settled_at, record.status))
+        moments.append((record.settled_at, 2, record.status))
     if record.completed_at and record.expires_at:
         until = _format_time(record.expires_at)
         status = "complete" if record.tasks else record.status
-        moments.append((record.completed_at, f"{status}; kept until {until}"))
-    # What happened after the chat was made stands behind that.
-    moments.sort(key=lambda moment: moment[0])
-    return [(_format_time(at), what) for at, what in moments]
+        moments.append((record.completed_at, 4, f"{status}; kept until {until}"))
+    # Two of one instant stand in the order in which they can have happened.
+    moments.sort(key=lambda moment: moment[:2])
+    return [(_format_time(at), what) for at, _, what in moments]
 
 
 def _format_entry(entry: HistoryEntry) -> str:
@@ -221,9 +233,8 @@ def _advise(history: EventHistory, stats: RelayStats) -> str:
     if history.granted_task is not None:
         return _explain_grant(history, history.granted_task)
     if record.is_under_way:
-        is_opened = record.status is Status.OPENED
-        advice = TASK_CANCEL_ADVICE if is_opened else CANCEL_ADVICE
-        return "\n".join([*_explain_wait(history, stats), advice.format(event_id=event_id)])
+        advice = CANCEL_ADVICE.format(what=_format_cancel(record), event_id=event_id)
+        return "\n".join([*_explain_wait(history, stats), advice])
     match record.status:
         case Status.OPENED:
             return _advise_opened(record, event_id)
@@ -243,16 +254,25 @@ def _explain_grant(history: EventHistory, task: str) -> str:
     by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
     if task == Task.CREATE:
         return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
+    if history.look_from:
+        by = f" from {_format_time(history.look_from)} on"
     return f"A worker {DOING.get(task, task)}. If that worker is lost, it is tried again{by}."
 
 
 def _advise_opened(record: Record, event_id: str) -> str:
     if record.failed_task is None:
-        return "Its chat is published and will not change. Nothing needs to be done."
-    name, task = record.failed_task
-    is_doubtful = task.failure and task.failure.code == FailureCode.NO_ANSWER
-    doubt = f" {MAYBE_DONE}" if is_doubtful else ""
-    return TASK_REDRIVE_ADVICE.format(name=name, event_id=event_id, doubt=doubt)
+        statuses = {task.status for task in (record.tasks or {}).values()}
+        rest = SKIPPED if TaskStatus.SKIPPED in statuses else "Nothing needs to be done."
+        return f"{OPENED}. {rest}"
+    name, failure = record.failed_task
+    lines = [f"{OPENED}, but its {name} failed."]
+    if failure.code == FailureCode.TEXT_LOST:
+        return "\n".join([*lines, LOST])
+    purpose = "to try that again"
+    if failure.code == FailureCode.NO_ANSWER:
+        lines.append(DOUBT)
+        purpose += "; it may be seen twice" if name == Task.MESSAGE else ""
+    return "\n".join([*lines, f"  {OPERATE} redrive {event_id}   {purpose}"])
 
 
 def _quote(event_id: str) -> str:
@@ -261,9 +281,14 @@ def _quote(event_id: str) -> str:
 
 
 def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
-    lines = _describe_wait(history.record)
+    lines = [_format_wait(history.record)]
+    if history.look_from:
+        lines.append(
+            f"It was sent without an answer: from {_format_time(history.look_from)} on a worker"
+            " looks whether it is done, before anything is sent again."
+        )
     if history.next_due_at:
-        lines.append(f"It may be called from {_format_time(history.next_due_at)} on.")
+        lines.append(f"It may be called from {_format_due(history, history.next_due_at)}.")
     if history.queue_position:
         lines.append(f"In line before it: {history.queue_position}.")
     if denials := history.denials:
@@ -287,15 +312,28 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
     return lines
 
 
-def _describe_wait(record: Record) -> list[str]:
-    if record.status is not Status.OPENED:
-        awaited = "its call" if record.user_id else "its user to be found"
-        return [f"It waits for {awaited}."]
-    name, task = next(each for each in (record.tasks or {}).items() if not each[1].is_over)
-    lines = [f"Its chat is published. It waits for its {name}."]
-    if task.attempts:
-        lines.append("It may have been done: a look comes first, and decides.")
-    return lines
+def _format_wait(record: Record) -> str:
+    if record.status is Status.OPENED:
+        return f"Its chat is published. It waits for its {record.pending_task}."
+    return "It waits for its call." if record.user_id else "It waits for its user to be found."
+
+
+def _format_due(history: EventHistory, due_at: datetime) -> str:
+    """Format from when on an event may be called, and why not before."""
+    text, record = f"{_format_time(due_at)} on", history.record
+    last = history.entries[-1] if history.entries else None
+    if last is None or last.what not in REPEATED:
+        return text
+    # A try of the create says nothing of the message.
+    is_past = record.status is Status.OPENED and last.task != record.pending_task
+    return text if is_past else f"{text}: its last try {REPEATED[last.what]}"
+
+
+def _format_cancel(record: Record) -> str:
+    """Format what `cancel` does to an event that waits."""
+    if record.status is Status.OPENED:
+        return f"its {record.pending_task} fail, and skip what comes after"
+    return "it fail before it is called" + (", and skip its tasks" if record.tasks else "")
 
 
 def _format_breaker(stats: RelayStats) -> str:

@@ -40,11 +40,11 @@ class Denials:
 class EventHistory:
     """A record and its history entries, oldest first.
 
-    ``granted_task`` is what a grant is out for. ``next_due_at`` is when the event may be called or,
-    while a grant is out, when its lease ends;
-    ``queue_position`` is the number of events in line before it; ``token`` is the begin of its
-    current grant's token. ``None`` where they do not apply. ``life`` is the record's
-    ``accepted_ms``, by which log lines name the life.
+    ``next_due_at`` is when the event may be called or, while a grant is out, when its lease ends;
+    ``queue_position`` is the number of events in line before it. ``granted_task`` is what a grant
+    is out for, ``token`` the begin of that grant's token. ``look_from`` is when a message or an
+    open that was sent without an answer, or may be sent by the grant, is looked for. ``None`` where
+    they do not apply. ``life`` is the record's ``accepted_ms``, by which log lines name the life.
     """
 
     record: Record
@@ -53,5 +53,6 @@ class EventHistory:
     next_due_at: datetime | None = None
     queue_position: int | None = None
     granted_task: str | None = None
+    look_from: datetime | None = None
     token: str | None = None
     denials: Denials | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -31,7 +32,7 @@ from app.store.scripts import Scripts
 PAGE = 500
 MAX_INDEXED = 100  # MAX_CHATS_OF_USER of relay.lua
 ABANDONED = Failure(FailureCode.ABANDONED, "An operator gave up on it; a chat may exist.")
-CANCELLED = Failure(FailureCode.ABANDONED, "An operator cancelled it before it was called.")
+CANCELLED = Failure(FailureCode.ABANDONED, "An operator cancelled it while it waited.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class LoggedChat:
 
     event_id: str
     user_id: str
+    member_id: str | None = None
     attempt: int
     life_ms: int | None
     token: str | None
@@ -155,6 +157,7 @@ class Operations(RelayStatsReader):
             next_due_at=to_datetime(int(float(due_at))) if due_at else None,
             queue_position=None if ahead == "" else int(ahead),
             granted_task=fields.get("task", Task.CREATE) if _has_grant(fields) else None,
+            look_from=_look_from(record, fields),
             token=shorten_token(fields.get("grant_token")),
             denials=read_denials(fields),
         )
@@ -181,7 +184,9 @@ class Operations(RelayStatsReader):
         return self._resolve(event_id, "give_up", by=by, failure=failure)
 
     def redrive(self, event_id: str, *, by: str, code: str | None = None) -> Record:
-        """Try a failed event again, with a new deadline, if no attempt can have made a chat.
+        """Try a failed event again, if no attempt can have made a chat, or a failed task.
+
+        The deadline begins anew.
 
         With ``code``: only if that is why it failed.
         """
@@ -189,7 +194,7 @@ class Operations(RelayStatsReader):
         return self._decide("redrive", "redriven", event_id, by=by, **condition)
 
     def cancel(self, event_id: str, *, by: str) -> Record:
-        """End an accepted event before it is called (again)."""
+        """End an event that waits: it fails or, once it is opened, its next task does."""
         failure = failure_fields(CANCELLED)
         return self._decide("cancel", "cancelled", event_id, by=by, failure=failure)
 
@@ -247,6 +252,7 @@ class Operations(RelayStatsReader):
         fields = calling_fields(
             left or {},
             user_id=logged.user_id,
+            member_id=logged.member_id,
             attempt=logged.attempt,
             accepted_ms=logged.life_ms or 0,
             ttl_ms=self._record_ttl_ms,
@@ -274,7 +280,10 @@ class Operations(RelayStatsReader):
             return RecoverResult.NEWER
         apart_ms = abs(fields["accepted_ms"] - logged.life_ms)
         # The line has no fingerprint; what it has of one is the user. A member's may have changed.
-        is_other_user = fields.get("member_id") is None and fields["user_id"] != logged.user_id
+        member_id = fields.get("member_id")
+        is_other_user = member_id != logged.member_id or (
+            member_id is None and fields["user_id"] != logged.user_id
+        )
         if apart_ms >= fields["ttl_ms"] or is_other_user:
             return RecoverResult.OTHER_LIFE
         if apart_ms and forgotten:
@@ -296,15 +305,19 @@ class Operations(RelayStatsReader):
         return read_record(event_id, parse_fields(rest[0]), on_unknown=self._on_unknown)
 
     def _page(self, status: Status, looked_at: int, found: list[Any], began_ms: int) -> Page:
-        page = Page(looked_at, [], [])
+        page, began_at = Page(looked_at, [], []), to_datetime(began_ms)
         for event_id, text in found:
             if text is None:
                 page.gone.append(event_id)
                 continue
             fields = parse_fields(text)
             record = self._readable(event_id, fields)
-            is_new = fields.get("completed_ms", fields.get("settled_ms", 0)) > began_ms
-            if record is None or (_is_listed(record, status) and not is_new):
+            # What a script left that was stopped half-way, or what moved since the first page.
+            is_listed = record is None or (
+                _set_of(record, fields) == _SETS[status]
+                and (record.completed_at is None or record.completed_at <= began_at)
+            )
+            if is_listed:
                 page.events.append((event_id, record))
         return page
 
@@ -331,13 +344,22 @@ def _has_grant(fields: dict[str, Any]) -> bool:
     return "grant_token" in fields and fields["status"] != Status.UNKNOWN
 
 
-def _is_listed(record: Record, status: Status) -> bool:
-    """Check that an entry of the list is not what a script left that was stopped half-way."""
-    if status is Status.FAILED:
-        return record.status is status or (record.is_complete and record.failed_task is not None)
-    if status is Status.UNKNOWN or (record.tasks is None and record.member_id is None):
-        return record.status is status
-    return record.is_under_way
+def _set_of(record: Record, fields: dict[str, Any]) -> str | None:
+    """Return the set that an event belongs in, as ``set_of`` of transitions.lua does."""
+    if record.status is Status.UNKNOWN:
+        return _SETS[Status.UNKNOWN]
+    if record.is_under_way:
+        is_granted = "grant_token" in fields or record.status is Status.CALLING
+        return _SETS[Status.CALLING if is_granted else Status.ACCEPTED]
+    has_failed = record.status is Status.FAILED or record.failed_task
+    return _SETS[Status.FAILED] if has_failed else None
+
+
+def _look_from(record: Record, fields: dict[str, Any]) -> datetime | None:
+    """Return from when on a look shows what a send without an answer did, or one under way."""
+    task = fields["tasks"][record.pending_task] if record.pending_task else {}
+    is_meant = "look_from_ms" in fields and ("unanswered" in task or "task" in fields)
+    return to_datetime(fields["look_from_ms"]) if is_meant else None
 
 
 _REASONS = {
@@ -346,7 +368,10 @@ _REASONS = {
     "not_held": "{event_id} is {about}, not held: only an event that is unknown can be resolved",
     "owned": "this chat belongs to the event {about}",
     "not_waiting": "{event_id} is {about}: only an event that waits for a call can be cancelled",
+    "has_grant": "the {about} of {event_id} is under way: only what waits can be cancelled",
     "not_failed": "{event_id} is {about}: only what has failed can be tried again",
+    "skipped": "the tasks of {event_id} were skipped for good: do them in Channel.io's desk",
+    "text_lost": "the text of the message of {event_id} is lost: write it in Channel.io's desk",
     "other_code": "{event_id} failed for another reason",
     "uncertain": "an attempt for {event_id} may have made a chat, so it is not tried again",
     "newer": "a newer release of the relay wrote {event_id}; use its command line",

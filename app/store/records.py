@@ -187,20 +187,29 @@ def failure_fields(failure: Failure) -> dict[str, Any]:
 
 
 def calling_fields(
-    left: dict[str, Any], *, user_id: str, attempt: int, accepted_ms: int, ttl_ms: int
+    left: dict[str, Any],
+    *,
+    user_id: str,
+    member_id: str | None,
+    attempt: int,
+    accepted_ms: int,
+    ttl_ms: int,
 ) -> dict[str, Any]:
     """Build a record that stands at ``attempt`` from what is known elsewhere.
 
-    ``left`` are the fields that Redis still has; its instant of acceptance and its TTL win.
+    ``left`` are the fields that Redis still has; its instant of acceptance and its TTL win. Without
+    them there are no tasks. Of the grants in between it is not known that they were for the create.
     """
+    of_member = {"v": TASKS_VERSION, "member_id": member_id} if member_id else {"v": VERSION}
     return (
-        {"v": VERSION, "accepted_ms": accepted_ms, "ttl_ms": ttl_ms}
+        of_member
+        | {"accepted_ms": accepted_ms, "ttl_ms": ttl_ms}
         | left
         | {
             "status": Status.CALLING,
             "user_id": user_id,
             "attempt": attempt,
-            "attempts": attempt,
+            "attempts": left.get("attempts", 0) + attempt - left.get("attempt", 0),
         }
     )
 

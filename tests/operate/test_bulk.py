@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -246,9 +247,15 @@ def test_a_filter_that_cannot_be_meant_is_refused(operator: Operator, options: l
 # On a terminal
 
 
-def on_terminal(operator: Operator, answer: str, *arguments: str) -> tuple[int, str, str]:
-    """Run a command on a terminal, and type an answer; return its exit code, stdout and screen."""
+def on_terminal(
+    operator: Operator, answer: str, *arguments: str, meanwhile: Callable[[], object] | None = None
+) -> tuple[int, str, str]:
+    """Run a command on a terminal, and type an answer; return its exit code, stdout and screen.
+
+    ``meanwhile`` is called once the question is on the screen.
+    """
     own, its = pty.openpty()
+    screen = b""
     with subprocess.Popen(
         [PYTHON, "-m", "app.operate", *arguments],
         env={"REDIS_URL": operator.url, "LOGNAME": "ops"},
@@ -258,11 +265,14 @@ def on_terminal(operator: Operator, answer: str, *arguments: str) -> tuple[int, 
         stderr=its,
     ) as process:
         os.close(its)
+        if meanwhile:
+            while b"[y/N]" not in screen:
+                screen += os.read(own, 65_536)
+            meanwhile()
         os.write(own, answer.encode())
         assert process.stdout
         stdout = process.stdout.read().decode()
         code = process.wait(30)
-    screen = b""
     try:
         while read := os.read(own, 65_536):
             screen += read

@@ -9,13 +9,15 @@ import pytest
 
 from app.chats.errors import NothingDone
 from app.chats.grant import Grant, NoWork, SettleResult
-from app.chats.outcome import Outcome
+from app.chats.outcome import Done, Outcome, Resolved
 from app.chats.record import Record
+from app.store.keys import Person
 from tests.operate.operator import NAME, Operator
 from tools.model.outcomes import NOT_SENT, REFUSED, created
 
 ROUNDS = 25
 LATE = created("late")
+MESSAGE = {"text": "hello", "bot_name": "Refunds"}
 Deed = Callable[[Operator], object]
 
 # What an operator may decide, and what is then published once the late answer has come as well.
@@ -165,6 +167,84 @@ def test_consent_and_proof_together_are_one_call(operator: Operator, proof: Outc
             assert (grant.event_id, 2) == (taken.event_id, taken.attempt)
             operator.settle(taken, REFUSED)
         assert isinstance(operator.bench.take(operator.worker()), NoWork)
+
+
+@pytest.mark.parametrize("is_member", [True, False])
+def test_a_person_is_forgotten_while_a_worker_takes_the_message(
+    operator: Operator, *, is_member: bool
+) -> None:
+    """At the same time, from threads: all of it is gone, or the worker has it and it stays."""
+    for number in range(ROUNDS):
+        event_id = f"e{number}"
+        person = Person("member_id", f"m{number}") if is_member else Person("user_id", f"u{number}")
+        operator.bench.accept(event_id, **{person.field: person.id}, message=MESSAGE)
+        if is_member:
+            operator.settle(operator.bench.grant(operator.worker()), Resolved(f"u{number}"))
+        operator.settle(operator.bench.grant(operator.worker()), created(f"chat-{number}"))
+
+        result, taken = _at_once(operator, [partial(_forget, event_id, person), _take])
+
+        names = [f"event:{event_id}", f"text:{event_id}", f"chat:chat-{number}", f"user:u{number}"]
+        names += [f"member:m{number}", f"member_chats:m{number}"]
+        if isinstance(taken, Grant):
+            assert ("calling", event_id) == (result, taken.event_id)
+            operator.settle(taken, Done(has_acted=True, message_id="m-1"))
+            assert operator.bench.record(event_id).is_complete
+        else:
+            left = operator.bench.client.exists(*map(operator.bench.key, names))
+            assert ("forgotten", 0) == (result, left)
+
+
+def test_a_cancel_races_a_take_of_the_message(operator: Operator) -> None:
+    """At the same time, from threads: the message is cancelled, or the worker sends it."""
+    for number in range(ROUNDS):
+        event_id = f"e{number}"
+        operator.bench.accept(event_id, message=MESSAGE)
+        operator.settle(operator.bench.grant(operator.worker()), created(f"chat-{number}"))
+
+        record, taken = _at_once(operator, [partial(_cancel, event_id), _take])
+
+        assert isinstance(record, Record) != isinstance(taken, Grant)
+        if isinstance(taken, Grant):
+            operator.settle(taken, Done(has_acted=True, message_id="m-1"))
+
+
+def test_one_redrive_of_a_message_is_one_more_send(operator: Operator) -> None:
+    """At the same time, from threads: one operator redrives, the other gets "nothing done"."""
+    for number in range(ROUNDS):
+        event_id = f"e{number}"
+        operator.bench.accept(event_id, message=MESSAGE)
+        operator.settle(operator.bench.grant(operator.worker()), created(f"chat-{number}"))
+        operator.json("cancel", event_id)
+
+        results = _at_once(operator, [partial(_redrive, event_id)] * 2)
+
+        assert {bool, Record} == {type(result) for result in results}
+        assert 1 == operator.bench.history(event_id).count("redriven")
+        operator.settle(operator.bench.grant(operator.worker()), Done(has_acted=True))
+        assert isinstance(operator.bench.take(operator.worker()), NoWork)
+
+
+def _take(operator: Operator) -> object:
+    return operator.bench.take(operator.worker())
+
+
+def _forget(event_id: str, person: Person, operator: Operator) -> str:
+    return operator.operations.forget(event_id, person=person, token="t")
+
+
+def _cancel(event_id: str, operator: Operator) -> Record | bool:
+    try:
+        return operator.operations.cancel(event_id, by=NAME)
+    except NothingDone:
+        return False
+
+
+def _redrive(event_id: str, operator: Operator) -> Record | bool:
+    try:
+        return operator.operations.redrive(event_id, by=NAME)
+    except NothingDone:
+        return False
 
 
 def _settle(grant: Grant, outcome: Outcome, operator: Operator) -> SettleResult:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from app.chats.grant import Grant, NoWork
+from app.chats.outcome import Done, Resolved
+from app.telemetry.call_line import EVENT, call_fields
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
 from tools.model.outcomes import NOT_SENT, UNKNOWN, created
@@ -357,3 +359,113 @@ def test_without_redis_there_is_one_line(log: Path) -> None:
         result = operator.run("recover", "--from-log", str(log))
 
     assert (3, "", 1) == (result.exit_code, result.stdout, len(result.stderr.splitlines()))
+
+
+MESSAGE = {"text": "hello", "bot_name": "Refunds"}
+
+
+def hold_of_member(operator: Operator) -> Grant:
+    """A held event of a member, with both tasks; the grant is its create's."""
+    operator.bench.accept("e1", member_id="m1", message=MESSAGE, open=True)
+    operator.settle(operator.bench.grant(operator.worker()), Resolved("u-8841"))
+    grant = operator.bench.grant(operator.worker())
+    operator.settle(grant, UNKNOWN)
+    return grant
+
+
+def test_tasks_go_on_after_a_recovered_create(operator: Operator, log: Path) -> None:
+    """In the chat that the log had; a member is looked up by both ids."""
+    grant = hold_of_member(operator)
+
+    assert [("e1", "logged", "opened")] == recover(operator, log, line(grant, member_id="m1"))
+
+    assert ("u-8841", "m1", 1, False) == tuple(
+        operator.document()[name] for name in ("user_id", "member_id", "attempts", "complete")
+    )
+    message = operator.bench.grant(operator.worker())
+    assert ("message", "logged") == (message.task, message.chat_id)
+    operator.settle(message, Done(has_acted=True, message_id="m-1"))
+    operator.settle(operator.bench.grant(operator.worker()), Done(has_acted=True))
+    assert operator.document()["complete"]
+    intake = operator.bench.intake()
+    assert 1 == len(intake.chats_of_member("m1", limit=5)[0])
+    assert 1 == len(intake.chats_of_user("u-8841", limit=5)[0])
+
+
+def test_lines_of_tasks_are_passed_over(operator: Operator, log: Path) -> None:
+    """They made no chat."""
+    operator.bench.accept("e1", message=MESSAGE)
+    operator.settle(operator.bench.grant(operator.worker()), created("chat-1"))
+    grant = operator.bench.grant(operator.worker())
+    call = {"event": EVENT} | call_fields(
+        grant, Done(has_acted=True, message_id="m-1"), trace_id="0" * 32, seconds=1.0
+    )
+    log.write_text(f"{json.dumps(call)}\n")
+
+    said = operator.refused("recover", "--from-log", str(log))
+
+    assert "the log holds no line of a call that created a chat." == said
+
+
+def test_a_merged_members_line_is_believed(operator: Operator, log: Path) -> None:
+    """The record's user is the call's: members are merged while it is under way."""
+    grant = hold_of_member(operator)
+    operator.bench.set_fields("e1", user_id="u-merged")
+
+    assert [("e1", "logged", "opened")] == recover(operator, log, line(grant, member_id="m1"))
+
+    assert "u-8841" == operator.document()["user_id"]
+    assert 1 == len(operator.bench.intake().chats_of_user("u-8841", limit=5)[0])
+
+
+@pytest.mark.parametrize("member_id", [None, "m2"])
+@pytest.mark.parametrize("options", [[], ["--trust-log"]], ids=["", "trusted"])
+def test_a_line_of_another_member_is_never_believed(
+    operator: Operator, log: Path, member_id: str | None, options: list[str]
+) -> None:
+    """Nor one that was posted with a user id, be it the same user's."""
+    grant = hold_of_member(operator)
+    before = operator.bench.text()
+
+    assert [("e1", "logged", "other_life")] == recover(
+        operator, log, line(grant, member_id=member_id), options=options
+    )
+
+    assert before == operator.bench.text()
+
+
+def test_a_rebuilt_record_of_a_member_has_no_tasks(operator: Operator, log: Path) -> None:
+    """The log has neither them nor the text; the member finds the chat."""
+    lost = line(grant_of(user_id="u-8841"), member_id="m1")
+
+    assert [("e1", "logged", "opened")] == recover(operator, log, lost, options=["--trust-log"])
+
+    record = operator.document()
+    assert ("m1", None, True) == (record["member_id"], record["tasks"], record["complete"])
+    (found,), _ = operator.bench.intake().chats_of_member("m1", limit=5)
+    assert "e1" == found.event_id
+
+
+def test_creates_are_counted_where_redis_lost_the_latest_grant(
+    operator: Operator, log: Path
+) -> None:
+    """The attempt before was a resolve's, and no create's."""
+    grant = hold_of_member(operator)
+    operator.bench.set_fields(
+        "e1",
+        status="accepted",
+        attempt=1,
+        attempts=0,
+        unknowns=None,
+        failure=None,
+        grant_token=None,
+        history=None,
+    )
+    operator.bench.client.zrem(operator.bench.key("held"), "e1")
+    operator.bench.client.zadd(operator.bench.key("due"), {"e1": operator.bench.now_ms()})
+
+    logged = line(grant, member_id="m1")
+    assert [("e1", "logged", "opened")] == recover(operator, log, logged, options=["--trust-log"])
+
+    assert 1 == operator.document()["attempts"]
+    assert "message" == operator.bench.grant(operator.worker()).task

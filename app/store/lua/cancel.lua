@@ -2,7 +2,8 @@
 -- grant that came first wins.
 --
 -- arg: event_id, by, token (of the command), failure, confirm
--- → {'cancelled', record} | {'missing'} | {'not_waiting', status} | {'newer'}
+-- → {'cancelled', record} | {'missing'} | {'has_grant', task behind or before the create} | {'not_waiting', status} |
+--   {'newer'}
 
 -- include relay
 -- include transitions
@@ -13,6 +14,7 @@ local record, text = read(id)
 if not record then return {'missing'} end
 if not is_readable(record) then return {'newer'} end
 if is_command_done(id, record) then return {'cancelled', text} end
+if record.task then return {'has_grant', record.task} end
 if set_of(record) ~= DUE then return {'not_waiting', record.status} end
 
 begin_writing()

@@ -1,8 +1,8 @@
 -- A page of one sorted set, those that have been there the longest first.
 --
 -- arg: set (due, calling, held or failed), limit (how many are looked at); after_score and after_id (of the last of
---      the page before); field (user_id or member_id) and value, if only this person's
---      are wanted; until_ms, if none of a higher score is
+--      the page before); field (user_id or member_id) and value, if only this person's are wanted; until_ms, if none
+--      of a higher score is
 -- → {now, how many were looked at, score and id of the last of them ('' for none), {{event id, record}, …}}
 --   false for the record of an event that is not kept
 

@@ -2,7 +2,8 @@
 -- and the one that was skipped because of it.
 --
 -- arg: event_id, by, token (of the command); code, if only a failure with that code is to be tried again; confirm
--- → {'redriven', record} | {'missing'} | {'not_failed', status} | {'other_code'} | {'uncertain'} | {'newer'}
+-- → {'redriven', record} | {'missing'} | {'not_failed', status} | {'skipped'} (for good) | {'other_code'} |
+--   {'uncertain'} | {'text_lost'} | {'newer'}
 
 -- include relay
 -- include transitions
@@ -12,10 +13,13 @@ local record, text = read(id)
 if not record then return {'missing'} end
 if not is_readable(record) then return {'newer'} end
 if is_command_done(id, record) then return {'redriven', text} end
-local failed = task_with(record, 'failed')
-if record.status ~= 'failed' and not failed then return {'not_failed', record.status} end
+local failed, name = task_with(record, 'failed')
+if record.status ~= 'failed' and not failed then
+  return task_with(record, 'skipped') and {'skipped'} or {'not_failed', record.status}
+end
 if arg.code and (failed or record).failure.code ~= arg.code then return {'other_code'} end
 if record.status == 'failed' and record.unknowns then return {'uncertain'} end
+if name == 'message' and not redis.call('GET', text_key(id)) then return {'text_lost'} end
 
 begin_writing()
 local history = append_history(record, 'redriven', {by = arg.by})
