@@ -117,7 +117,7 @@ MemberId = Annotated[str, StringConstraints(pattern=r"^[^\s\p{Cc}]{1,64}$")]
 BotName = Annotated[str, StringConstraints(pattern=r"^[^@#$%:/]{1,30}$")]
 
 
-class Message(BaseModel):
+class FirstMessage(BaseModel):
     """The first message of the chat. ``private``: for the agents' eyes alone.
 
     The text is a person's: nothing but its own key in Redis and the request that sends it has it.
@@ -145,7 +145,7 @@ class OpenChatEvent(BaseModel):
     event_id: EventId
     user_id: UserId | None = None
     member_id: MemberId | None = None
-    message: Message | None = None
+    message: FirstMessage | None = None
     open: Annotated[bool, BeforeValidator(_parse_flag)] = False
     occurred_at: Annotated[
         datetime | None, BeforeValidator(_parse_instant), AfterValidator(_is_not_ahead)
@@ -184,7 +184,7 @@ class OpenChatEvent(BaseModel):
         return self.message.bot_name if self.message else None
 
 
-def _content_of(message: Message) -> dict[str, Any]:
+def _content_of(message: FirstMessage) -> dict[str, Any]:
     """Build a message's part of the fingerprint, its keys in order."""
     content = {
         "bot_name": message.bot_name,

@@ -34,6 +34,9 @@ It is unknown whether a chat was made. Look at the user's chats at Channel.io, t
   {OPERATE} resolve --recreate {{event_id}}     to call once more; an empty orphan may remain
   {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
 
+TASK_CANCEL_ADVICE = f"""\
+It needs nothing. To let that task fail instead:
+  {OPERATE} cancel {{event_id}}"""
 TASKS_ADVICE = "Its tasks go on in that chat, or after the create; --give-up skips them."
 TASK_REDRIVE_ADVICE = f"""\
 Its chat is published and will not change, but its {{name}} failed.{{doubt}}
@@ -182,19 +185,20 @@ def _format_times(count: int) -> str:
 def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
     record = history.record
-    entries = [(_format_time(record.accepted_at), "accepted")]
-    entries += map(_format_entry, history.entries)
+    moments = [(record.accepted_at, "accepted")]
+    moments += [(entry.at, _format_entry(entry)) for entry in history.entries]
     if record.settled_at and record.tasks:
-        entries.append((_format_time(record.settled_at), record.status))
+        moments.append((record.settled_at, record.status))
     if record.completed_at and record.expires_at:
         until = _format_time(record.expires_at)
         status = "complete" if record.tasks else record.status
-        entries.append((_format_time(record.completed_at), f"{status}; kept until {until}"))
+        moments.append((record.completed_at, f"{status}; kept until {until}"))
     # What happened after the chat was made stands behind that.
-    return sorted(entries, key=lambda entry: entry[0])
+    moments.sort(key=lambda moment: moment[0])
+    return [(_format_time(at), what) for at, what in moments]
 
 
-def _format_entry(entry: HistoryEntry) -> tuple[str, str]:
+def _format_entry(entry: HistoryEntry) -> str:
     task = f"{entry.task}: " if entry.task else ""
     parts = [task + entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
     parts += [f"{entry.times} times in a row"] if entry.times > 1 else []
@@ -202,7 +206,7 @@ def _format_entry(entry: HistoryEntry) -> tuple[str, str]:
     parts += [f"({entry.action.replace('_', ' ')})"] if entry.action else []
     parts += [entry.chat_id] if entry.chat_id else []
     parts += [f"token {entry.token}"] if entry.token else []
-    return _format_time(entry.at), " ".join(parts)
+    return " ".join(parts)
 
 
 def _format_names(history: EventHistory) -> str:
@@ -217,8 +221,9 @@ def _advise(history: EventHistory, stats: RelayStats) -> str:
     if history.granted_task is not None:
         return _explain_grant(history, history.granted_task)
     if record.is_under_way:
-        lines = [*_explain_wait(history, stats), CANCEL_ADVICE.format(event_id=event_id)]
-        return "\n".join(lines)
+        is_opened = record.status is Status.OPENED
+        advice = TASK_CANCEL_ADVICE if is_opened else CANCEL_ADVICE
+        return "\n".join([*_explain_wait(history, stats), advice.format(event_id=event_id)])
     match record.status:
         case Status.OPENED:
             return _advise_opened(record, event_id)
@@ -256,7 +261,7 @@ def _quote(event_id: str) -> str:
 
 
 def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
-    lines = [_format_wait(history.record)]
+    lines = _describe_wait(history.record)
     if history.next_due_at:
         lines.append(f"It may be called from {_format_time(history.next_due_at)} on.")
     if history.queue_position:
@@ -282,11 +287,15 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
     return lines
 
 
-def _format_wait(record: Record) -> str:
-    if record.status is Status.OPENED:
-        pending = next(name for name, task in (record.tasks or {}).items() if not task.is_over)
-        return f"Its chat is published. It waits for its {pending}."
-    return "It waits for its call." if record.user_id else "It waits for its user to be found."
+def _describe_wait(record: Record) -> list[str]:
+    if record.status is not Status.OPENED:
+        awaited = "its call" if record.user_id else "its user to be found"
+        return [f"It waits for {awaited}."]
+    name, task = next(each for each in (record.tasks or {}).items() if not each[1].is_over)
+    lines = [f"Its chat is published. It waits for its {name}."]
+    if task.attempts:
+        lines.append("It may have been done: a look comes first, and decides.")
+    return lines
 
 
 def _format_breaker(stats: RelayStats) -> str:

@@ -21,8 +21,8 @@ from app.chats.event import (
     MAX_TEXT_CHARACTERS,
     BotName,
     EventId,
+    FirstMessage,
     MemberId,
-    Message,
     OnUnknown,
     OpenChatEvent,
     UserId,
@@ -395,7 +395,7 @@ def test_messages_have_the_limits_of_the_model() -> None:
     """Their fields, and the length of their text."""
     schema = SCHEMAS["Message"]
 
-    assert [*Message.model_fields] == [*schema["properties"]]
+    assert [*FirstMessage.model_fields] == [*schema["properties"]]
     assert MAX_TEXT_CHARACTERS == schema["properties"]["text"]["maxLength"]
 
 

@@ -81,17 +81,19 @@ def _faults_of_key(
     client: Client, keys: Keys, name: str, records: Mapping[str, Fields | None]
 ) -> Iterator[str]:
     """Return what is wrong with a key that is no record."""
-    left_ms, kind = client.pttl(name), name.removeprefix(f"{keys.tag}:")
+    kind = name.removeprefix(f"{keys.tag}:")
+    # Before the text's own, so that time which passes between them does no harm.
+    record_ms = client.pttl(keys.event(kind.removeprefix("text:")))
+    left_ms = client.pttl(name)
     if kind.startswith("chat:"):
         owner = records.get(cast("str", client.get(name)))
         is_mortal = owner is None or _is_complete(owner) or owner.get("chat_id") != kind[5:]
     elif kind.startswith("text:"):
-        event_id = kind.removeprefix("text:")
-        owner = records.get(event_id)
+        owner = records.get(kind.removeprefix("text:"))
         is_mortal = owner is None or _is_complete(owner)
         if owner and not _is_text_needed(owner):
             yield f"{name} is there, and not needed"
-        if owner and left_ms > client.pttl(keys.event(event_id)) > 0:
+        if owner and left_ms > record_ms > 0:
             yield f"{name} outlives its record"
     else:
         is_mortal = kind.startswith(MORTAL)
