@@ -31,12 +31,13 @@ def message_of(
     *,
     event_id: str = "e1",
     chat_id: str = CHAT_ID,
+    attempt: int = 2,
     bot_name: str | None = None,
     **task: Any,
 ) -> Grant:
     """A grant to send a message; ``task`` has fields of it: private, look_only."""
     fields = _fields_of(chat_id, bot_name) | {"tasks": {"message": {"status": "pending", **task}}}
-    return Grant(event_id, USER_ID, 2, "token", fields, Task.MESSAGE, SecretStr(text))
+    return Grant(event_id, USER_ID, attempt, "token", fields, Task.MESSAGE, SecretStr(text))
 
 
 def open_of(chat_id: str = CHAT_ID, *, bot_name: str | None = "Bell", **task: Any) -> Grant:

@@ -109,9 +109,9 @@ def say(*pieces: bytes) -> Reply:
 
 
 def say_in_turn(*answers: bytes) -> Reply:
-    """Send one of ``answers`` on each connection, in order, then close."""
+    """Send one of ``answers`` on each connection, in order, then close; after them send nothing."""
     rest = iter(answers)
-    return lambda connection: connection.sendall(next(rest))
+    return lambda connection: connection.sendall(next(rest, b""))
 
 
 def drip(beginning: bytes, drop: bytes) -> Reply:

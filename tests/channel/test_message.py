@@ -63,10 +63,12 @@ def messages_in(stand_in: ChannelIo, chat_id: str) -> list[Message]:
     return [message for message in stand_in.messages if message.chat_id == chat_id]
 
 
-def request_id_of(grant_event: str = "e1", chat_id: str = CHAT_ID, prefix: str = "relay") -> str:
-    """Return the request id that is sent for an event's message in a chat."""
+def request_id_of(event_id: str = "e1", chat_id: str = CHAT_ID, **others: Any) -> str:
+    """Return the request id of an event's message; ``others``: key_prefix, attempt."""
+    prefix = others.pop("key_prefix", "relay")
+    grant = message_of(event_id=event_id, chat_id=chat_id, **others)
     with RawServer(say_in_turn(page(), sent_answer())) as server:
-        perform(server.url, message_of(event_id=grant_event, chat_id=chat_id), key_prefix=prefix)
+        perform(server.url, grant, key_prefix=prefix)
         _, sent = server.received_up_to_now()
     request_id: str = json.loads(sent.partition(b"\r\n\r\n")[2])["requestId"]
     return request_id
@@ -138,9 +140,9 @@ def test_the_request_id_is_that_of_event_and_chat() -> None:
     """The same for every replica and repeat, and another for anything else."""
     request_id = request_id_of()
 
-    assert request_id == request_id_of()
+    assert request_id == request_id_of(attempt=7)
     assert 32 == len(request_id)
-    others = {request_id_of("e2"), request_id_of(chat_id="c2"), request_id_of(prefix="other")}
+    others = {request_id_of("e2"), request_id_of(chat_id="c2"), request_id_of(key_prefix="other")}
     assert 3 == len(others - {request_id})
 
 

@@ -4,15 +4,15 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from app.chats.grant import Grant, NoWork, SettleEffect, SettleResult, TakeResult
-from app.chats.outcome import Outcome
+from app.chats.grant import Grant, NoWork, SettleEffect, SettleResult, TakeResult, Task
+from app.chats.outcome import Outcome, OutcomeKind
 from app.telemetry.trace_context import Span
 from app.worker.metrics import OUTCOMES as OUTCOMES_OF_TASKS
 from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
 from tests.scraped import samples
-from tests.worker.results import TRACE, result_of, take_line
+from tests.worker.results import ALL_OUTCOMES, TEXT, TRACE, result_of, take_line, task_result_of
 from tools.model.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 
 OPENED = SettleResult(SettleEffect.OPENED, None, age_seconds=3)
@@ -180,3 +180,107 @@ def test_a_span_follows_the_log_line() -> None:
     reporter.report_call(result_of("e1"))
 
     assert ["call", "open chat"] == done
+
+
+# Tasks
+
+EVERY = [(task, kind) for task, kinds in OUTCOMES_OF_TASKS.items() for kind in kinds]
+
+
+def test_calls_are_counted_by_task(metrics: WorkerMetrics, reporter: CallReporter) -> None:
+    """Each outcome that a task may have is a series of its own, and there is no other."""
+    before = samples(text(metrics)).keys()
+
+    for task, kind in EVERY:
+        reporter.report_call(task_result_of(task, ALL_OUTCOMES[kind]))
+
+    values = samples(text(metrics))
+    counted = {name: value for name, value in values.items() if name.startswith("relay_calls_")}
+    assert dict.fromkeys(counted, 1) == counted
+    assert len(EVERY) == len(counted)
+    assert before == values.keys()
+    assert 0 == values["relay_possible_orphans_total"]
+
+
+def test_only_a_create_can_leave_an_orphan(metrics: WorkerMetrics, reporter: CallReporter) -> None:
+    """Its record may still say so when the tasks behind it are done."""
+    for task in (Task.MESSAGE, Task.OPEN):
+        result = task_result_of(task, UNKNOWN)
+        result.grant.stored_fields["possible_orphan"] = True
+        reporter.report_call(result)
+
+    assert 0 == samples(text(metrics))["relay_possible_orphans_total"]
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "method"),
+    [
+        (Task.RESOLVE, "resolve user", "GET"),
+        (Task.CREATE, "open chat", "POST"),
+        (Task.MESSAGE, "send message", "POST"),
+        (Task.OPEN, "open for agents", "PUT"),
+    ],
+)
+def test_each_task_has_a_span_of_its_name(task: Task, name: str, method: str) -> None:
+    """With its event and its task; of the person, nothing."""
+    spans: list[Span] = []
+    reporter = CallReporter(WorkerMetrics(), take_line, export_span=spans.append)
+
+    for kind in OUTCOMES_OF_TASKS[task]:
+        reporter.report_call(task_result_of(task, ALL_OUTCOMES[kind]))
+
+    assert {(name, method, task)} == {
+        (span.name, span.attributes["http.request.method"], span.attributes["relay.task"])
+        for span in spans
+    }
+    good = {span.attributes["relay.outcome"] for span in spans if not span.has_failed}
+    assert {"created", "resolved", "done"} & set(OUTCOMES_OF_TASKS[task]) == good
+    assert not [word for word in (TEXT, "member-1", "u-resolved") if word in repr(spans)]
+
+
+@pytest.mark.parametrize(("task", "kind"), EVERY)
+def test_the_line_of_a_task_has_its_ids(task: Task, kind: OutcomeKind) -> None:
+    """It names the task, the member, and what was found or made; never the text."""
+    lines: list[dict[str, object]] = []
+
+    def write(_event: str, **fields: object) -> bool:
+        lines.append(fields)
+        return True
+
+    result = task_result_of(task, ALL_OUTCOMES[kind])
+    CallReporter(WorkerMetrics(), write).log_call(result)
+
+    (line,) = lines
+    assert ("e1", "member-1", task, 4, 1_700_000_000_000, "token-of-e1", kind) == tuple(
+        line[name]
+        for name in ("event_id", "member_id", "task", "attempt", "life", "token", "outcome")
+    )
+    assert result.grant.user_id == line["user_id"]
+    own = {
+        OutcomeKind.CREATED: ("chat_id", "chat-1"),
+        OutcomeKind.RESOLVED: ("resolved_user_id", "u-resolved"),
+        OutcomeKind.DONE: ("message_id", "message-1"),
+        OutcomeKind.THROTTLED: ("retry_after_ms", 30_000),
+    }
+    name, value = own.get(kind, ("detail", getattr(ALL_OUTCOMES[kind], "detail", None)))
+    assert value == line[name]
+    assert (kind is OutcomeKind.DONE) == ("has_acted" in line)
+    assert TEXT not in repr([line, result])
+
+
+@pytest.mark.parametrize("effect", SettleEffect)
+def test_a_failed_task_is_logged_as_out_of_the_ordinary(
+    metrics: WorkerMetrics, reporter: CallReporter, effect: SettleEffect
+) -> None:
+    """A person may want to look; a task that is done, or waits, is usual."""
+    with capture_logs() as lines:
+        reporter.report_settlement(
+            task_result_of(Task.MESSAGE, UNKNOWN), SettleResult(effect, None, age_seconds=3)
+        )
+
+    logged = {line["result"]: line["task"] for line in lines if line["event"] == "settled"}
+    unusual = {"duplicate", "ignored", "unknown", "task_failed"} & {effect}
+    assert dict.fromkeys(unusual, "message") == logged
+    assert TEXT not in repr(lines)
+    is_settled = effect in {SettleEffect.OPENED, SettleEffect.FAILED}
+    assert is_settled == samples(text(metrics))["relay_time_to_settle_seconds_count"]

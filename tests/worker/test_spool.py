@@ -12,11 +12,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.chats.errors import CommandRefused, StoreUnavailable
-from app.chats.outcome import Outcome
+from app.chats.grant import Task
+from app.chats.outcome import Outcome, OutcomeKind
+from app.worker.metrics import OUTCOMES as OUTCOMES_OF_TASKS
 from app.worker.spool import WRITE_SECONDS, CallResult, Spool
 from tests.worker.conftest import OpenSpool, close
 from tests.worker.disks import PATIENCE_SECONDS, HangingDisk, full_after
-from tests.worker.results import logged_result_of, result_of
+from tests.worker.results import (
+    ALL_OUTCOMES,
+    TEXT,
+    logged_result_of,
+    result_of,
+    task_result_of,
+)
 from tools.model.outcomes import OUTCOMES
 
 
@@ -263,6 +271,26 @@ def test_every_outcome_survives_the_file(
     settled = drained(open_spool(directory))
 
     assert [result_of("e1", outcome)] == settled
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"), [(task, kind) for task, kinds in OUTCOMES_OF_TASKS.items() for kind in kinds]
+)
+def test_every_outcome_of_a_task_survives_the_file(
+    spool: Spool, open_spool: OpenSpool, directory: Path, task: Task, kind: OutcomeKind
+) -> None:
+    """The task and its number of requests too; a message's text does not, nor need it."""
+    result = task_result_of(task, ALL_OUTCOMES[kind], requests=7)
+    spool.keep(result)
+    (file,) = directory.iterdir()
+    content = file.read_bytes()
+    (directory / "of-a-dead-process.jsonl").write_bytes(content)
+
+    (settled,) = drained(open_spool(directory))
+
+    assert result == settled
+    assert (task, 7, None) == (settled.grant.task, settled.requests, settled.grant.text)
+    assert not [text for text in (TEXT, TEXT[:10], "SecretStr", "**") if text.encode() in content]
 
 
 @pytest.mark.parametrize("is_logged", [True, False])

@@ -1,5 +1,6 @@
 """Tests of adoption: a live process settles the files of a dead one."""
 
+import json
 import os
 import resource
 import socket
@@ -7,6 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
@@ -14,6 +16,7 @@ from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
 from app.chats.errors import StoreUnavailable
+from app.chats.grant import Task
 from app.worker.spool import CallResult, Spool
 from tests.worker.conftest import OpenSpool, close
 from tests.worker.results import result_of
@@ -457,18 +460,27 @@ def test_an_open_directory_is_logged_and_kept(
     assert (mode, 0o600) == (mode_of(directory), mode_of(file))
 
 
+OLD_LINE = (
+    b'{"grant":{"event_id":"e1","user_id":"u1","attempt":1,"token":"t","stored_fields":'
+    b'{"v":2,"status":"calling","attempt":1,"attempts":1,"user_id":"u1",'
+    b'"accepted_ms":1700000000000}},"outcome":{"chat":{"id":"chat-1","channel_id":null,'
+    b'"state":null,"session":null,"user_session":null},"upstream_status":200,'
+    b'"kind":"created"},"trace":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736",'
+    b'"span_id":"00f067aa0ba902b7","parent_id":null,"is_sampled":true},"seconds":0.1,'
+    b'"is_logged":true}\n'
+)
+OLD_OUTCOMES: dict[str, dict[str, Any]] = {
+    "refused": {"code": "rejected", "detail": "No.", "upstream_status": 422},
+    "denied": {"detail": "No.", "upstream_status": 401},
+    "throttled": {"retry_after_ms": 1000, "upstream_status": 429},
+    "not_sent": {"detail": "No.", "upstream_status": None},
+    "unknown": {"code": "no_answer", "detail": "None.", "upstream_status": None},
+}
+
+
 def test_a_line_from_before_is_still_read(tmp_path: Path, open_spool: OpenSpool) -> None:
-    """A release before this one wrote the life nowhere but among the record's fields."""
-    old = (
-        b'{"grant":{"event_id":"e1","user_id":"u1","attempt":1,"token":"t","stored_fields":'
-        b'{"v":2,"status":"calling","attempt":1,"attempts":1,"user_id":"u1",'
-        b'"accepted_ms":1700000000000}},"outcome":{"chat":{"id":"chat-1","channel_id":null,'
-        b'"state":null,"session":null,"user_session":null},"upstream_status":200,'
-        b'"kind":"created"},"trace":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736",'
-        b'"span_id":"00f067aa0ba902b7","parent_id":null,"is_sampled":true},"seconds":0.1,'
-        b'"is_logged":true}\n'
-    )
-    (tmp_path / "left.jsonl").write_bytes(old)
+    """The life was nowhere but among the record's fields, and there was one task, the create."""
+    (tmp_path / "left.jsonl").write_bytes(OLD_LINE)
 
     (result,) = drained(open_spool(tmp_path))
 
@@ -477,3 +489,52 @@ def test_a_line_from_before_is_still_read(tmp_path: Path, open_spool: OpenSpool)
         result.grant.token,
         result.grant.stored_fields["accepted_ms"],
     )
+    assert (Task.CREATE, 1, None) == (result.grant.task, result.requests, result.grant.text)
+
+
+@pytest.mark.parametrize("kind", OLD_OUTCOMES)
+def test_an_outcome_from_before_is_still_read(
+    tmp_path: Path, open_spool: OpenSpool, kind: str
+) -> None:
+    """Without the fields that this release added."""
+    line = json.loads(OLD_LINE) | {"outcome": OLD_OUTCOMES[kind] | {"kind": kind}}
+    (tmp_path / "left.jsonl").write_text(json.dumps(line) + "\n")
+
+    (result,) = drained(open_spool(tmp_path))
+
+    assert kind == result.outcome.kind
+    assert Task.CREATE is result.grant.task
+
+
+def make_newer_outcome(line: Any) -> None:
+    """Of a kind that this release does not have."""
+    line["outcome"] = {"kind": "translated", "language": "ko"}
+
+
+def make_newer_task(line: Any) -> None:
+    """Of a task that this release does not have."""
+    line["grant"]["task"] = "translate"
+
+
+@pytest.mark.parametrize("make_newer", [make_newer_outcome, make_newer_task])
+def test_a_line_of_a_newer_release_is_set_aside(
+    tmp_path: Path, open_spool: OpenSpool, make_newer: Callable[[Any], None]
+) -> None:
+    """It is reported, and kept whole for that release; every other result is settled."""
+    newer = json.loads(line_of("newer"))
+    make_newer(newer)
+    newer_line = json.dumps(newer).encode() + b"\n"
+    (tmp_path / "left.jsonl").write_bytes(line_of("e1") + newer_line + line_of("e2"))
+    spool = open_spool(tmp_path)
+
+    with capture_logs() as lines:
+        settled = drained(spool)
+
+    assert [result_of("e1"), result_of("e2")] == settled
+    assert not spool.is_behind
+    assert ["spool_line_unreadable"] == [
+        line["event"] for line in lines if line["log_level"] == "error"
+    ]
+    (file,) = tmp_path.iterdir()
+    assert "left.unreadable" == file.name
+    assert newer_line in file.read_bytes()
