@@ -238,9 +238,8 @@ def _decide(scene: TaskScene, operations: Operations, event_id: str) -> None:
 
 
 def _is_doubtful(record: Record) -> bool:
-    failed = record.failed_task
-    failure = failed[1].failure if failed and failed[0] == "message" else None
-    return failure is not None and failure.code == FailureCode.NO_ANSWER
+    name, failure = record.failed_task or (None, None)
+    return name == "message" and failure is not None and failure.code == FailureCode.NO_ANSWER
 
 
 def _lose_all(deployment: Deployment, random: Random) -> None:
