@@ -27,8 +27,8 @@ from app.store.records import (
 from app.store.scripts import Scripts
 from tools.model.explorer import Explorer
 from tools.model.outcomes import OUTCOMES, created
-from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
-from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
+from tools.model.specification import FORGED, Specification, commands_of
+from tools.model.states import OTHER_CHAT, PLACE_OF, ModelRecord, ModelStep, State
 from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver
 from tools.model.virtual import START_MS, Time, attach_clock
 from tools.stack.redis_client import Client
