@@ -33,6 +33,8 @@ def broken_in(state: TasksState, *, is_sound: bool) -> str | None:
 
 
 def _broken_unless_lost(state: TasksState, record: TasksRecord) -> str | None:
+    if state.redis.is_forgotten and state.record:
+        return "what was forgotten stays so"
     if any(chat.messages and number != record.chat for number, chat in enumerate(state.chats)):
         if state.record:
             return "I6: a message goes to the published chat only"
@@ -41,9 +43,9 @@ def _broken_unless_lost(state: TasksState, record: TasksRecord) -> str | None:
     if record.message and state.redis.text != _is_text_kept(record, record.message):
         return "a text is kept as long as it may be sent"
     chat = record.chat
-    if chat is not None and not state.redis.is_forgotten and record.user != _user_of(state, chat):
+    if chat is not None and record.user != _user_of(state, chat):
         return "a published chat is its user's"
-    return "what was forgotten stays so" if state.redis.is_forgotten and state.record else None
+    return None
 
 
 def broken_by(before: TasksState, step: ModelStep, after: TasksState) -> str | None:
@@ -52,21 +54,22 @@ def broken_by(before: TasksState, step: ModelStep, after: TasksState) -> str | N
         return None
     old, new = before.record or NOTHING, after.record or NOTHING
     return (
-        _broken_by_ending(step, old, new)
+        _broken_by_ending(before, step, after)
         or _broken_by_act(before, step)
         or _broken_by_settle(before, step, after)
         or _broken_by_grant(before, step, after)
     )
 
 
-def _broken_by_ending(step: ModelStep, old: TasksRecord, new: TasksRecord) -> str | None:
+def _broken_by_ending(before: TasksState, step: ModelStep, after: TasksState) -> str | None:
+    old, new = before.record or NOTHING, after.record or NOTHING
     if (old.status, new.status) == ("opened", "failed"):
         return "an opened event never fails"
-    is_rebuilt = old.chat is None and new.chat is not None
+    # A copy of the record may replace one without a chat.
+    if step.name == "redrive" or (before.losses and old.chat is None):
+        return None
     for task, left in ((old.message, new.message), (old.open, new.open)):
-        if not task or not left or task.status not in FINAL or step.name == "redrive":
-            continue
-        if task.status != left.status and not is_rebuilt:
+        if task and left and task.status in FINAL and task.status != left.status:
             return f"a task that is {task.status} stays so"
     return None
 
@@ -106,6 +109,8 @@ def _broken_by_settle(before: TasksState, step: ModelStep, after: TasksState) ->
     if step.turn is None or step.name not in {"settle", "unread settle"}:
         return None
     turn = before.turns[step.turn]
+    if turn.chat is not None and new.chat is None and not after.redis.is_forgotten:
+        return "a published chat that Redis lost is put back"
     if turn.task == "resolve" and new.status == "unknown" != old.status:
         return "a look leaves no doubt"
     if step.outcome == "unknown" and _has_task_failed(old, new):

@@ -101,7 +101,8 @@ class TasksScripts:
             return self._settle_done(state, record, t, turn)
         if not turn.task and turn.outcome == "unknown":
             return self._settle_unknown(state, record, t, turn)
-        if record.token != t and self.has("own token"):
+        is_pending = turn.task == record.with_status("pending") and record.chat is not None
+        if record.token != t and (self.has("own token") or not is_pending):
             return state
         if turn.task in TASKS and record.chat is not None:
             return self._settle_task(state, record, turn)
@@ -193,7 +194,7 @@ class TasksScripts:
         name = record.with_status("pending")
         task = record.task_of(name) or ModelTask()
         if not task.look_only:
-            record = record.changed(name, sends=task.sends + 1, unanswered=True)
+            record = record.changed(name, sends=min(task.sends + 1, MAX_SENDS), unanswered=True)
         if task.sends + 1 >= MAX_SENDS and not self.has("a look after the second send"):
             return self.fail_task(state, record, "no_answer")
         return self.schedule(state, record, is_at_look=True)

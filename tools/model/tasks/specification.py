@@ -111,7 +111,7 @@ class TasksSpecification:
             case "sent" | "landed":
                 yield from _answers(state, t, turn)
             case _:
-                settled = scripts.settle(state, t, turn)
+                settled = _note_user(state, scripts.settle(state, t, turn), t, turn)
                 yield ModelStep("unread settle", t, turn.outcome), settled
                 over = settled.with_turn(t, TasksTurn())
                 yield ModelStep("settle", t, turn.outcome), over
@@ -319,6 +319,14 @@ def _members(state: TasksState) -> Steps:
     kept = state.with_redis(mapping=user)._replace(outdated=0)
     yield ModelStep("keep the user"), kept
     yield ModelStep("forget the user"), state.with_redis(mapping=0)
+
+
+def _note_user(before: TasksState, after: TasksState, t: int, turn: TasksTurn) -> TasksState:
+    """Remember the kept user that Channel.io did not have, until the member is resolved anew."""
+    record = before.record
+    if record and record.token == t and turn.outcome == "no user" and record.is_mapped:
+        return after._replace(outdated=record.user)
+    return after._replace(outdated=0) if turn.outcome == "resolved" else after
 
 
 def _recreate(scripts: TasksScripts, state: TasksState, record: TasksRecord) -> TasksState | None:
