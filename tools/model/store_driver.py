@@ -77,6 +77,7 @@ class StoreDriver:
         way: str = WAY,
         limits: Limits = LIMITS,
         on_unknown: OnUnknown = OnUnknown.HOLD,
+        call_deadline_ms: int = CALL_DEADLINE_MS,
         event_deadline_ms: int = EVENT_DEADLINE_MS,
         min_replicas_acked: int = 0,
     ) -> GrantStore:
@@ -86,7 +87,7 @@ class StoreDriver:
             self.keys,
             way=way,
             limits=limits,
-            call_deadline_ms=CALL_DEADLINE_MS,
+            call_deadline_ms=call_deadline_ms,
             event_deadline_ms=event_deadline_ms,
             on_unknown=on_unknown,
             min_replicas_acked=min_replicas_acked,

@@ -10,7 +10,6 @@ from tools.model.tasks.states import ModelChat, ModelTask, TasksRecord, TasksSta
 
 NOTHING = TasksRecord()
 NO_TASK = ModelTask()
-FINAL = {"done", "skipped"}
 
 
 def broken_in(state: TasksState, *, is_sound: bool) -> str | None:
@@ -66,10 +65,11 @@ def _broken_by_ending(before: TasksState, step: ModelStep, after: TasksState) ->
     if (old.status, new.status) == ("opened", "failed"):
         return "an opened event never fails"
     # A copy of the record may replace one without a chat.
-    if step.name == "redrive" or (before.losses and old.chat is None):
+    if before.losses and old.chat is None:
         return None
+    final = {"done"} if step.name == "redrive" else {"done", "skipped"}
     for task, left in ((old.message, new.message), (old.open, new.open)):
-        if task and left and task.status in FINAL and task.status != left.status:
+        if task and left and task.status in final and task.status != left.status:
             return f"a task that is {task.status} stays so"
     return None
 

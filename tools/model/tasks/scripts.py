@@ -111,11 +111,11 @@ class TasksScripts:
     def _settle_created(
         self, state: TasksState, record: TasksRecord, turn: TasksTurn
     ) -> TasksState:
-        if record.status != "opened":
-            user = turn.user if self.has("user of the call") else record.user
-            return self.open(state, record, turn.made, user=user)
         if turn.made == record.chat:
             return state
+        if record.status != "opened" or not self.has("published stays"):
+            user = turn.user if self.has("user of the call") else record.user
+            return self.open(state, record, turn.made, user=user)
         duplicates = record.duplicates | {turn.made}
         if self.has("duplicates change no grant"):
             return state.with_redis(record=record._replace(duplicates=duplicates))
@@ -237,7 +237,8 @@ class TasksScripts:
             record = record._replace(user=0, is_mapped=False, is_resolved_again=False)
         for name in TASKS:
             task = record.task_of(name)
-            if task and task.status != "done":
+            is_left = task and task.status == "done" and self.has("done is not redriven")
+            if task and not is_left:
                 record = record.changed(name, status="pending", failure="", sends=0)
         is_at_look = not is_event and self.has("redrives wait for the look")
         return self.schedule(state, record, is_at_look=is_at_look)

@@ -60,6 +60,11 @@ class TasksSpecification:
         """Return the scripts within these bounds."""
         return TasksScripts(self.without, has_fence=self.losses > 0)
 
+    @property
+    def has_copies(self) -> bool:
+        """Return whether workers' copies of the record may matter."""
+        return self.losses > 0 or self.forgets
+
     def broken_in(self, state: TasksState) -> str | None:
         """Return the first promise that does not hold in the state."""
         return promises.broken_in(state, is_sound=not self.breaks)
@@ -139,7 +144,7 @@ class TasksSpecification:
             user=granted.user,
             attempt=granted.attempt,
             look_only=task is not None and task.look_only,
-            copy=granted if self.losses or self.forgets else None,
+            copy=granted if self.has_copies else None,
         )
         yield ModelStep("take", t, granted.task or "create"), after.with_turn(t, turn)
 
@@ -191,7 +196,9 @@ class TasksSpecification:
     def _operator(self, scripts: TasksScripts, state: TasksState, record: TasksRecord) -> Steps:
         for step, apply in self.commands(state):
             after = apply(scripts, state, record)
-            if after is not None:
+            if after is None:
+                yield step, state
+            else:
                 redrives = state.redrives + (step.name == "redrive")
                 yield step, after._replace(operations=state.operations + 1, redrives=redrives)
 
@@ -258,7 +265,8 @@ class TasksSpecification:
         A process that is frozen between its look at the clock and the first byte does.
         """
         turn = state.turns[t]
-        if self.breaks == LATE_REQUESTS or turn.phase in {"idle", "answered"}:
+        is_frozen = self.breaks == LATE_REQUESTS and turn.task in TASKS
+        if is_frozen or turn.phase in {"idle", "answered"}:
             return state
         return _answer(state, t, "unknown" if turn.phase in {"sent", "landed"} else "nothing")
 
