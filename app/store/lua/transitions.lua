@@ -73,9 +73,10 @@ local function leave_sets_but(set, id)
 end
 
 -- Removes what the record as it is written needs no longer, and what is left of a script that was stopped half-way.
+-- The sets last: by its entry a take finds the event, and does this again.
 local function tidy_up(id, record)
-  leave_sets_but(set_of(record), id)
   keep_text(id, record)
+  leave_sets_but(set_of(record), id)
 end
 
 -- Wakes those that wait for the event, or a worker.
