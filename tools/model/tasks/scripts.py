@@ -231,6 +231,8 @@ class TasksScripts:
     def redrive(self, state: TasksState, record: TasksRecord) -> TasksState | None:
         """Try what has failed again; None where nothing may be."""
         is_event = record.status == "failed"
+        failed = record.task_of(record.with_status("failed")) if not is_event else None
+        is_doubtful = failed is not None and failed.unanswered
         if (is_event and record.unknowns) or not (is_event or record.with_status("failed")):
             return None
         if is_event and record.is_member:
@@ -240,7 +242,7 @@ class TasksScripts:
             is_left = task and task.status == "done" and self.has("done is not redriven")
             if task and not is_left:
                 record = record.changed(name, status="pending", failure="", sends=0)
-        is_at_look = not is_event and self.has("redrives wait for the look")
+        is_at_look = is_doubtful and self.has("redrives wait for the look")
         return self.schedule(state, record, is_at_look=is_at_look)
 
     def cancel(self, state: TasksState, record: TasksRecord) -> TasksState | None:
