@@ -18,7 +18,7 @@ from app.chats.outcome import (
     Refused,
     Resolved,
 )
-from app.chats.record import Chat, FailureCode
+from app.chats.record import FailureCode
 from app.store.grants import GrantStore
 from app.store.keys import Person
 from app.store.records import parse_fields
@@ -219,12 +219,8 @@ class TasksReplay:
             return Person("member_id", MEMBER)
         return Person("user_id", _user_id(1))
 
-    def _worker(
-        self, relay: StoreDriver, event_deadline_ms: int = EVENT_DEADLINE_MS
-    ) -> GrantStore:
-        return relay.worker(
-            call_deadline_ms=CALL_DEADLINE_MS, event_deadline_ms=event_deadline_ms
-        )
+    def _worker(self, relay: StoreDriver, event_deadline_ms: int = EVENT_DEADLINE_MS) -> GrantStore:
+        return relay.worker(call_deadline_ms=CALL_DEADLINE_MS, event_deadline_ms=event_deadline_ms)
 
     def _clean_up(self, worker: GrantStore) -> None:
         worker.take(new_token(), may_grant=False)
@@ -301,7 +297,9 @@ class TasksReplay:
 
 
 def _task(fields: dict[str, Any] | None) -> ModelTask | None:
-    return fields and ModelTask(
+    if fields is None:
+        return None
+    return ModelTask(
         status=fields["status"],
         sends=fields.get("sends", 0),
         unanswered="unanswered" in fields,

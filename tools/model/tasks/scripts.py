@@ -90,17 +90,24 @@ class TasksScripts:
 
     def settle(self, state: TasksState, t: int, turn: TasksTurn) -> TasksState:
         """Settle a turn's outcome."""
-        if state.redis.is_forgotten and self.has("forgotten stays forgotten"):
-            return state
         record = self._restored(state, turn)
-        if record is None:
+        is_over = state.redis.is_forgotten and self.has("forgotten stays forgotten")
+        if record is None or is_over:
             return state
-        if turn.outcome == "created":
-            return self._settle_created(state, record, turn)
-        if turn.outcome == "done":
-            return self._settle_done(state, record, t, turn)
-        if not turn.task and turn.outcome == "unknown":
-            return self._settle_unknown(state, record, t, turn)
+        match turn.outcome:
+            case "created":
+                return self._settle_created(state, record, turn)
+            case "done":
+                return self._settle_done(state, record, t, turn)
+            case "unknown" if not turn.task:
+                return self._settle_unknown(state, record, t, turn)
+            case _:
+                return self._settle_own(state, record, t, turn)
+
+    def _settle_own(
+        self, state: TasksState, record: TasksRecord, t: int, turn: TasksTurn
+    ) -> TasksState:
+        """Settle what counts only under the record's own token."""
         is_pending = turn.task == record.with_status("pending") and record.chat is not None
         if record.token != t and (self.has("own token") or not is_pending):
             return state
@@ -116,7 +123,7 @@ class TasksScripts:
         if record.status != "opened" or not self.has("published stays"):
             user = turn.user if self.has("user of the call") else record.user
             return self.open(state, record, turn.made, user=user)
-        duplicates = record.duplicates | {turn.made}
+        duplicates = record.duplicates | {turn.made or 0}
         if self.has("duplicates change no grant"):
             return state.with_redis(record=record._replace(duplicates=duplicates))
         return self.schedule(state, record, duplicates=duplicates)
@@ -168,8 +175,8 @@ class TasksScripts:
         is_first = not record.is_resolved_again or not self.has("resolved again once")
         if not record.is_mapped or not is_first or not self.has("resolved again"):
             return self.fail(state, record, unknowns=unknowns)
-        again = {"user": 0, "is_mapped": False, "is_resolved_again": True}
-        return self.schedule(state, record, unknowns=unknowns, **again)
+        record = record._replace(user=0, is_mapped=False, is_resolved_again=True)
+        return self.schedule(state, record, unknowns=unknowns)
 
     def _settle_task(self, state: TasksState, record: TasksRecord, turn: TasksTurn) -> TasksState:
         task = record.task_of(turn.task) or ModelTask()

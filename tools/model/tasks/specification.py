@@ -117,9 +117,9 @@ class TasksSpecification:
                 yield from _answers(state, t, turn)
             case _:
                 settled = _note_user(state, scripts.settle(state, t, turn), t, turn)
-                yield ModelStep("unread settle", t, turn.outcome), settled
                 over = settled.with_turn(t, TasksTurn())
                 yield ModelStep("settle", t, turn.outcome), over
+                yield ModelStep("unread settle", t, turn.outcome), settled
         # A created id is in the log or the spool, so the worker that drains it settles it.
         if turn.outcome != "created":
             yield ModelStep("crash", t), _leave(state, t, turn)
@@ -130,10 +130,10 @@ class TasksSpecification:
             return
         if record.attempt >= self.grants > 0:
             return
-        if record.with_status("pending") == "message" and record.chat is not None:
-            if not state.redis.text:
-                yield ModelStep("find no text"), scripts.lose_text(state, record)
-                return
+        is_message = record.chat is not None and record.with_status("pending") == "message"
+        if is_message and not state.redis.text and scripts.has("no message without its text"):
+            yield ModelStep("find no text"), scripts.lose_text(state, record)
+            return
         after = scripts.take(state, record, t)
         granted = after.record or record
         task = granted.task_of(granted.task) if granted.task in TASKS else None

@@ -9,7 +9,7 @@ OTHER_CHAT = 0  # a chat that a person made, and that an operator publishes
 class ModelTask(NamedTuple):
     """A message or an open in the record.
 
-    ``sends`` are those without an answer since the last redrive; ``unanswered``: there was one ever.
+    ``sends`` are those without an answer since the last redrive; ``unanswered``: one ever had none.
     """
 
     status: str = "pending"
@@ -23,9 +23,9 @@ class ModelTask(NamedTuple):
 class TasksRecord(NamedTuple):
     """The event in Redis; tokens are the numbers of turns, chats and users have their own.
 
-    ``task`` is what the grant is for, nothing for a create. ``attempt`` is the fence, and 0 where no
+    ``task`` is what the grant is for, nothing for a create. ``attempt`` is the fence, and 0 unless
     writes are lost. ``user`` is 0 until it is resolved. ``is_look_ahead``: the instant from which a
-    look shows what the last grant did lies ahead. ``is_member``: the event has a member's id.
+    look shows what the last grant did is still to come. ``is_member``: the event has a member's id.
     """
 
     status: str = "accepted"
@@ -81,9 +81,9 @@ class TasksRecord(NamedTuple):
 class ModelChat(NamedTuple):
     """A chat at Channel.io, the truth about it.
 
-    ``flying`` messages and ``opening`` opens are requests whose sender waits no longer, and that may
-    yet take effect. ``is_listed``: the list shows a message of ours. ``closes`` counts the times
-    that a person closed it.
+    ``flying`` messages and ``opening`` opens are requests whose sender waits no longer, and that
+    may yet take effect. ``is_listed``: the list shows a message of ours. ``closes`` counts the
+    times that a person closed it.
     """
 
     user: int
