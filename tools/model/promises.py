@@ -4,17 +4,19 @@ After Redis has lost writes, less is promised: received answers are still kept, 
 counts as consent to one more call.
 """
 
-from tools.model.specification import OTHER_CHAT, Specification
-from tools.model.states import ModelRecord, ModelStep, State
+from tools.model.states import OTHER_CHAT, ModelRecord, ModelStep, State
 
 NOTHING = ModelRecord()
 
 
-def broken_in(specification: Specification, state: State) -> str | None:
-    """Return the first promise that does not hold in the state."""
+def broken_in(state: State, *, consents: bool) -> str | None:
+    """Return the first promise that does not hold in the state.
+
+    ``consents``: one more call has consent.
+    """
     life = state.record.life if state.record else state.lives
     doubts = sum(turn.is_doubtful and turn.life == life for turn in state.turns)
-    if not _is_consented(specification, state, doubts):
+    if not _is_consented(state, doubts, consents=consents):
         return "I3: no second call without proof or consent"
     if life == state.lives and not _is_kept(state, life):
         return "I4: a received answer is kept"
@@ -83,13 +85,13 @@ def _broken_unless_lost(state: State, doubts: int) -> str | None:
     return None
 
 
-def _is_consented(specification: Specification, state: State, doubts: int) -> bool:
+def _is_consented(state: State, doubts: int, *, consents: bool) -> bool:
     """Return whether every call that may have made a chat was allowed, and the one that is due.
 
     The due one counts so that a broken guard shows before the call.
     """
     made_or_due = doubts + (state.record is not None and state.record.status == "accepted")
-    return made_or_due <= 1 + specification.consents + state.recreates + state.lost_grants
+    return made_or_due <= 1 + consents + state.recreates + state.lost_grants
 
 
 def _is_kept(state: State, life: int) -> bool:

@@ -8,14 +8,12 @@ scripts read of an event is compared, so one way to a state is enough.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, NamedTuple
 
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
 from app.chats.record import Chat
 from app.store.grants import GrantStore
-from app.store.keys import Keys
 from app.store.operations import ABANDONED, LoggedChat
 from app.store.records import (
     chat_fields,
@@ -27,8 +25,9 @@ from app.store.records import (
 from app.store.scripts import Scripts
 from tools.model.explorer import Explorer
 from tools.model.outcomes import OUTCOMES, created
-from tools.model.specification import FORGED, OTHER_CHAT, Specification, commands_of
-from tools.model.states import PLACE_OF, ModelRecord, ModelStep, State
+from tools.model.relays import Relays
+from tools.model.specification import FORGED, Specification, commands_of
+from tools.model.states import OTHER_CHAT, PLACE_OF, ModelRecord, ModelStep, State
 from tools.model.store_driver import HOUR_MS, TTL_SECONDS, WAY, StoreDriver
 from tools.model.virtual import START_MS, Time, attach_clock
 from tools.stack.redis_client import Client
@@ -76,9 +75,9 @@ class Difference:
     """
 
     trace: str
-    expected: Seen
-    found: Seen
-    returned: ModelRecord | None
+    expected: object
+    found: object
+    returned: object
 
 
 class Replay:
@@ -90,24 +89,20 @@ class Replay:
         self._client = client = attach_clock(client, self._time)
         self._specification = specification
         self._explorer = Explorer(specification)
-        self._prefixes = (f"relay-{number}" for number in count())
-        self._first = StoreDriver(client, Keys(next(self._prefixes)))
-        self._relays = {_seen(specification.start): self._first}
-        self._spares: dict[Seen, StoreDriver] = {}
+        self._relays = Relays(client, _seen(specification.start), self._names)
         self._grants: dict[tuple[int, ModelRecord], Grant] = {}
 
     def first_difference(self) -> Difference | None:
         """Replay the whole graph, up to the first difference."""
-        self._first.open_gate()
+        self._relays.first.open_gate()
         for run, expected, before, step in self._runs():
             self._time.passed_ms = run.seen.lives * LIFE_MS
-            relay = self._spares.pop(run.seen, None) or self._copy(self._relays[run.seen])
+            relay = self._relays.at(run.seen)
             returned = self._run(relay, run)
             found = self._found(relay, lives=expected.lives)
             if found != expected or returned != _reply_record(run, expected):
                 return Difference(self._explorer.trace(before, step), expected, found, returned)
-            if self._relays.setdefault(found, relay) is not relay:
-                self._spares.setdefault(found, relay)
+            self._relays.keep(found, relay)
         return None
 
     def _runs(self) -> Iterator[tuple[ScriptRun, Seen, State, ModelStep]]:
@@ -191,15 +186,6 @@ class Replay:
         policy = OnUnknown.RECREATE if self._specification.consents else OnUnknown.HOLD
         return relay.worker(on_unknown=policy, event_deadline_ms=event_deadline_ms)
 
-    def _copy(self, relay: StoreDriver) -> StoreDriver:
-        copy = StoreDriver(self._client, Keys(next(self._prefixes)))
-        with self._client.pipeline(transaction=False) as pipeline:
-            for name in self._names:
-                pipeline.copy(relay.key(name), copy.key(name))
-            pipeline.copy(self._gate, copy.key("gate"))
-            pipeline.execute()
-        return copy
-
     def _found(self, relay: StoreDriver, *, lives: int) -> Seen:
         """Read the relay's state, and prepare it for the next script.
 
@@ -213,7 +199,7 @@ class Replay:
                 pipeline.get(relay.key(name))
             for name in self._taken:
                 pipeline.persist(relay.key(name))
-            pipeline.copy(self._gate, relay.key("gate"), replace=True)
+            pipeline.copy(self._relays.gate, relay.key("gate"), replace=True)
             pipeline.zadd(relay.key("due"), {EVENT: 1}, xx=True)
             pipeline.zadd(relay.key("calling"), {EVENT: FAR_MS}, xx=True)
             text, *rest = pipeline.execute()
@@ -253,16 +239,12 @@ class Replay:
         )
 
     @property
-    def _gate(self) -> str:
-        return self._first.key("gate")
-
-    @property
     def _taken(self) -> list[str]:
         return [f"taken:{_token(turn)}" for turn in range(self._specification.turns)]
 
     @property
-    def _names(self) -> list[str]:
-        return [f"event:{EVENT}", *PLACES, *self._taken]
+    def _names(self) -> tuple[str, ...]:
+        return (f"event:{EVENT}", *PLACES, *self._taken)
 
 
 def _seen(state: State) -> Seen:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tools.model import promises
 from tools.model.scripts import ModelScripts
-from tools.model.states import SETTLED, ModelRecord, ModelStep, State, Turn
+from tools.model.states import OTHER_CHAT, SETTLED, ModelRecord, ModelStep, State, Turn
 
 KINDS_OF = {
     "created": ("created",),
@@ -18,7 +19,6 @@ KINDS_OF = {
     "unknown": ("unknown",),
     "nothing": ("denied", "throttled", "not_sent"),
 }
-OTHER_CHAT = -1  # the chat of a turn has the number of its turn
 FORGED = 99  # chat and token of a forged line
 
 Steps = Iterator[tuple[ModelStep, State]]
@@ -56,6 +56,14 @@ class Specification:
     def scripts(self) -> ModelScripts:
         """Return the scripts within these bounds."""
         return ModelScripts(self.consents, self.without, denials=self.denials, doubts=self.has_log)
+
+    def broken_in(self, state: State) -> str | None:
+        """Return the first promise that does not hold in the state."""
+        return promises.broken_in(state, consents=self.consents)
+
+    def broken_by(self, before: State, step: ModelStep, after: State) -> str | None:
+        """Return the first promise that the step breaks."""
+        return promises.broken_by(before, step, after)
 
     def steps(self, state: State) -> Steps:
         """Yield every next step and its state, also of steps that change nothing."""

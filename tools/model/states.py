@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 PLACE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
 SETTLED = {"opened", "failed"}
+OTHER_CHAT = -1  # the chat of a turn has the number of its turn
 
 
 class ModelRecord(NamedTuple):

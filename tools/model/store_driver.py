@@ -78,6 +78,7 @@ class StoreDriver:
         way: str = WAY,
         limits: Limits = LIMITS,
         on_unknown: OnUnknown = OnUnknown.HOLD,
+        call_deadline_ms: int = CALL_DEADLINE_MS,
         event_deadline_ms: int = EVENT_DEADLINE_MS,
         call_deadline_ms: int = CALL_DEADLINE_MS,
         min_replicas_acked: int = 0,

@@ -1,0 +1,1 @@
+"""Model of an event's tasks: resolve, create, message and open."""
