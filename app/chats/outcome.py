@@ -57,7 +57,8 @@ class Refused:
 class Denied:
     """Nothing was executed, and the fault is ours: a wrong key or base URL must not burn events.
 
-    The event stays accepted; the breaker opens at once.
+    The event stays accepted, unless it is the second denial that is its own; the way is probed
+    before the next call, and a second denial in a row opens the breaker.
     """
 
     detail: str

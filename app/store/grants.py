@@ -67,8 +67,8 @@ class GrantStore:
 
     ``way`` is a hash of all that this worker's calls have in common.
 
-    Every method may be repeated after a lost reply, and raises ``StoreUnavailable`` where Redis did
-    not confirm it.
+    Every method but ``take`` may be repeated after a lost reply. All raise ``StoreUnavailable``
+    where Redis did not confirm.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ CUT_OFF = Specification(turns=2, has_failover=True, old_takes=True)
 CUT_OFF_RECREATE = Specification(turns=2, has_failover=True, consents=True)
 
 NOT_INTENDED = "I1: nothing is sent unless calling is stored"
-NOT_NUMBERED = "I2: each grant has a number of its own"
+NOT_NUMBERED = "the fence: each grant has a number of its own"
 NOT_CONSENTED = "I3: no second call without proof or consent"
 NOT_REPEATED = "I3: a repeated call stays visible"
 NOT_KEPT = "I4: a received answer is kept"

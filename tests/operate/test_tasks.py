@@ -464,7 +464,7 @@ def test_explain_of_a_member_says_what_it_waits_for(operator: Operator) -> None:
 
 
 def test_explain_of_a_doubtful_message_says_so_beside_the_command(operator: Operator) -> None:
-    """Whoever pastes it has read that."""
+    """It is read before it is pasted."""
     doubt_message(operator)
 
     said = operator.run("explain", "e1").stdout

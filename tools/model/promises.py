@@ -34,7 +34,7 @@ def broken_by(before: State, step: ModelStep, after: State) -> str | None:
     if not _is_intended(before, step):
         return "I1: nothing is sent unless calling is stored"
     if not _is_numbered(before, after):
-        return "I2: each grant has a number of its own"
+        return "the fence: each grant has a number of its own"
     if not _is_published(before, after):
         return "I5: a published id never changes"
     if not _is_restored(before, step, after):

@@ -226,7 +226,7 @@ class Workers(RuleBasedStateMachine):
             self.accept(new[0], OnUnknown.RECREATE)
 
     def check_grant(self, grant: Grant) -> None:
-        """Check I2: one token for each attempt, and no grant for a released token."""
+        """Check the fence: one token for each attempt, and no grant for a released token."""
         attempt = grant.event_id, grant.attempt
         assert grant.token not in self.released
         assert self.called.setdefault(attempt, grant.token) == grant.token

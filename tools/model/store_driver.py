@@ -80,7 +80,6 @@ class StoreDriver:
         on_unknown: OnUnknown = OnUnknown.HOLD,
         call_deadline_ms: int = CALL_DEADLINE_MS,
         event_deadline_ms: int = EVENT_DEADLINE_MS,
-        call_deadline_ms: int = CALL_DEADLINE_MS,
         min_replicas_acked: int = 0,
     ) -> GrantStore:
         """Store as a worker process uses it."""

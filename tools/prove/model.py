@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from hypothesis import settings
 
@@ -58,7 +59,7 @@ def _replay(directory: Path, _random: Random) -> ProofRow:
     return _row(_REPLAYED, explored, broken)
 
 
-def _row(name: str, explored: Sequence[Explorer], broken: Sequence[str]) -> ProofRow:
+def _row(name: str, explored: Sequence[Explorer[Any]], broken: Sequence[str]) -> ProofRow:
     states, steps = (
         sum(getattr(each, what) for each in explored) for what in ("states", "transitions")
     )

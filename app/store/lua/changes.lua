@@ -7,7 +7,7 @@
 -- one, and removes the entries.
 
 local MAX_CALL_MS = 305000      -- the longest CALL_DEADLINE_SECONDS, and 5 s
-local MAX_DELAY_MS = 120000     -- the longest not_before and the longest pause
+local MAX_DELAY_MS = 120000     -- the longest wait after a call, and the longest pause
 local MAX_LOOK_DELAY_MS = 1205000   -- of a look after a message: MAX_CALL_MS, and three of the longest deadlines
 local RECHECK_MS = 5000         -- until a take meets the record of another release again
 local MAX_RINGS = 100

@@ -116,7 +116,7 @@ class TasksTurn(NamedTuple):
 
 
 class RedisContents(NamedTuple):
-    """What Redis has of the event.
+    """The event as Redis has it.
 
     ``is_at_look``: its place in ``due`` is the instant of ``is_look_ahead``. ``mapping`` is the
     kept user of the member, 0 for none.
