@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.chats.record import FailureCode, Status
+from app.chats.record import FailureCode, Status, TaskStatus
 from app.web.openapi import DOCUMENT
 from tools.stack.channel_io.cards import CARDS
 
@@ -35,8 +35,10 @@ def test_every_status_and_failure_code_is_explained() -> None:
     """Each once, in the words of the API's page."""
     table = rows("What a record says")
 
-    assert [f"`{word}`" for word in (*Status, *FailureCode)] == [word for word, *_ in table]
-    for kind in ("Status", "FailureCode"):
+    assert [f"`{word}`" for word in (*Status, *FailureCode, *TaskStatus)] == [
+        word for word, *_ in table
+    ]
+    for kind in ("Status", "FailureCode", "TaskStatus"):
         meanings = DOCUMENT["components"]["schemas"][kind]["x-meanings"]
         for word, said in meanings.items():
             assert [f"`{word}`", said["meaning"], said["remedy"]] in table

@@ -24,6 +24,7 @@ SAMPLE = 20
 FIRST = (
     {"report_probe": "store/test_gate.py", "relay_stats": "operate/test_looking.py"}
     | dict.fromkeys(("relay", "changes", "transitions"), "store/test_settle.py")
+    | {"tasks": "store/test_tasks.py"}
     | dict.fromkeys(("chats_of_user", "event_of_chat"), "store/test_lookups.py")
     | dict.fromkeys(("event_history", "records", "list_events"), "operate/test_looking.py")
     | dict.fromkeys(("resolve", "redrive"), "operate/test_decisions.py")
@@ -41,13 +42,14 @@ PART = re.compile(r"(?:(?! and | or ).)+")
 # Redis' commands that write, and functions of the scripts without which something is not written.
 COMMANDS = (
     *("ZADD", "ZREM", "ZREMRANGEBYSCORE", "ZREMRANGEBYRANK", "SET", "DEL", "HSET", "HDEL"),
-    *("HINCRBY", "LPUSH", "PEXPIRE", "PUBLISH"),
+    *("HINCRBY", "LPUSH", "PEXPIRE", "PERSIST", "PUBLISH"),
 )
 STEPS = (
     *("begin_writing", "confirm", "ring_bell", "notify", "update", "end_lost_calls", "feed_back"),
-    *("leave_other_sets", "index_chat", "follow_clock", "note_worker", "note_failure", "end_lease"),
-    *("schedule", "fail", "transition", "end_unknown", "open", "clamp", "pass_over", "slow_down"),
-    "trip_breaker",
+    *("leave_sets_but", "tidy_up", "keep_text", "index_under", "index_chat", "follow_clock"),
+    *("note_worker", "note_failure", "end_lease", "schedule", "go_on", "fail", "fail_task"),
+    *("skip_tasks", "transition", "end_unknown", "leave_unanswered", "lose_task", "open", "clamp"),
+    *("expire", "pass_over", "slow_down", "trip_breaker", "use_kept_user", "charge_requests"),
 )
 CALL = rf"redis\.p?call\('(?P<command>{'|'.join(COMMANDS)})'|(?P<step>{'|'.join(STEPS)})\("
 WRITE = re.compile(rf"(?:^|\bthen\b|\bdo\b) *(?P<write>(?:{CALL}).*\))", re.MULTILINE)

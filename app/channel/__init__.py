@@ -1,5 +1,5 @@
-"""Client of Channel.io: one request, one deadline, one outcome.
+"""Client of Channel.io: one task, one deadline, one outcome.
 
-Other parts use ``client`` alone. This package imports ``app.chats``, ``config.proxy_url`` and
-``requests``.
+Other parts use ``client`` and ``tasks`` alone. This package imports ``app.chats``,
+``config.proxy_url`` and ``requests``.
 """

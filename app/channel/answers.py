@@ -42,13 +42,7 @@ _ERRORS = {
 
 def classify_create(attempt: CallAttempt) -> Outcome:
     """Return the outcome of a create. Raises nothing."""
-    why = _why(attempt)
-    if not attempt.is_sent:
-        return NotSent(f"Nothing was sent to Channel.io: {why}.")
-    if attempt.response is None:
-        detail = f"The request was sent to Channel.io, and no whole answer came: {why}."
-        return Unknown(FailureCode.NO_ANSWER, detail)
-    return _apply(TABLE, attempt.response)
+    return _apply(TABLE, attempt, _no_answer)
 
 
 def classify_read(attempt: CallAttempt, missing: FailureCode) -> UpstreamResponse | Outcome:
@@ -56,11 +50,7 @@ def classify_read(attempt: CallAttempt, missing: FailureCode) -> UpstreamRespons
 
     ``missing`` is the code for what is not there: ``USER_NOT_FOUND`` or ``CHAT_NOT_FOUND``.
     """
-    if not attempt.is_sent:
-        return NotSent(f"Nothing was sent to Channel.io: {_why(attempt)}.")
-    if attempt.response is None:
-        return LookFailed(f"A read of Channel.io had no whole answer: {_why(attempt)}.")
-    return _apply(READ_TABLES[missing], attempt.response)
+    return _apply(READ_TABLES[missing], attempt, _no_answer_to_read)
 
 
 def classify_write(attempt: CallAttempt) -> UpstreamResponse | Outcome:
@@ -68,12 +58,7 @@ def classify_write(attempt: CallAttempt) -> UpstreamResponse | Outcome:
 
     Raises nothing.
     """
-    if not attempt.is_sent:
-        return NotSent(f"Nothing was sent to Channel.io: {_why(attempt)}.")
-    if attempt.response is None:
-        detail = f"The request was sent to Channel.io, and no whole answer came: {_why(attempt)}."
-        return Unknown(FailureCode.NO_ANSWER, detail)
-    return _apply(WRITE_TABLE, attempt.response)
+    return _apply(WRITE_TABLE, attempt, _no_answer)
 
 
 def probe_problem(attempt: CallAttempt) -> str | None:
@@ -253,5 +238,23 @@ READ_TABLES: dict[FailureCode, TaskTable] = {
 }
 
 
-def _apply(table: tuple[AnswerRule[ResultT_co], ...], answer: UpstreamResponse) -> ResultT_co:
+def _apply(
+    table: tuple[AnswerRule[ResultT_co], ...],
+    attempt: CallAttempt,
+    no_answer: Callable[[str], Outcome],
+) -> ResultT_co | Outcome:
+    if not attempt.is_sent:
+        return NotSent(f"Nothing was sent to Channel.io: {_why(attempt)}.")
+    answer = attempt.response
+    if answer is None:
+        return no_answer(_why(attempt))
     return next(row.outcome(answer) for row in table if answer.status in row.statuses)
+
+
+def _no_answer(why: str) -> Outcome:
+    detail = f"The request was sent to Channel.io, and no whole answer came: {why}."
+    return Unknown(FailureCode.NO_ANSWER, detail)
+
+
+def _no_answer_to_read(why: str) -> Outcome:
+    return LookFailed(f"A read of Channel.io had no whole answer: {why}.")

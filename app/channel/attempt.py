@@ -72,8 +72,8 @@ class CallAttempt:
     def mark_sent(self) -> None:
         """Record that bytes are about to be sent. Raises ``TooLateError`` after the deadline.
 
-        I2: while a process stands still no timer fires, so the clock is read right before the send.
+        I2: while a process stands still no timer fires, so the clock is read right before each
+        send, that of a body too: half a request is never executed.
         """
-        if not self.is_sent:
-            self.check_deadline()
+        self.check_deadline()
         self.is_sent = True

@@ -13,13 +13,13 @@ from typing import Any
 from app.chats.record import Chat, Session, is_chat_id
 
 MAX_IDENTIFIER_CHARACTERS = 256
+MAX_CURSOR_CHARACTERS = 2048
+CURSOR_FIELDS = ("next", "nextCursor")
 UNIFIED = "unified"
 
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_BOT_NOT_FOUND = re.compile(
-    r"bot[ _-]?not[ _-]?found|bot\W+\w+\W+not found|no such bot", re.IGNORECASE
-)
-_NOT_FOUND = re.compile(r"not[ _-]?found|no such user|찾을 수 없|존재하지 않", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"not[ _-]?found|no such (user|bot)|찾을 수 없|존재하지 않", re.IGNORECASE)
+_BOT = re.compile(r"(?:(?<![A-Za-z])b|B)ot(?![a-z])|봇")
 _UNREADABLE = "\ufffd"
 # Charsets in which a byte of one character may look like a backslash, or which Korean errors come
 # in; each is read as the charset that contains it.
@@ -78,8 +78,8 @@ def read_messages(body: bytes | None, charset: str | None = None) -> MessagePage
     found = answer.get("messages")
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         return None
-    cursor = answer.get("next") or answer.get("nextCursor") or None
-    if not isinstance(cursor, str | None):
+    cursors = [answer[name] for name in CURSOR_FIELDS if answer.get(name) not in (None, "")]
+    if not all(map(_is_cursor, cursors)):
         return None
     messages = [
         ChatMessage(
@@ -89,7 +89,7 @@ def read_messages(body: bytes | None, charset: str | None = None) -> MessagePage
         )
         for message in found
     ]
-    return MessagePage(messages, cursor)
+    return MessagePage(messages, cursors[0] if cursors else None)
 
 
 def read_message_id(body: bytes | None, charset: str | None = None) -> str | None:
@@ -103,8 +103,9 @@ def read_chat_state(body: bytes | None, charset: str | None = None) -> str | Non
 
 
 def is_bot_not_found(body: bytes | None, charset: str | None = None) -> bool:
-    """Return whether an error's body reports an unknown bot name."""
-    return bool(_BOT_NOT_FOUND.search(_decode(body or b"", charset)))
+    """Return whether an error's body reports, in English or Korean, an unknown bot name."""
+    text = _error_text(body, charset)
+    return bool(_BOT.search(text) and _NOT_FOUND.search(text))
 
 
 def read_chat(body: bytes | None, charset: str | None = None) -> Chat | None:
@@ -130,9 +131,13 @@ def has_channel(body: bytes | None, charset: str | None = None) -> bool:
 
 def is_user_not_found(body: bytes | None, charset: str | None = None) -> bool:
     """Return whether an error's body reports, in English or Korean, a missing user."""
-    # JSON may write Korean as \\uXXXX, so what parses is searched as it reads.
+    return bool(_NOT_FOUND.search(_error_text(body, charset)))
+
+
+def _error_text(body: bytes | None, charset: str | None) -> str:
+    """Return the text of an error, behind what its JSON reads as: that may escape Korean."""
     parsed = json.dumps(_read_object(body, charset), ensure_ascii=False)
-    return bool(_NOT_FOUND.search(parsed + _decode(body or b"", charset)))
+    return parsed + _decode(body or b"", charset)
 
 
 def _read_object(body: bytes | None, charset: str | None) -> dict[str, Any]:
@@ -193,6 +198,11 @@ def _user_id_in(parent: dict[str, Any], name: str) -> str | None:
 def _text_in(parent: dict[str, Any], name: str) -> str | None:
     value = parent.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _is_cursor(value: Any) -> bool:
+    is_text = isinstance(value, str) and value.isprintable()
+    return is_text and len(value) <= MAX_CURSOR_CHARACTERS
 
 
 def _is_identifier(text: str) -> bool:

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from gevent import Timeout
 from requests import Request
@@ -76,9 +76,11 @@ class ChannelClient:
         timeout = Timeout.start_new(max(attempt.seconds_left, 0))
         try:
             url = self.base_url + path
+            if query:
+                url += "?" + urlencode(query, quote_via=quote)  # a space as %20, not as a plus
             host = {"Host": urlsplit(url).netloc}  # http.client would name a proxy instead
             headers = {**host, **self._headers, **call.headers}
-            request = Request(method, url, headers=headers, params=query, json=body)
+            request = Request(method, url, headers=headers, json=body)
             send_request(request.prepare(), attempt, self._route)
         except Timeout as fired:
             if fired is not timeout:

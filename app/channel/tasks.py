@@ -113,7 +113,7 @@ class ChannelTasks:
             if page.next is None:
                 return NotFound("The message is not in the chat.", answer.status)
             query["since"] = page.next
-        detail = f"The chat has more than {MAX_PAGES * PAGE_MESSAGES} messages."
+        detail = f"The chat's first message is not on its last {MAX_PAGES} pages of messages."
         return LookFailed(detail, is_answered=True)
 
     def _open(self, grant: Grant, call: CallContext) -> Outcome:

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class ApiVersion:
+class ChannelVersion:
     """A version's facts. ``silent_option`` keeps a private message from notifying the user."""
 
     silent_option: str
 
 
-_V4 = ApiVersion(silent_option="silent")
-_LATER = ApiVersion(silent_option="silentToUser")
+_V4 = ChannelVersion(silent_option="silent")
+_LATER = ChannelVersion(silent_option="silentToUser")
 
 
-def version_of(base_url: str) -> ApiVersion:
+def version_of(base_url: str) -> ChannelVersion:
     """Return the facts of the version that ``base_url`` leads to."""
     return _V4 if base_url.endswith("/v4") else _LATER

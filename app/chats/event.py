@@ -23,6 +23,7 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)
 MAX_METADATA_PAIRS = 10
 MAX_METADATA_BYTES = 1024
 MAX_TEXT_CHARACTERS = 4000
+WRONG_USER = "user"  # type of the fault of an event with two users or none
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Python takes 24:00 (from 3.14 on) and offsets of 99 minutes for times; RFC 3339 does not.
@@ -116,7 +117,7 @@ MemberId = Annotated[str, StringConstraints(pattern=r"^[^\s\p{Cc}]{1,64}$")]
 BotName = Annotated[str, StringConstraints(pattern=r"^[^@#$%:/]{1,30}$")]
 
 
-class Message(BaseModel):
+class FirstMessage(BaseModel):
     """The first message of the chat. ``private``: for the agents' eyes alone.
 
     The text is a person's: nothing but its own key in Redis and the request that sends it has it.
@@ -144,7 +145,7 @@ class OpenChatEvent(BaseModel):
     event_id: EventId
     user_id: UserId | None = None
     member_id: MemberId | None = None
-    message: Message | None = None
+    message: FirstMessage | None = None
     open: Annotated[bool, BeforeValidator(_parse_flag)] = False
     occurred_at: Annotated[
         datetime | None, BeforeValidator(_parse_instant), AfterValidator(_is_not_ahead)
@@ -172,9 +173,9 @@ class OpenChatEvent(BaseModel):
     @model_validator(mode="after")
     def _has_one_user(self) -> Self:
         if self.user_id is None and self.member_id is None:
-            raise PydanticCustomError("user", "user_id or member_id is required")
+            raise PydanticCustomError(WRONG_USER, "user_id or member_id is required")
         if self.user_id is not None and self.member_id is not None:
-            raise PydanticCustomError("user", "user_id and member_id must not both be given")
+            raise PydanticCustomError(WRONG_USER, "user_id and member_id must not both be given")
         return self
 
     @property
@@ -183,7 +184,7 @@ class OpenChatEvent(BaseModel):
         return self.message.bot_name if self.message else None
 
 
-def _content_of(message: Message) -> dict[str, Any]:
+def _content_of(message: FirstMessage) -> dict[str, Any]:
     """Build a message's part of the fingerprint, its keys in order."""
     content = {
         "bot_name": message.bot_name,

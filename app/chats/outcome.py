@@ -65,11 +65,6 @@ class Denied:
     kind: Literal[OutcomeKind.DENIED] = OutcomeKind.DENIED
 
     @property
-    def code(self) -> FailureCode:
-        """The code with which an event fails that is denied for its own sake."""
-        return FailureCode.REJECTED
-
-    @property
     def reason(self) -> str:
         """The reason for which the breaker opens."""
         return "credentials" if self.upstream_status in {401, 403} else "base_url"

@@ -93,6 +93,11 @@ class TaskState:
     id: str | None = None
     failure: Failure | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """True where nothing more will be done."""
+        return self.status != TaskStatus.PENDING
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -134,6 +139,11 @@ class Record:
         return not self.is_complete and self.status is not Status.UNKNOWN
 
     @property
+    def last_failure(self) -> Failure | None:
+        """The failure of the event or of its task."""
+        return self.failure or (self.failed_task[1].failure if self.failed_task else None)
+
+    @property
     def failed_task(self) -> tuple[str, TaskState] | None:
         """The task that failed, with its name."""
         tasks = (self.tasks or {}).items()
@@ -143,7 +153,8 @@ class Record:
 def is_chat_id(text: str) -> bool:
     """Check that ``text`` can be a chat's id, under which the chat is looked up."""
     is_printable = text.isprintable() and "/" not in text and text == text.strip()
-    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and is_printable
+    is_segment = is_printable and text not in {".", ".."}  # which URLs leave out
+    return 1 <= len(text) <= MAX_CHAT_ID_CHARACTERS and is_segment
 
 
 def as_json(record: Record) -> dict[str, Any]:

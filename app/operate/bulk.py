@@ -12,6 +12,7 @@ from app.chats.record import Record, Status
 from app.operate import text_output
 from app.operate.json_output import JsonList
 from app.operate.options import confirm, progress_bar
+from app.store.keys import Person
 from app.store.operations import Operations, Page
 
 MAX_SHOWN = 20  # of a dry run; --json shows all
@@ -24,7 +25,7 @@ class Selection:
     """Events of one status, perhaps not all of them."""
 
     status: Status
-    user_id: str | None = None
+    person: Person | None = None
     code: str | None = None
     since: datetime | None = None
     limit: int | None = None
@@ -32,7 +33,7 @@ class Selection:
     def pages(self, operations: Operations) -> Iterator[Page]:
         """Read the events, and stop once there are ``limit``."""
         left = self.limit
-        for page in operations.pages(self.status, user_id=self.user_id):
+        for page in operations.pages(self.status, person=self.person):
             events = [found for found in page.events if self._has(found[1])][:left]
             yield replace(page, events=events)
             if left is not None:
@@ -42,7 +43,7 @@ class Selection:
 
     def count(self, operations: Operations) -> int:
         """Count the selected events: without a filter by one command, else by reading them."""
-        if self.user_id or self.code or self.since:
+        if self.person or self.code or self.since:
             return sum(len(page.events) for page in self.pages(operations))
         count = self.count_status(operations)
         return count if self.limit is None else min(count, self.limit)
@@ -55,7 +56,8 @@ class Selection:
     def _has(self, record: Record | None) -> bool:
         if record is None:  # another release's: its code and time cannot be read
             return self.code is None and self.since is None
-        code = record.failure.code if record.failure else None
+        failure = record.last_failure
+        code = failure.code if failure else None
         return (self.code is None or self.code == code) and (
             self.since is None or record.accepted_at >= self.since
         )

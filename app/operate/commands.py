@@ -13,7 +13,14 @@ from app.operate import json_output, text_output
 from app.operate.bulk import Selection
 from app.operate.context import CliContext, CommandGroup, json_option
 from app.operate.decisions import HELD_CODES, cancel, pause, redrive, resolve, resume
-from app.operate.options import code_option, parse_event_id, since_option, user_option
+from app.operate.options import (
+    choose_person,
+    code_option,
+    member_option,
+    parse_event_id,
+    since_option,
+    user_option,
+)
 from app.operate.recovery import recover
 from app.operate.removal import forget
 from app.store.relay_stats import RelayStats
@@ -53,6 +60,7 @@ def status(context: CliContext, *, is_json: bool) -> None:
 )
 @code_option
 @user_option
+@member_option
 @since_option
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @json_option
@@ -63,14 +71,20 @@ def list_(
     wanted: str | None,
     code: str | None,
     user_id: str | None,
+    member_id: str | None,
     since: datetime | None,
     limit: int,
     is_json: bool,
 ) -> None:
-    """List the events of one status, longest in it first."""
+    """List the events of one status, longest in it first.
+
+    Accepted ones are all that wait, for a task of an opened event too; calling ones all that have a
+    grant; failed ones include opened events with a failed task.
+    """
     is_failure = code is not None and code not in HELD_CODES
     status = Status(wanted or (Status.FAILED if is_failure else Status.UNKNOWN))
-    selection = Selection(status=status, user_id=user_id, code=code, since=since, limit=limit)
+    person = choose_person(user_id, member_id)
+    selection = Selection(status=status, person=person, code=code, since=since, limit=limit)
     operations = context.connect()
     found = [event for page in selection.pages(operations) for event in page.events]
     records = [record for _, record in found if record]
@@ -80,7 +94,7 @@ def list_(
     if is_json:
         click.echo(json_output.format_records(records))
     else:
-        is_filtered = bool(user_id or code or since)
+        is_filtered = bool(person or code or since)
         click.echo(text_output.format_records(records, status, is_filtered=is_filtered))
     if len(found) == limit:
         click.echo(f"There may be more than these {limit}: see --limit.", err=True)

@@ -11,9 +11,11 @@ from app.operate.bulk import Selection, confirm_all, decide_all, preview_all
 from app.operate.context import CliContext, as_option, json_option
 from app.operate.options import (
     bulk_dry_run_option,
+    choose_person,
     code_option,
     confirm,
     limit_option,
+    member_option,
     parse_event_id,
     since_option,
     user_option,
@@ -21,13 +23,14 @@ from app.operate.options import (
 )
 from app.store.operations import Operations
 
-FAILED_CODES = (
-    FailureCode.USER_NOT_FOUND,
-    FailureCode.REJECTED,
-    FailureCode.EXPIRED,
-    FailureCode.ABANDONED,
+HELD_CODES = frozenset(
+    {FailureCode.NO_ANSWER, FailureCode.UNREADABLE_ANSWER, FailureCode.WORKER_LOST}
 )
-HELD_CODES = frozenset(FailureCode) - frozenset(FAILED_CODES)
+# A task fails with `no_answer`, where an event is held.
+FAILED_CODES = tuple(
+    code for code in FailureCode if code not in HELD_CODES or code is FailureCode.NO_ANSWER
+)
+MAYBE_TWICE = "An earlier send may have arrived, so its message may be seen twice."
 
 
 def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
@@ -51,6 +54,7 @@ def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> s
 @click.option("--give-up", is_flag=True, help="Let it fail; whether there is a chat stays unknown.")
 @click.option("--all-held", is_flag=True, help="Every held event; not with --chat-id.")
 @user_option
+@member_option
 @since_option
 @limit_option
 @bulk_dry_run_option
@@ -67,6 +71,7 @@ def resolve(
     give_up: bool,
     all_held: bool,
     user_id: str | None,
+    member_id: str | None,
     since: datetime | None,
     limit: int | None,
     is_dry_run: bool,
@@ -83,25 +88,31 @@ def resolve(
         raise click.UsageError("Say one of --chat-id, --recreate and --give-up.")
     if (event_id is None) != all_held or (all_held and chat_id is not None):
         raise click.UsageError("Name one EVENT_ID, or say --all-held (not with --chat-id).")
-    _check_alone(event_id, user_id, since, limit, is_dry_run, bulk="--all-held")
+    person = choose_person(user_id, member_id)
+    _check_alone(event_id, person, since, limit, is_dry_run, bulk="--all-held")
     operations = context.connect()
-    if event_id is not None and chat_id is not None:
-        user = operations.check_held(event_id).user_id
-        question = f"Publish {chat_id} as the chat of {event_id} (user {user}), for good?"
-        confirm(question, is_yes=is_yes)
+    if event_id is not None:
+        record = operations.check_held(event_id)
+        if record.tasks:
+            click.echo(_describe_tasks(record, chat_id, is_recreate=recreate), err=True)
+        if chat_id is not None:
+            user = record.user_id
+            question = f"Publish {chat_id} as the chat of {event_id} (user {user}), for good?"
+            confirm(question, is_yes=is_yes)
     decide = _choose_decision(operations, by, chat_id=chat_id, is_recreate=recreate)
     if event_id is not None:
         _print_record(decide(event_id), is_json=is_json)
         return
-    selection = Selection(status=Status.UNKNOWN, user_id=user_id, since=since, limit=limit)
-    why_none = "no event is held" if not (user_id or since) else "no such event is held"
+    selection = Selection(status=Status.UNKNOWN, person=person, since=since, limit=limit)
+    why_none = "no event is held" if not (person or since) else "no such event is held"
     if is_dry_run:
         preview_all(operations, selection, lambda _: True, why_none=why_none, is_json=is_json)
         return
     question = (
         "Call once more for up to {count} held events, and perhaps leave as many empty chats?"
+        " Their tasks go on after that."
         if recreate
-        else "Let up to {count} held events fail, for good?"
+        else "Let up to {count} held events fail, for good, and skip their tasks?"
     )
     confirm_all(operations, selection, question, why_none=why_none, is_yes=is_yes)
     done = "wait for one more call: {count}" if recreate else "failed: {count}"
@@ -120,6 +131,7 @@ def resolve(
 @click.option("--all-failed", is_flag=True, help="Every failed event with the code of --code.")
 @code_option
 @user_option
+@member_option
 @since_option
 @limit_option
 @bulk_dry_run_option
@@ -134,6 +146,7 @@ def redrive(
     all_failed: bool,
     code: str | None,
     user_id: str | None,
+    member_id: str | None,
     since: datetime | None,
     limit: int | None,
     is_dry_run: bool,
@@ -141,29 +154,34 @@ def redrive(
     by: str,
     is_json: bool,
 ) -> None:
-    """Try failed events again, if no attempt made a chat.
+    """Try failed events, or failed tasks, again.
 
-    Their deadline begins anew. Codes: user_not_found, rejected, expired, abandoned, and those of
-    newer releases.
+    An event only if no attempt made a chat. Their deadline begins anew. A task that failed as
+    no_answer may be done twice. Codes: user_not_found, rejected, expired, abandoned, no_answer,
+    bot_not_found, chat_not_found, text_lost, and those of newer releases.
     """
     if (event_id is None) != all_failed or all_failed != (code is not None):
         raise click.UsageError("Name one EVENT_ID, or say --all-failed --code CODE.")
-    if code in HELD_CODES:
+    if code in HELD_CODES and code not in FAILED_CODES:
         raise click.UsageError(f"{code} is no failure: such events are held, see resolve.")
-    _check_alone(event_id, user_id, since, limit, is_dry_run, bulk="--all-failed")
+    person = choose_person(user_id, member_id)
+    _check_alone(event_id, person, since, limit, is_dry_run, bulk="--all-failed")
     operations = context.connect()
     if event_id is not None:
+        failed = operations.event_history(event_id).record.failed_task
+        if failed and failed[1].failure and failed[1].failure.code == FailureCode.NO_ANSWER:
+            confirm(f"{MAYBE_TWICE} Send it again?", is_yes=is_yes)
         _print_record(operations.redrive(event_id, by=by), is_json=is_json)
         return
-    selection = Selection(
-        status=Status.FAILED, user_id=user_id, code=code, since=since, limit=limit
-    )
+    selection = Selection(status=Status.FAILED, person=person, code=code, since=since, limit=limit)
     hint = "" if code in FAILED_CODES else f" (codes: {', '.join(FAILED_CODES)})"
-    why_none = f"no {'such ' if user_id or since else ''}event has failed with {code}{hint}"
+    why_none = f"no {'such ' if person or since else ''}event has failed with {code}{hint}"
     if is_dry_run:
         preview_all(operations, selection, _is_certain, why_none=why_none, is_json=is_json)
         return
     question = f"Try all of up to {{count}} failed events again that failed with {code}?"
+    if code == FailureCode.NO_ANSWER:
+        question += f" {MAYBE_TWICE}"
     confirm_all(operations, selection, question, why_none=why_none, is_yes=is_yes)
     decide_all(
         operations,
@@ -183,7 +201,7 @@ def redrive(
 def cancel(context: CliContext, event_id: str, *, by: str, is_json: bool) -> None:
     """End an event that waits for its call: it fails as abandoned.
 
-    A call that has begun is not stopped.
+    Of an opened event the task that waits fails. A call that has begun is not stopped.
     """
     _print_record(context.connect().cancel(event_id, by=by), is_json=is_json)
 
@@ -216,11 +234,21 @@ def resume(context: CliContext, *, by: str) -> None:
 def _check_alone(event_id: str | None, *selecting: object, bulk: str) -> None:
     """Refuse options of a command about many in one about a single event."""
     if event_id is not None and any(selecting):
-        raise click.UsageError(f"--user, --since, --limit and --dry-run go with {bulk} only.")
+        raise click.UsageError(
+            f"--user, --member, --since, --limit and --dry-run go with {bulk} only."
+        )
+
+
+def _describe_tasks(record: Record, chat_id: str | None, *, is_recreate: bool) -> str:
+    """Describe what a decision means for the tasks of a held event."""
+    tasks = " and ".join(record.tasks or ())
+    if chat_id is not None:
+        return f"Its tasks ({tasks}) go on in that chat."
+    return f"Its tasks ({tasks}) " + ("go on after the create." if is_recreate else "are skipped.")
 
 
 def _is_certain(record: Record) -> bool:
-    return record.created is False
+    return record.created is False or record.failed_task is not None
 
 
 def _choose_decision(

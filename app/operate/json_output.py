@@ -11,6 +11,7 @@ import click
 from app.chats.record import Record, as_json, time_as_json
 from app.operate.context import SettingsPreview
 from app.store.history import EventHistory
+from app.store.keys import Person
 from app.store.relay_stats import RelayStats
 
 
@@ -53,9 +54,9 @@ def format_settings(previews: Sequence[SettingsPreview]) -> str:
     )
 
 
-def format_removed(user_id: str, removed: Mapping[str, int], unreached: Sequence[str]) -> str:
+def format_removed(person: Person, removed: Mapping[str, int], unreached: Sequence[str]) -> str:
     """Format the counts of removed events by status, and the places that may have more."""
-    return _dump({"user_id": user_id, "removed": removed, "not_reached": unreached})
+    return _dump({person.field: person.id, "removed": removed, "not_reached": unreached})
 
 
 class JsonList:
@@ -81,6 +82,7 @@ def _about(history: EventHistory) -> dict[str, Any]:
         "next_look": history.next_due_at,
         "ahead": history.queue_position,
         "life": history.life,
+        "granted_task": history.granted_task,
         "token": history.token,
         "denials": history.denials,
     }

@@ -10,13 +10,15 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from app.chats.errors import NothingDone
-from app.chats.event import EventId, UserId
+from app.chats.event import EventId, MemberId, UserId
+from app.store.keys import Person
 
 MAX_CODE_CHARACTERS = 64
 _AGO = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
 _USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
+_MEMBER_ID: TypeAdapter[str] = TypeAdapter(MemberId)
 
 
 class UnconfirmedError(click.ClickException):
@@ -61,6 +63,24 @@ def _parse_user(_: click.Context, __: click.Parameter, text: str | None) -> str 
         raise click.BadParameter("a user id is 1 to 64 of A-Z, a-z, 0-9, _ and -.") from error
 
 
+def _parse_member(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    try:
+        return None if text is None else _MEMBER_ID.validate_python(text)
+    except ValidationError as error:
+        raise click.BadParameter(
+            "a member id is 1 to 64 characters, none of them white space or a control character."
+        ) from error
+
+
+def choose_person(user_id: str | None, member_id: str | None) -> Person | None:
+    """Return the person of ``--user`` or ``--member``, if one was given."""
+    if user_id is not None and member_id is not None:
+        raise click.UsageError("Say --user or --member, not both.")
+    if member_id is not None:
+        return Person("member_id", member_id)
+    return None if user_id is None else Person("user_id", user_id)
+
+
 def _parse_since(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
     if text is None:
         return None
@@ -84,6 +104,13 @@ def _parse_code(_: click.Context, __: click.Parameter, text: str | None) -> str 
 
 user_option = click.option(
     "--user", "user_id", metavar="ID", callback=_parse_user, help="Only this user's events."
+)
+member_option = click.option(
+    "--member",
+    "member_id",
+    metavar="ID",
+    callback=_parse_member,
+    help="Only events posted with this member id.",
 )
 since_option = click.option(
     "--since",

@@ -9,12 +9,20 @@ from app.chats.grant import new_token
 from app.chats.record import Record, Status
 from app.operate import json_output, text_output
 from app.operate.context import CliContext, json_option
-from app.operate.options import confirm, dry_run_option, progress_bar, user_option, yes_option
+from app.operate.options import (
+    choose_person,
+    confirm,
+    dry_run_option,
+    member_option,
+    progress_bar,
+    user_option,
+    yes_option,
+)
 from app.store.keys import Person
 from app.store.operations import ForgetResult, Operations
 
 UNREACHED = (
-    "the logs of web and workers, and wherever they are collected: user ids are in them",
+    "the logs of web and workers, and wherever they are collected: user and member ids are in them",
     "files in SPOOL_DIR: a worker settles what is left in them, which changes nothing any more",
     "traces, backups of Redis, and Channel.io itself",
 )
@@ -26,55 +34,70 @@ WALKED = (Status.ACCEPTED, Status.CALLING, Status.UNKNOWN, Status.FAILED)
 
 @click.command()
 @user_option
+@member_option
 @dry_run_option
 @yes_option
 @json_option
 @click.pass_obj
 def forget(
-    context: CliContext, *, user_id: str | None, is_dry_run: bool, is_yes: bool, is_json: bool
+    context: CliContext,
+    *,
+    user_id: str | None,
+    member_id: str | None,
+    is_dry_run: bool,
+    is_yes: bool,
+    is_json: bool,
 ) -> None:
-    """Remove all events of one user, for good.
+    """Remove all events of one person, for good.
 
-    Their records and look-ups go too. Refuses while one of them is being called. Names the places
-    that it cannot reach.
+    Their records, texts and look-ups go too. Refuses while one of them is being called. Names the
+    places that it cannot reach. An event that was posted with a member id has no user id until it
+    is resolved: --member finds it.
     """
-    if user_id is None:
-        raise click.UsageError("Say whose events: --user ID.")
+    person = choose_person(user_id, member_id)
+    if person is None:
+        raise click.UsageError("Say whose events: --user ID or --member ID.")
     operations = context.connect()
-    found = _find(operations, user_id)
+    found = _find(operations, person)
     counts = Counter(status for status in found.values() if status)
     _check(found)
-    if not counts and (is_dry_run or not _remove(operations, user_id, found)):
-        raise NothingDone(f"no event of {user_id} is kept")
+    if not counts and (is_dry_run or not _remove(operations, person, found)):
+        raise NothingDone(f"no event of {person.id} is kept")
     if counts and not is_dry_run:
-        confirm(f"Remove {counts.total()} events of {user_id}, for good?", is_yes=is_yes)
+        confirm(f"Remove {counts.total()} events of {person.id}, for good?", is_yes=is_yes)
         for _ in range(PASSES):
-            _remove(operations, user_id, found)
-            found = _find(operations, user_id)
+            _remove(operations, person, found)
+            found = _find(operations, person)
         try:
             _check(found)
         except NothingDone as error:
             raise click.ClickException(f"Not all was removed: {error}.") from error
     if is_json:
-        click.echo(json_output.format_removed(user_id, counts, UNREACHED))
+        click.echo(json_output.format_removed(person, counts, UNREACHED))
     else:
-        click.echo(text_output.format_removed(user_id, counts, UNREACHED, is_dry_run=is_dry_run))
+        click.echo(text_output.format_removed(person, counts, UNREACHED, is_dry_run=is_dry_run))
 
 
-def _find(operations: Operations, user_id: str) -> dict[str, str]:
-    """Return each event of the user and its status, empty for what may be left of a removed one."""
+def _find(operations: Operations, person: Person) -> dict[str, str]:
+    """Return each event and its status: `calling` with a grant, empty for a removed one."""
     found: dict[str, str] = {}
     stats = operations.relay_stats()
     with progress_bar(stats.backlog + stats.held + stats.failed) as advance:
         for status in WALKED:
-            for page in operations.pages(status, user_id=user_id):
+            for page in operations.pages(status, person=person):
                 found.update((event_id, "") for event_id in page.gone)
-                found.update((event_id, _status(record)) for event_id, record in page.events)
+                for event_id, record in page.events:
+                    found[event_id] = _status(record)
+                    if record and status is Status.CALLING:  # a grant is out, perhaps for a task
+                        found[event_id] = Status.CALLING
                 advance(page.looked_at)
-    opened = operations.opened_events(Person("user_id", user_id))
+    opened = operations.opened_events(person)
     for event_id in opened.gone:
         found.setdefault(event_id, "")
-    return found | {event_id: _status(record) for event_id, record in opened.events}
+    for event_id, record in opened.events:
+        if found.get(event_id) != Status.CALLING:
+            found[event_id] = _status(record)
+    return found
 
 
 def _status(record: Record | None) -> str:
@@ -92,13 +115,13 @@ def _check(found: dict[str, str]) -> None:
             )
 
 
-def _remove(operations: Operations, user_id: str, found: dict[str, str]) -> int:
+def _remove(operations: Operations, person: Person, found: dict[str, str]) -> int:
     """Remove the events, and return how many there were."""
     token, removed = new_token(), 0
     try:
         with progress_bar(len(found)) as advance:
             for event_id in found:
-                result = operations.forget(event_id, person=Person("user_id", user_id), token=token)
+                result = operations.forget(event_id, person=person, token=token)
                 removed += result is ForgetResult.FORGOTTEN
                 advance(1)
     except StoreUnavailable:

@@ -4,9 +4,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.chats.record import Record, Status
+from app.chats.grant import Task
+from app.chats.record import FailureCode, Record, Status
 from app.operate.context import SettingsPreview
 from app.store.history import EventHistory, HistoryEntry
+from app.store.keys import Person
 from app.store.operations import RecoverResult
 from app.store.relay_stats import BreakerState, FailingProbe, RelayStats
 
@@ -31,6 +33,20 @@ It is unknown whether a chat was made. Look at the user's chats at Channel.io, t
   {OPERATE} resolve --chat-id ID {{event_id}}   if it is there
   {OPERATE} resolve --recreate {{event_id}}     to call once more; an empty orphan may remain
   {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
+
+TASK_CANCEL_ADVICE = f"""\
+It needs nothing. To let that task fail instead:
+  {OPERATE} cancel {{event_id}}"""
+TASKS_ADVICE = "Its tasks go on in that chat, or after the create; --give-up skips them."
+TASK_REDRIVE_ADVICE = f"""\
+Its chat is published and will not change, but its {{name}} failed.{{doubt}}
+  {OPERATE} redrive {{event_id}}   to try that again"""
+MAYBE_DONE = "It may have been done: look into the chat."
+DOING: dict[str, str] = {
+    Task.RESOLVE: "finds its user",
+    Task.MESSAGE: "looks for its message, or sends it",
+    Task.OPEN: "puts its chat before the agents",
+}
 
 REDRIVE_ADVICE = f"""\
 No call made a chat:
@@ -82,6 +98,7 @@ def format_event_history(history: EventHistory, stats: RelayStats) -> str:
     parts = [
         format_records([record], ""),
         _format_chats(record),
+        _format_tasks(record),
         _align(_format_time_line(history)),
         _format_names(history),
         _advise(history, stats),
@@ -99,12 +116,12 @@ def format_recovered(results: Sequence[Mapping[str, str]]) -> str:
 
 
 def format_removed(
-    user_id: str, counts: Mapping[str, int], unreached: Sequence[str], *, is_dry_run: bool
+    person: Person, counts: Mapping[str, int], unreached: Sequence[str], *, is_dry_run: bool
 ) -> str:
     """Format the counts of removed events by status, and the places that may have more."""
     verb = "Would remove" if is_dry_run else "Removed"
     by_status = ", ".join(f"{count} {status}" for status, count in counts.items())
-    lines = [f"{verb} the events of {user_id}: {by_status or 'what was left of earlier ones'}."]
+    lines = [f"{verb} the events of {person.id}: {by_status or 'what was left of earlier ones'}."]
     return "\n".join([*lines, "Not reached:", *(f"  {place}" for place in unreached)])
 
 
@@ -129,8 +146,17 @@ def _format_row(record: Record) -> tuple[str, ...]:
         CREATED[record.created],
         str(record.attempts),
         _format_time(record.accepted_at),
-        record.failure.code if record.failure else "",
+        _format_why(record),
     )
+
+
+def _format_why(record: Record) -> str:
+    if record.failure:
+        return record.failure.code
+    if record.failed_task:
+        name, task = record.failed_task
+        return f"{name}: {task.failure.code}" if task.failure else name
+    return ""
 
 
 def _format_chats(record: Record) -> str:
@@ -141,25 +167,46 @@ def _format_chats(record: Record) -> str:
     return "\n".join(lines)
 
 
+def _format_tasks(record: Record) -> str:
+    lines = []
+    for name, task in (record.tasks or {}).items():
+        parts = [f"{name}: {task.status}"]
+        parts += [f"as {task.id}"] if task.id else []
+        parts += [f"sent {_format_times(task.attempts)}"] if task.attempts else []
+        parts += [f"{task.failure.code}: {task.failure.detail}"] if task.failure else []
+        lines.append(", ".join(parts))
+    return "\n".join(lines)
+
+
+def _format_times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
     """Format the instants that every record has, and between them its history."""
     record = history.record
-    entries = [(_format_time(record.accepted_at), "accepted")]
-    entries += map(_format_entry, history.entries)
-    if record.settled_at and record.expires_at:
+    moments = [(record.accepted_at, "accepted")]
+    moments += [(entry.at, _format_entry(entry)) for entry in history.entries]
+    if record.settled_at and record.tasks:
+        moments.append((record.settled_at, record.status))
+    if record.completed_at and record.expires_at:
         until = _format_time(record.expires_at)
-        entries.append((_format_time(record.settled_at), f"{record.status}; kept until {until}"))
-    return entries
+        status = "complete" if record.tasks else record.status
+        moments.append((record.completed_at, f"{status}; kept until {until}"))
+    # What happened after the chat was made stands behind that.
+    moments.sort(key=lambda moment: moment[0])
+    return [(_format_time(at), what) for at, what in moments]
 
 
-def _format_entry(entry: HistoryEntry) -> tuple[str, str]:
-    parts = [entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
+def _format_entry(entry: HistoryEntry) -> str:
+    task = f"{entry.task}: " if entry.task else ""
+    parts = [task + entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
     parts += [f"{entry.times} times in a row"] if entry.times > 1 else []
     parts += [f"by {entry.by}"] if entry.by else []
     parts += [f"({entry.action.replace('_', ' ')})"] if entry.action else []
     parts += [entry.chat_id] if entry.chat_id else []
     parts += [f"token {entry.token}"] if entry.token else []
-    return _format_time(entry.at), " ".join(parts)
+    return " ".join(parts)
 
 
 def _format_names(history: EventHistory) -> str:
@@ -171,17 +218,18 @@ def _format_names(history: EventHistory) -> str:
 def _advise(history: EventHistory, stats: RelayStats) -> str:
     record = history.record
     event_id = _quote(record.event_id)
+    if history.granted_task is not None:
+        return _explain_grant(history, history.granted_task)
+    if record.is_under_way:
+        is_opened = record.status is Status.OPENED
+        advice = TASK_CANCEL_ADVICE if is_opened else CANCEL_ADVICE
+        return "\n".join([*_explain_wait(history, stats), advice.format(event_id=event_id)])
     match record.status:
-        case Status.ACCEPTED:
-            lines = [*_explain_wait(history, stats), CANCEL_ADVICE.format(event_id=event_id)]
-            return "\n".join(lines)
-        case Status.CALLING:
-            by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
-            return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
         case Status.OPENED:
-            return "Its chat is published and will not change. Nothing needs to be done."
+            return _advise_opened(record, event_id)
         case Status.UNKNOWN:
-            return UNKNOWN_ADVICE.format(event_id=event_id)
+            tasks = f"\n{TASKS_ADVICE}" if record.tasks else ""
+            return UNKNOWN_ADVICE.format(event_id=event_id) + tasks
         case _ if record.created is None:
             return (
                 "An attempt may have made a chat, so it is not tried again. If the chat is found,"
@@ -191,13 +239,29 @@ def _advise(history: EventHistory, stats: RelayStats) -> str:
             return REDRIVE_ADVICE.format(event_id=event_id)
 
 
+def _explain_grant(history: EventHistory, task: str) -> str:
+    by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
+    if task == Task.CREATE:
+        return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
+    return f"A worker {DOING.get(task, task)}. If that worker is lost, it is tried again{by}."
+
+
+def _advise_opened(record: Record, event_id: str) -> str:
+    if record.failed_task is None:
+        return "Its chat is published and will not change. Nothing needs to be done."
+    name, task = record.failed_task
+    is_doubtful = task.failure and task.failure.code == FailureCode.NO_ANSWER
+    doubt = f" {MAYBE_DONE}" if is_doubtful else ""
+    return TASK_REDRIVE_ADVICE.format(name=name, event_id=event_id, doubt=doubt)
+
+
 def _quote(event_id: str) -> str:
     """Quote an id for a shell: callers choose it, and ``--all-held`` is one too."""
     return f"{'-- ' if event_id.startswith('-') else ''}{shlex.quote(event_id)}"
 
 
 def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
-    lines = ["It waits for its call."]
+    lines = _describe_wait(history.record)
     if history.next_due_at:
         lines.append(f"It may be called from {_format_time(history.next_due_at)} on.")
     if history.queue_position:
@@ -220,6 +284,18 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
     lines += [f"A probe fails {_format_probe(probe)}." for probe in stats.failing_probes]
     if stats.paused_seconds:
         lines.append(f"All calls pause for {_format_seconds(stats.paused_seconds)}.")
+    return lines
+
+
+def _describe_wait(record: Record) -> list[str]:
+    if record.status is not Status.OPENED:
+        return [
+            "It waits for its call." if record.user_id else "It waits for its user to be found."
+        ]
+    name, task = next(each for each in (record.tasks or {}).items() if not each[1].is_over)
+    lines = [f"Its chat is published. It waits for its {name}."]
+    if task.attempts:
+        lines.append("It may have been done: a look comes first, and decides.")
     return lines
 
 

@@ -234,7 +234,9 @@ def _fields_of(outcome: Outcome) -> dict[str, Any]:
     """Build the fields that only some kinds of outcomes have."""
     fields: dict[str, Any] = {}
     if isinstance(outcome, Refused | Denied | Unknown):
-        failure = Failure(outcome.code, outcome.detail, outcome.upstream_status)
+        # One that is denied twice for its own sake is rejected.
+        code = FailureCode.REJECTED if isinstance(outcome, Denied) else outcome.code
+        failure = Failure(code, outcome.detail, outcome.upstream_status)
         fields["failure"] = failure_fields(failure)
     if isinstance(outcome, Denied | NotSent | LookFailed | Unknown) and outcome.reason:
         fields["reason"] = outcome.reason

@@ -40,7 +40,8 @@ class Denials:
 class EventHistory:
     """A record and its history entries, oldest first.
 
-    ``next_due_at`` is when the event may be called or, while it is called, when its lease ends;
+    ``granted_task`` is what a grant is out for. ``next_due_at`` is when the event may be called or,
+    while a grant is out, when its lease ends;
     ``queue_position`` is the number of events in line before it; ``token`` is the begin of its
     current grant's token. ``None`` where they do not apply. ``life`` is the record's
     ``accepted_ms``, by which log lines name the life.
@@ -51,5 +52,6 @@ class EventHistory:
     life: int
     next_due_at: datetime | None = None
     queue_position: int | None = None
+    granted_task: str | None = None
     token: str | None = None
     denials: Denials | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.chats.errors import NothingDone, RecordFromNewerRelease
 from app.chats.event import OnUnknown
-from app.chats.grant import Grant, SettleEffect, new_token
+from app.chats.grant import Grant, SettleEffect, Task, new_token
 from app.chats.outcome import Created
 from app.chats.record import Chat, Failure, FailureCode, Record, Status
 from app.store.grants import settle
@@ -39,7 +39,7 @@ class Page:
     """Some events of one status.
 
     ``events`` have ``None`` for a record that this release cannot read. ``gone`` are the ids whose
-    record has ended, or was removed. ``looked_at`` counts those of other users as well.
+    record has ended, or was removed. ``looked_at`` counts those of other persons as well.
     """
 
     looked_at: int
@@ -113,19 +113,19 @@ class Operations(RelayStatsReader):
         self._record_ttl_ms = record_ttl_seconds * 1000
         self._on_unknown = on_unknown
 
-    def pages(self, status: Status, *, user_id: str | None = None) -> Iterator[Page]:
+    def pages(self, status: Status, *, person: Person | None = None) -> Iterator[Page]:
         """Read the events of ``status``, the longest so first.
 
         ``ACCEPTED`` are all that wait, for the next task of an opened event too; ``CALLING`` all
         for which a grant is out; ``FAILED`` has opened events with a failed task as well.
         ``OPENED`` has no list.
 
-        With ``user_id``: only this user's. Acting on one event hides no other, and an event that
+        With ``person``: only this person's. Acting on one event hides no other, and an event that
         fails or is held again meanwhile is not read twice.
         """
         argument: dict[str, Any] = {"set": _SETS[status], "limit": PAGE}
-        if user_id is not None:
-            argument["user_id"] = user_id
+        if person is not None:
+            argument |= person.as_argument()
         began_ms: int | None = None
         while True:
             reply = self._scripts.run("list_events", argument, acknowledge=False)
@@ -154,6 +154,7 @@ class Operations(RelayStatsReader):
             life=fields["accepted_ms"],
             next_due_at=to_datetime(int(float(due_at))) if due_at else None,
             queue_position=None if ahead == "" else int(ahead),
+            granted_task=fields.get("task", Task.CREATE) if _has_grant(fields) else None,
             token=shorten_token(fields.get("grant_token")),
             denials=read_denials(fields),
         )
@@ -324,6 +325,10 @@ class Operations(RelayStatsReader):
         # A record of another release may be an empty text.
         fields = None if text is None else parse_fields(text)
         return fields, due_at, ahead, forgotten
+
+
+def _has_grant(fields: dict[str, Any]) -> bool:
+    return "grant_token" in fields and fields["status"] != Status.UNKNOWN
 
 
 def _is_listed(record: Record, status: Status) -> bool:

@@ -34,7 +34,7 @@ def _example_path(path: str, operation: dict[str, Any]) -> str:
 def _example_body(operation: dict[str, Any]) -> str:
     content = operation.get("requestBody", {}).get("content", {})
     examples = [media["example"] for media in content.values()]
-    wanted = ("event_id", "user_id")
+    wanted = ("event_id", "member_id", "message")
     return json.dumps({name: examples[0][name] for name in wanted}) if examples else ""
 
 

@@ -12,7 +12,7 @@ from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.chats.event import OpenChatEvent
+from app.chats.event import WRONG_USER, OpenChatEvent
 from app.web.problems import ProblemError
 
 MAX_BODY_BYTES = 64 * 1024
@@ -164,8 +164,8 @@ def _validate(
         event = OpenChatEvent.model_validate(content)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        # The event as a whole has none but those that are described already.
-        errors += [_describe(fault, header) for fault in faults if fault["loc"]]
+        # Both users or none: that is described already, beside the other faults.
+        errors += [_describe(fault, header) for fault in faults if fault["type"] != WRONG_USER]
     if errors:
         _refuse(errors)
     return event

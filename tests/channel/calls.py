@@ -45,9 +45,9 @@ def client_of(
     )
 
 
-def open_chat(base_url: str, *, seconds: float = AMPLE_SECONDS) -> Outcome:
+def open_chat(base_url: str, *, seconds: float = AMPLE_SECONDS, user_id: str = USER_ID) -> Outcome:
     """One create, due ``seconds`` from now."""
-    return client_of(base_url).open_chat(USER_ID, CallContext(time.monotonic() + seconds))
+    return client_of(base_url).open_chat(user_id, CallContext(time.monotonic() + seconds))
 
 
 def probe(base_url: str, *, seconds: float = AMPLE_SECONDS) -> str | None:

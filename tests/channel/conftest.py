@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.channel.calls import ACCESS_KEY, ACCESS_SECRET
+from app.chats.outcome import Created
+from tests.channel.calls import ACCESS_KEY, ACCESS_SECRET, open_chat
 from tools.stack.channel_io import ChannelIo
 
 
@@ -19,4 +20,13 @@ def running_stand_in() -> Iterator[ChannelIo]:
 def stand_in(running_stand_in: ChannelIo) -> Iterator[ChannelIo]:
     """The stand-in, creating a chat for every user unless a test changes it."""
     yield running_stand_in
+    running_stand_in.release()
     running_stand_in.behave_well()
+
+
+@pytest.fixture
+def chat_id(stand_in: ChannelIo) -> str:
+    """A chat that was made just now, initial and empty."""
+    outcome = open_chat(stand_in.url)
+    assert isinstance(outcome, Created)
+    return outcome.chat.id

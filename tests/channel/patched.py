@@ -22,12 +22,19 @@ PROCESS_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchedCall:
-    """A create at ``url``, or a probe, that is due ``seconds`` after its beginning."""
+    """A task at ``url``, or a probe, that is due ``seconds`` after its beginning.
+
+    The task is the create for ``user_id``, unless there is a ``member_id`` or a ``chat_id``: then
+    the resolve, and the message or the open.
+    """
 
     url: str
     seconds: float = AMPLE_SECONDS
     connect_timeout_seconds: float = AMPLE_SECONDS
     user_id: str = USER_ID
+    member_id: str | None = None
+    chat_id: str | None = None
+    is_open: bool = False
     is_probe: bool = False
     trusts_loopback: bool = False
     proxy: str | None = None
@@ -35,11 +42,12 @@ class PatchedCall:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a call: its outcome or a probe's problem, and how long it took."""
+    """The end of a call: its outcome or a probe's problem, how long it took, requests counted."""
 
     outcome: Outcome | None
     problem: str | None
     seconds: float
+    requests: int = 0
 
 
 CALLS: TypeAdapter[list[PatchedCall]] = TypeAdapter(list[PatchedCall])

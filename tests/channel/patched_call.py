@@ -13,7 +13,10 @@ import time  # noqa: E402
 import gevent  # noqa: E402
 
 from app.channel.attempt import CallContext  # noqa: E402
+from app.channel.tasks import ChannelTasks  # noqa: E402
+from app.chats.grant import Grant  # noqa: E402
 from tests.channel.calls import client_of  # noqa: E402
+from tests.channel.grants import create_of, message_of, open_of, resolve_of  # noqa: E402
 from tests.channel.patched import CALLS, ENDED, Ended, PatchedCall  # noqa: E402
 from tests.channel.raw_server import trusting_tls  # noqa: E402
 from tools.stack import hanging_look_ups  # noqa: E402
@@ -31,8 +34,19 @@ def make(call: PatchedCall) -> Ended:
     if call.is_probe:
         problem = client.probe(deadline=began + call.seconds)
         return Ended(None, problem, time.monotonic() - began)
-    outcome = client.open_chat(call.user_id, CallContext(began + call.seconds))
-    return Ended(outcome, None, time.monotonic() - began)
+    context = CallContext(began + call.seconds)
+    tasks = ChannelTasks(client, key_prefix="relay", bot_name=None)
+    outcome = tasks.perform(grant_of(call), context)
+    return Ended(outcome, None, time.monotonic() - began, context.requests)
+
+
+def grant_of(call: PatchedCall) -> Grant:
+    """Return the grant of a call's task."""
+    if call.member_id:
+        return resolve_of(call.member_id)
+    if call.chat_id:
+        return open_of(call.chat_id) if call.is_open else message_of(chat_id=call.chat_id)
+    return create_of(call.user_id)
 
 
 if __name__ == "__main__":

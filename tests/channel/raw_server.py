@@ -1,6 +1,7 @@
 """A server that speaks bytes, for what no HTTP server would do."""
 
 import os
+import re
 import ssl
 import struct
 from collections.abc import Callable
@@ -21,7 +22,7 @@ Reply = Callable[[socket], None]
 class RawServer:
     """Serves one connection after the other on loopback: reads a request, then does ``reply``.
 
-    ``received`` holds what each connection brought, up to the end of a request's headers.
+    ``received`` holds what each connection brought, up to the end of its request.
     """
 
     def __init__(self, reply: Reply, *, tls: ssl.SSLContext | None = None) -> None:
@@ -87,18 +88,30 @@ class RawServer:
 
 
 def read_request(connection: socket) -> bytes:
-    """Read what the client sends, up to the end of its head, a TLS hello or a close."""
+    """Read what the client sends: a head and its body, a TLS hello, or up to a close."""
     request = b""
-    while not request.startswith(TLS_HELLO) and not request.endswith(b"\r\n\r\n"):
+    while not request.startswith(TLS_HELLO) and not _is_whole(request):
         if not (piece := connection.recv(65536)):
             break
         request += piece
     return request
 
 
+def _is_whole(request: bytes) -> bool:
+    head, is_complete, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
+    return bool(is_complete) and len(body) >= int(length[1] if length else 0)
+
+
 def say(*pieces: bytes) -> Reply:
     """Send ``pieces``, then close."""
     return lambda connection: connection.sendall(b"".join(pieces))
+
+
+def say_in_turn(*answers: bytes) -> Reply:
+    """Send one of ``answers`` on each connection, in order, then close."""
+    rest = iter(answers)
+    return lambda connection: connection.sendall(next(rest))
 
 
 def drip(beginning: bytes, drop: bytes) -> Reply:

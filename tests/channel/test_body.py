@@ -73,7 +73,7 @@ def test_identifiers_are_kept_as_they_are() -> None:
     assert Chat(LONGEST, "6263", "처음", *sessions) == chat
 
 
-@pytest.mark.parametrize("bad", [*NOT_IDENTIFIERS, "a/b"])
+@pytest.mark.parametrize("bad", [*NOT_IDENTIFIERS, "a/b", ".", ".."])
 def test_a_chat_without_a_readable_id_is_no_chat(bad: object) -> None:
     """It could not be looked up, or would not fit in a path."""
     assert chat_of(userChat={"id": bad}) is None

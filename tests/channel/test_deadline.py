@@ -20,7 +20,7 @@ from gevent import Timeout
 
 from app.channel.attempt import CallAttempt, TooLateError
 from app.channel.transport import MAX_BODY_BYTES, AttemptConnection, ResponseReader, Route
-from app.chats.outcome import Created, NotSent, Refused, Unknown
+from app.chats.outcome import Created, LookFailed, NotSent, Refused, Unknown
 from app.chats.record import Chat, FailureCode
 from tests.channel.calls import (
     ACCESS_KEY,
@@ -248,7 +248,76 @@ def test_nothing_is_sent_if_the_deadline_passes_after_connecting() -> None:
     assert not attempt.is_sent
 
 
+def test_no_body_is_sent_if_the_deadline_passes_after_the_head() -> None:
+    """Half a request is executed by none."""
+    attempt = CallAttempt(time.monotonic() + AMPLE_SECONDS)
+
+    def body() -> Iterator[bytes]:
+        attempt.deadline = time.monotonic()
+        yield b"late"
+
+    with RawServer(say_nothing) as server:
+        connection = AttemptConnection(
+            "127.0.0.1",
+            server.port,
+            attempt=attempt,
+            target=urlsplit(server.url),
+            route=Route(trusting_tls(), None, AMPLE_SECONDS),
+        )
+        with pytest.raises(TooLateError):
+            connection.request("POST", "/", body=body(), headers={"Content-Length": "4"})
+        connection.close()
+        (arrived,) = server.received_up_to_now()
+
+    assert arrived.startswith(b"POST / HTTP/1.1\r\n")
+    assert arrived.endswith(b"\r\n\r\n")
+    assert attempt.is_sent
+
+
+def test_one_deadline_bounds_all_requests_of_a_task(tmp_path: Path) -> None:
+    """Each page comes in good time, and the deadline ends the look at them."""
+
+    def say_a_page(connection: socket.socket) -> None:
+        time.sleep(SHORT_SECONDS / 2)
+        connection.sendall(http(200, b'{"messages": [], "next": "more"}'))
+
+    with RawServer(say_a_page) as server:
+        (ended,) = make_calls(
+            tmp_path, PatchedCall(url=server.url, seconds=3 * SHORT_SECONDS, chat_id=CHAT_ID)
+        )
+        methods = {request.partition(b" ")[0] for request in server.received_up_to_now()}
+
+    assert isinstance(ended.outcome, LookFailed | NotSent)
+    assert 3 * SHORT_SECONDS <= ended.seconds < SOON_SECONDS
+    assert 2 <= ended.requests <= 6
+    assert {b"GET"} == methods
+
+
 # A process that stood still at its deadline
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["message", "open"])
+def test_a_look_is_followed_by_no_write_past_the_deadline(tmp_path: Path, *, is_open: bool) -> None:
+    """The look's answer had come, and it would permit one: not even a connection is opened."""
+    look = http(200, b'{"messages": [], "userChat": {"state": "initial"}}')
+    with create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/open/v4"
+        calls = StoppedCall(
+            tmp_path / "calls.log",
+            PatchedCall(url=url, seconds=2, chat_id=CHAT_ID, is_open=is_open),
+        )
+        connection, _ = listener.accept()
+        with connection:
+            read_request(connection)
+            calls.stop()
+            connection.sendall(look)
+        calls.go_on_after_the_deadline()
+        (ended,) = calls.ended()
+        listener.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+    assert (NotSent(LATE), 1) == (ended.outcome, ended.requests)
 
 
 def test_nothing_is_sent_by_a_process_that_stood_still_past_the_deadline(tmp_path: Path) -> None:

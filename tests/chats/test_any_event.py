@@ -22,6 +22,12 @@ ALMOST_TIME = st.from_regex(
 FIELDS = {
     "event_id": st.from_regex(r"\A[A-Za-z0-9._:~-]{1,8}\n?\Z") | JSON,
     "user_id": st.from_regex(r"\A[A-Za-z0-9_-]{1,8}\n?\Z") | JSON,
+    "member_id": st.from_regex(r"\A[!-~]{1,8} ?\Z") | JSON,
+    "message": st.fixed_dictionaries(
+        {"text": TEXT}, optional={"private": st.booleans() | JSON, "bot_name": TEXT | JSON}
+    )
+    | JSON,
+    "open": st.booleans() | JSON,
     "occurred_at": ALMOST_TIME | JSON,
     "on_unknown": st.sampled_from(["hold", "recreate"]) | JSON,
     "metadata": st.dictionaries(TEXT, TEXT, max_size=12) | JSON,
@@ -55,7 +61,8 @@ def test_an_event_can_be_stored(content: dict[str, Any]) -> None:
 
     if judged is not None:
         assert judged.fingerprint.startswith("1:")
-        assert str(judged.metadata | {judged.event_id: judged.user_id}).encode()
+        user = judged.user_id or judged.member_id
+        assert str(judged.metadata | {judged.event_id: user}).encode()
 
 
 @patient

@@ -56,7 +56,6 @@ def test_other_user_ids_are_refused(user_id: Any) -> None:
 @pytest.mark.parametrize("name", ["event_id", "user_id"])
 def test_both_ids_are_required(name: str) -> None:
     """Null is as good as absent, which is not good enough for these."""
-    assert complaint(**{name: None})
     with pytest.raises(ValidationError):
         OpenChatEvent.model_validate({"event_id": "e", "user_id": "u"} | {name: None})
 

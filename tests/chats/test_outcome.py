@@ -49,4 +49,7 @@ def test_the_failure_codes_are_the_contracts() -> None:
         "no_answer",
         "unreadable_answer",
         "worker_lost",
+        "bot_not_found",
+        "chat_not_found",
+        "text_lost",
     }

@@ -61,7 +61,7 @@ def test_an_unasked_question_is_one_line(operator: Operator) -> None:
 
     result = operator.run(*GIVE_UP, "--user", "u1")
 
-    question = "Let up to 2 held events fail, for good?"
+    question = "Let up to 2 held events fail, for good, and skip their tasks?"
     sentence = f"Error: {question} There is no terminal to ask on: add --yes.\n"
     assert (2, sentence) == (result.exit_code, result.stderr)
 
@@ -83,7 +83,7 @@ def test_many_are_decided_about_page_by_page(operator: Operator) -> None:
     names = hold_many(operator)
     passed_over = [names[0], names[PAGE], names[-1]]
     for name in passed_over:
-        operator.bench.set_fields(name, v=3)
+        operator.bench.set_fields(name, v=4)
 
     result = operator.run(*RECREATE, "--yes")
 
@@ -279,7 +279,7 @@ def test_a_terminal_shows_question_and_progress(operator: Operator) -> None:
 
     code, stdout, screen = on_terminal(operator, "\n", *GIVE_UP)
     assert (1, "") == (code, stdout)
-    assert "Let up to 2 held events fail, for good? [y/N]" in screen
+    assert "Let up to 2 held events fail, for good, and skip their tasks? [y/N]" in screen
     assert "Nothing was done: it was not confirmed." in screen
     assert ["unknown", "unknown"] == statuses(operator, "e1", "e2")
 

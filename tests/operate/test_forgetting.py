@@ -136,7 +136,7 @@ def test_while_a_call_is_under_way_nothing_is_removed(operator: Operator) -> Non
 def test_records_of_a_newer_release_are_not_removed(operator: Operator) -> None:
     """It may be in places that this one does not know."""
     scatter(operator)
-    operator.bench.set_fields("u1-opened", v=3)
+    operator.bench.set_fields("u1-opened", v=4)
 
     assert "a newer release of the relay wrote u1-opened" in operator.refused(*FORGET)
     assert None is not operator.bench.text("u1-held")

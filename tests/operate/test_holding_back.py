@@ -51,7 +51,7 @@ def test_only_a_waiting_event_is_cancelled(operator: Operator, status: str) -> N
 
     said = operator.refused("cancel", "e1")
 
-    assert f"e1 is {status}: only an event that waits for its call can be cancelled." == said
+    assert f"e1 is {status}: only an event that waits for a call can be cancelled." == said
     assert before == operator.bench.text()
 
 

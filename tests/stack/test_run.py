@@ -156,16 +156,17 @@ def test_printed_commands_work_when_pasted(stack: Stack) -> None:
     """Each printed ``curl`` line and the operator's command find the sample's record."""
     sample: dict[str, Any]
     sample, _ = json.JSONDecoder().raw_decode(stack.output, stack.output.index("{"))
-    lines = stack.output.replace("\\\n", "").splitlines()
+    lines = re.sub(r"\\\n|(?<=,)\n +(?=\"message\")", "", stack.output).splitlines()
 
     answers = [run_curl(line) for line in lines if line.startswith("  curl")]
     (operate,) = (line for line in lines if line.endswith("-m app.operate status"))
 
     assert ("opened", True) == (sample["status"], sample["created"])
-    posted, of_event, of_user, of_chat, *open_to_all = answers
+    posted, of_event, of_user, of_member, of_chat, *open_to_all = answers
     assert (202, "refund-7731") == (posted.status_code, posted.json()["event_id"])
     assert sample == of_event.json() == of_chat.json()
     assert sample in of_user.json()["chats"]
+    assert "customer-8841" == posted.json()["member_id"] == of_member.json()["member_id"]
     assert [200] * 7 == [answer.status_code for answer in open_to_all]
     assert "held" in paste(operate)
 
@@ -183,7 +184,7 @@ def test_printed_metrics_addresses_serve_web_and_worker(stack: Stack) -> None:
     notice = f"Port 9100 is in use: the worker serves its metrics on port {port}.\n"
     assert notice in stack.output
     assert 1 <= of_web["relay_held_events"]
-    assert 1 <= of_worker['relay_calls_total{outcome="refused"}']
+    assert 1 <= of_worker['relay_calls_total{outcome="refused",task="create"}']
     assert 1 <= of_worker["relay_possible_orphans_total"]
 
 

@@ -129,7 +129,7 @@ def test_the_bell_is_capped(bench: StoreDriver) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [*UNREADABLE.values(), {"fingerprint": "2:x", "v": 3}],
+    [*UNREADABLE.values(), {"fingerprint": "2:x", "v": 4}],
     ids=[*UNREADABLE, "another fingerprint"],
 )
 def test_another_releases_record_is_neither_answered_nor_called_reused(

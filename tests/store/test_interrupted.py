@@ -9,18 +9,28 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.chats.errors import EventRefused, NothingDone
 from app.chats.event import OnUnknown
 from app.chats.grant import Grant
-from app.chats.record import Status
+from app.chats.outcome import (
+    Done,
+    LookFailed,
+    NotFound,
+    Outcome,
+    Refused,
+    Resolved,
+    Unknown,
+)
+from app.chats.record import FailureCode, Status
 from app.store.keys import Keys, Person
 from app.store.operations import Operations
 from app.store.scripts import Scripts
 from tests.store.interrupted import Interrupted, recorded
-from tools.model.outcomes import OUTCOMES
+from tools.model.outcomes import OUTCOMES, created
 from tools.model.store_driver import COOLDOWN_MS, HOUR_MS, TTL_SECONDS, StoreDriver, event_of
 from tools.stack.redis_client import Client, connect_to
 from tools.stack.valkey import Valkey
@@ -35,6 +45,13 @@ Act = Callable[[StoreDriver, Grant | None], object]
 BINARIES = {"valkey": None} | (
     {"redis": Path(found)} if (found := shutil.which("redis-server")) else {}
 )
+
+U1 = Person("user_id", "u1")
+MEMBER = Person("member_id", "m1")
+TASKS: dict[str, Any] = {"message": {"text": "Hello.", "bot_name": "Refunds"}, "open": True}
+SENT = Done(has_acted=True, message_id="m-1")
+LOST = Unknown(FailureCode.NO_ANSWER, "No answer came.")
+NO_BOT = Refused(FailureCode.BOT_NOT_FOUND, "No such bot.", 422)
 
 
 @pytest.fixture(scope="module", params=BINARIES, ids=list(BINARIES))
@@ -190,7 +207,7 @@ def leave_stale(bench: StoreDriver) -> None:
 def release_by_another(bench: StoreDriver) -> None:
     """Let another release have written the record."""
     bench.accept()
-    bench.set_fields(v=3)
+    bench.set_fields(v=4)
 
 
 def lease_probe(bench: StoreDriver) -> None:
@@ -210,10 +227,136 @@ def pause(bench: StoreDriver) -> None:
     bench.operations().pause(by="anna")
 
 
+# And with tasks.
+
+
+def await_resolve(bench: StoreDriver) -> None:
+    """Accept an event whose user is to be found."""
+    bench.accept("e1", member_id="m1", **TASKS)
+
+
+def await_kept_user(bench: StoreDriver) -> None:
+    """Accept an event whose user another one found."""
+    await_resolve(bench)
+    bench.client.set(bench.key("member:m1"), "u1", px=HOUR_MS)
+
+
+def await_message(bench: StoreDriver) -> None:
+    """Open an event whose message is to be sent."""
+    bench.accept("e1", **TASKS)
+    settle_next(bench, created("chat-1"), "first")
+
+
+def await_open(bench: StoreDriver) -> None:
+    """Open an event whose message is sent."""
+    await_message(bench)
+    settle_next(bench, SENT, "second")
+
+
+def await_look(bench: StoreDriver) -> None:
+    """Open an event whose message was sent twice, without an answer."""
+    await_message(bench)
+    for token in ("second", "third"):
+        settle_next(bench, LOST, token)
+    bench.make_due()
+
+
+def fail_message(bench: StoreDriver) -> None:
+    """Open an event whose message is refused."""
+    await_message(bench)
+    settle_next(bench, NO_BOT, "second")
+
+
+def lose_text(bench: StoreDriver) -> None:
+    """Let Redis lose the message's text."""
+    await_message(bench)
+    bench.client.unlink(bench.key("text:e1"))
+
+
+def expire_message(bench: StoreDriver) -> None:
+    """Let the message wait for too long."""
+    await_message(bench)
+    bench.set_fields(deadline_from_ms=bench.now_ms() - HOUR_MS)
+
+
+def leave_text(bench: StoreDriver) -> None:
+    """Let an acceptance be stopped before the record."""
+    bench.accept("e1", **TASKS)
+    bench.client.unlink(bench.keys.event("e1"))
+
+
+def hold_with_tasks(bench: StoreDriver) -> None:
+    """Let an event with tasks be held."""
+    bench.accept("e1", member_id="m1", **TASKS)
+    settle_next(bench, Resolved("u1"), "first")
+    settle_next(bench, OUTCOMES["unknown"], "second")
+
+
+def refuse_with_tasks(bench: StoreDriver) -> None:
+    """Let an event with tasks fail."""
+    bench.accept("e1", member_id="m1", **TASKS)
+    settle_next(bench, Resolved("u1"), "first")
+    settle_next(bench, OUTCOMES["refused"], "second")
+
+
+def settle_next(bench: StoreDriver, outcome: Outcome, token: str) -> None:
+    """Take under the token, and settle."""
+    bench.make_due()
+    taken = bench.worker().take(token).decision
+    assert isinstance(taken, Grant)
+    bench.worker().settle(taken, outcome)
+
+
+def granted(before: Callable[[StoreDriver], None]) -> Callable[[StoreDriver], Grant]:
+    """Let the task that waits be granted under the token."""
+
+    def setup(bench: StoreDriver) -> Grant:
+        before(bench)
+        taken = bench.worker().take(TOKEN).decision
+        assert isinstance(taken, Grant)
+        return taken
+
+    return setup
+
+
+def lost(before: Callable[[StoreDriver], None]) -> Setup:
+    """Let the worker of that grant be lost."""
+
+    def setup(bench: StoreDriver) -> Grant:
+        given = granted(before)(bench)
+        bench.lose_worker()
+        bench.worker().take("another", may_grant=False)
+        return given
+
+    return setup
+
+
+def overdue(before: Callable[[StoreDriver], None]) -> Setup:
+    """Let the lease of that grant be over."""
+
+    def setup(bench: StoreDriver) -> Grant:
+        given = granted(before)(bench)
+        bench.lose_worker()
+        return given
+
+    return setup
+
+
+def unlinked(before: Callable[[StoreDriver], None]) -> Setup:
+    """Let Redis lose the record of that grant."""
+
+    def setup(bench: StoreDriver) -> Grant:
+        given = granted(before)(bench)
+        bench.client.unlink(*map(bench.key, ("event:e1", "calling", f"taken:{TOKEN}")))
+        return given
+
+    return setup
+
+
 # What is stopped half-way.
 
 
-def accepting(**fields: str) -> Act:
+def accepting(**fields: Any) -> Act:
     """Accept an event of that id."""
     event = event_of(**fields)
 
@@ -233,10 +376,15 @@ def taking(*, may_grant: bool = True, policy: OnUnknown = OnUnknown.HOLD) -> Act
 
 def settling(kind: str) -> Act:
     """Settle that outcome of the grant."""
+    return settling_outcome(OUTCOMES[kind])
+
+
+def settling_outcome(outcome: Outcome) -> Act:
+    """Settle an outcome of the grant, which took three requests."""
 
     def act(bench: StoreDriver, given: Grant | None) -> None:
         assert given is not None
-        bench.worker(min_replicas_acked=ACKED).settle(given, OUTCOMES[kind])
+        bench.worker(min_replicas_acked=ACKED).settle(given, outcome, requests=3)
 
     return act
 
@@ -273,6 +421,19 @@ def operations(bench: StoreDriver) -> Operations:
     return Operations(scripts, record_ttl_seconds=TTL_SECONDS)
 
 
+REFUSED = Refused(FailureCode.REJECTED, "No.", 422)
+NOT_FOUND = NotFound("Not there.")
+COMMON: list[Outcome] = [
+    *(OUTCOMES["throttled"], OUTCOMES["denied"], OUTCOMES["not_sent"], LookFailed("No answer.")),
+]
+NO_USER = Refused(FailureCode.USER_NOT_FOUND, "None.", 404, has_acted=False)
+TASK_OUTCOMES: dict[Callable[[StoreDriver], None], list[Outcome]] = {
+    await_resolve: [*COMMON, Resolved("u1"), NO_USER],
+    await_message: [*COMMON, SENT, LOST, NO_BOT],
+    await_open: [*COMMON, SENT, LOST, REFUSED],
+    await_look: [SENT, NOT_FOUND],
+}
+
 SCENARIOS: dict[str, tuple[Setup, Act]] = {
     "accept": (nothing, accepting()),
     "accept-duplicate": (accept, accepting()),
@@ -298,6 +459,51 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
     },
     "settle-denied-own": (deny, settling("denied")),
     "settle-refused-twice": (refuse, settling("refused")),
+    "accept-with-tasks": (nothing, accepting(member_id="m1", **TASKS)),
+    **{
+        f"take-{before.__name__}": (before, taking())
+        for before in (await_resolve, await_kept_user, await_message, await_open, await_look)
+    },
+    **{
+        f"take-{before.__name__}": (before, taking(may_grant=False))
+        for before in (lose_text, expire_message, leave_text)
+    },
+    **{
+        f"take-overdue-{before.__name__}": (overdue(before), taking(may_grant=False))
+        for before in (await_resolve, await_message, await_open, await_look)
+    },
+    **{
+        f"settle-{outcome.kind}-{made.__name__}-{before.__name__}": (
+            made(before),
+            settling_outcome(outcome),
+        )
+        for before, outcomes in TASK_OUTCOMES.items()
+        for outcome in outcomes
+        for made in (granted, lost, unlinked)
+    },
+    "settle-refused-kept-user": (granted(await_kept_user), settling("refused")),
+    "redrive-message": (fail_message, operating(lambda o: o.redrive("e1", by="anna"))),
+    "redrive-tasks": (refuse_with_tasks, operating(lambda o: o.redrive("e1", by="anna"))),
+    "cancel-message": (await_message, operating(lambda o: o.cancel("e1", by="anna"))),
+    "cancel-resolve": (await_resolve, operating(lambda o: o.cancel("e1", by="anna"))),
+    "resolve-chat-tasks": (
+        hold_with_tasks,
+        operating(lambda o: o.resolve_with_chat("e1", "chat-9", by="anna")),
+    ),
+    "resolve-recreate-tasks": (
+        hold_with_tasks,
+        operating(lambda o: o.recreate("e1", by="anna")),
+    ),
+    "resolve-give-up-tasks": (hold_with_tasks, operating(lambda o: o.give_up("e1", by="anna"))),
+    **{
+        f"forget-member-{before.__name__}": (
+            before,
+            operating(lambda o: o.forget("e1", person=MEMBER, token="of-the-command")),
+        )
+        for before in (await_kept_user, refuse_with_tasks, hold_with_tasks)
+    },
+    "release-message": (granted(await_message), releasing),
+    "release-resolve": (granted(await_resolve), releasing),
     "release": (grant, releasing),
     "release-held": (hold, releasing),
     "release-unknown-token": (nothing, releasing),
@@ -327,7 +533,10 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
         accept,
         operating(lambda o: o.forget("e1", person=Person("user_id", "u2"), token="t")),
     ),
-    "list": (hold, operating(lambda o: list(o.pages(Status.UNKNOWN, user_id="u1")))),
+    "list": (
+        hold,
+        operating(lambda o: list(o.pages(Status.UNKNOWN, person=U1))),
+    ),
     "explain": (hold, operating(lambda o: o.event_history("e1"))),
     "opened-events": (
         publish_another,

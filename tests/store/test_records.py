@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chats.event import OnUnknown
-from app.chats.outcome import Created, Outcome
+from app.chats.outcome import Created, Done, Outcome, Resolved
 from app.chats.record import Chat, Session, is_chat_id
 from app.store.operations import Operations
 from app.store.records import MAX_NUMBER, chat_fields, parse_fields, read_record
@@ -136,5 +136,20 @@ def test_every_field_is_documented_and_used(bench: StoreDriver) -> None:
     bench.worker().settle(bench.granted("e2"), UNKNOWN)
     operations.resolve_with_chat("e2", "found", by="anna")
     found.update(bench.fields("e2"))
+    found |= fields_of_tasks(bench)
 
     assert DOCUMENTED == found
+
+
+def fields_of_tasks(bench: StoreDriver) -> set[str]:
+    """Return the fields of a record whose user is resolved twice, up to its message's send."""
+    found: set[str] = set()
+    message = {"text": "Hello.", "bot_name": "Refunds"}
+    bench.client.set(bench.key("member:m1"), "outdated", px=TTL_SECONDS * 1000)
+    bench.accept("e3", member_id="m1", message=message)
+    for outcome in (REFUSED, Resolved("u1"), CREATED, Done(has_acted=True)):
+        grant = bench.grant()
+        found.update(bench.fields("e3"))
+        bench.worker().settle(grant, outcome)
+        found.update(bench.fields("e3"))
+    return found

@@ -81,7 +81,8 @@ class ExampleClient:
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A relay whose callers may sign, and whose backlog has room for a few events."""
     settings = {"WEBHOOK_SECRETS": SECRET, "BREAKER_THRESHOLD": "1000"}
-    settings |= {"MAX_BACKLOG": str(len(PROGRAMS) + 1), "CALL_DEADLINE_SECONDS": "4"}
+    settings |= {"MAX_BACKLOG": str(len(PROGRAMS) + 1), "CALL_DEADLINE_SECONDS": "3"}
+    settings |= {"BOT_NAME": "Relay"}
     with Deployment(tmp_path_factory.mktemp("examples"), **settings) as relay:
         relay.start_web().wait_until_ready()
         yield relay
@@ -199,8 +200,7 @@ def posted(relay: Deployment, clients: Mapping[str, ExampleClient]) -> Sequence[
     """The ids of an event for each card, those last that stop the calls of others."""
     cards = sorted(CARDS, key=lambda card: card.behaviour in STOPS_OTHERS)
     for card in cards:
-        event = {"event_id": card.user_id, "user_id": card.user_id}
-        wait_until(lambda: relay.caller.post(event).ok, GIVE_UP_SECONDS, "room for an event")  # noqa: B023
+        wait_until(lambda: relay.caller.post(card.event).ok, GIVE_UP_SECONDS, "room for an event")  # noqa: B023
     return [card.user_id for card in cards]
 
 
@@ -208,10 +208,38 @@ def posted(relay: Deployment, clients: Mapping[str, ExampleClient]) -> Sequence[
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.user_id)
 def test_a_test_card_acts_as_described(relay: Deployment, card: Card) -> None:
     """The record of an event for that user ends with the row's last status, and its code."""
+    words = re.findall(r"`(\w+)`", card.record.partition(";")[0])
+    status = [word for word in words if word in {*Status}][-1]
     words = re.findall(r"`(\w+)`", card.record)
-    (*_, status) = [word for word in words if word in {*Status}]
     codes = [word for word in words if word in {*FailureCode}]
+    if status in {"opened", "failed"}:
+        is_over = lambda: relay.caller.record(card.user_id)["complete"]  # noqa: E731
+        wait_until(is_over, GIVE_UP_SECONDS, f"{card.user_id} to be complete")
     record = relay.caller.wait_for(card.user_id, status)
 
-    assert codes == ([record["failure"]["code"]] if record["failure"] else [])
+    tasks = (record["tasks"] or {}).values()
+    failures = [*filter(None, [record["failure"], *(task["failure"] for task in tasks)])]
+    assert codes == [failure["code"] for failure in failures]
+    assert ("`done`" in card.record) == any(task["status"] == "done" for task in tasks)
     assert ("`session` null" in card.record) == (status == "opened" and record["session"] is None)
+
+
+@pytest.mark.usefixtures("posted")
+@pytest.mark.parametrize(
+    ("member_id", "status", "user_id"),
+    [
+        ("stand-in-unknown", "failed", None),
+        ("stand-in-merged-2", "opened", "stand-in-merged-0"),
+        ("stand-in-rejected-422", "failed", "stand-in-rejected-422"),
+    ],
+)
+def test_a_test_member_acts_as_described(
+    relay: Deployment, member_id: str, status: str, user_id: str | None
+) -> None:
+    """It is unknown, merged, or one of the test users."""
+    event = {"event_id": f"of-{member_id}", "member_id": member_id}
+    wait_until(lambda: relay.caller.post(event).ok, GIVE_UP_SECONDS, "room for an event")
+
+    record = relay.caller.wait_for(event["event_id"], status)
+
+    assert user_id == record["user_id"]

@@ -153,6 +153,7 @@ def test_spans_have_request_and_result(traced: Traced, collector: Collector) -> 
         "server.address": "127.0.0.1",
         "relay.event_id": "e2",
         "relay.attempt": 1,
+        "relay.task": "create",
         "relay.outcome": "refused",
     } == call.attributes
     assert [("chat-relay", "web"), ("chat-relay", "worker")] == [

@@ -10,5 +10,7 @@ BEYOND = {
     "must be at most 1024 bytes as compact JSON",
     "must be valid Unicode, without lone surrogates",
     "is required",
+    "must be Unicode without lone surrogates",
+    "needs a bot name: message.bot_name, or the relay's BOT_NAME",
     "differs from event_id in the body",
 }

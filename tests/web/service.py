@@ -87,6 +87,7 @@ def serve(
     max_backlog: int = 1000,
     allow_unsafe: bool = False,
     webhook_secrets: Iterable[str] = WEBHOOK_SECRETS,
+    bot_name: str | None = None,
     export_span: ExportSpan | None = None,
 ) -> WebService:
     """Build the application over ``client`` as ``bootstrap`` does."""
@@ -103,6 +104,7 @@ def serve(
             Operations(Scripts(client.relay, bench.keys), record_ttl_seconds=TTL_SECONDS), VERSION
         ),
         version=VERSION,
+        bot_name=bot_name,
         export_span=export_span,
     )
     return WebService(app.test_client(), bench, notices)

@@ -12,14 +12,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from app.chats.event import (
     MAX_CLOCK_SKEW,
     MAX_METADATA_BYTES,
     MAX_METADATA_PAIRS,
+    MAX_TEXT_CHARACTERS,
+    BotName,
+    EventId,
+    FirstMessage,
+    MemberId,
     OnUnknown,
     OpenChatEvent,
+    UserId,
 )
 from app.chats.record import (
     MAX_CHAT_ID_CHARACTERS,
@@ -30,6 +36,7 @@ from app.chats.record import (
     Session,
     Status,
     TaskState,
+    TaskStatus,
     as_json,
     time_as_json,
 )
@@ -65,6 +72,7 @@ OWN_PROBLEMS = {
     },
     "getEvent": {*BELOW_V1, "not-found"},
     "getChatsOfUser": {*BELOW_V1, "not-found"},
+    "getChatsOfMember": {*BELOW_V1, "not-found"},
     "getChat": {*BELOW_V1, "not-found"},
     "getLivez": set(),
     "getReadyz": {"not-ready"},
@@ -83,6 +91,7 @@ ANSWERS = {
     ("postEvent", "202", "application/json"): "Record",
     ("getEvent", "200", "application/json"): "Record",
     ("getChatsOfUser", "200", "application/json"): "ChatsOfUser",
+    ("getChatsOfMember", "200", "application/json"): "ChatsOfMember",
     ("getChat", "200", "application/json"): "Record",
     ("getLivez", "200", "application/json"): "Alive",
     ("getReadyz", "200", "application/json"): "Ready",
@@ -95,7 +104,7 @@ ANSWERS = {
 }
 ANSWERED_STATUSES = {
     ("postEvent", "200"): [status for status in Status if not status.is_open],
-    ("postEvent", "202"): [status for status in Status if status.is_open],
+    ("postEvent", "202"): [Status.ACCEPTED, Status.CALLING, Status.OPENED],
     ("getEvent", "200"): [*Status],
     ("getChat", "200"): [Status.OPENED],
 }
@@ -108,9 +117,9 @@ ANSWER_HEADERS = {
     ("getRoot", "302"): {"Location"},
 }
 LINKS = {
-    ("postEvent", "200"): ["getEvent", "getChatsOfUser", "getChat"],
-    ("postEvent", "202"): ["getEvent", "getChatsOfUser"],
-    ("getEvent", "200"): ["getChatsOfUser"],
+    ("postEvent", "200"): ["getEvent", "getChatsOfUser", "getChatsOfMember", "getChat"],
+    ("postEvent", "202"): ["getEvent", "getChatsOfMember"],
+    ("getEvent", "200"): ["getChatsOfMember"],
     ("getChat", "200"): ["getEvent"],
 }
 
@@ -142,12 +151,15 @@ CHAT_IDS = st.from_regex(r"\A[A-Za-z0-9-]{1,256}\Z")
 ANY_RECORD = st.builds(
     Record,
     event_id=st.from_regex(r"\A[A-Za-z0-9_:~-]{1,128}\Z"),
-    user_id=st.from_regex(r"\A[A-Za-z0-9_-]{1,64}\Z"),
+    user_id=st.none() | st.from_regex(r"\A[A-Za-z0-9_-]{1,64}\Z"),
+    member_id=st.none() | st.from_regex(r"\A[!-~]{1,64}\Z"),
+    tasks=st.none() | st.fixed_dictionaries({"message": st.builds(TaskState, st.text())}),
     chat=st.none() | st.builds(Chat, id=CHAT_IDS),
     attempts=st.integers(0, 1000),
     duplicate_chat_ids=st.lists(CHAT_IDS, max_size=2).map(tuple),
     accepted_at=INSTANTS,
     settled_at=st.none() | INSTANTS,
+    completed_at=st.none() | INSTANTS,
     expires_at=st.none() | INSTANTS,
     metadata=st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=10),
 )
@@ -269,15 +281,16 @@ def test_examples_of_schemas_match_them() -> None:
 def test_examples_of_records_are_named_by_their_status() -> None:
     """Each status has one, all of the event that is posted in the example."""
     posted = BY_ID["postEvent"]["requestBody"]["content"]["application/json"]["example"]
-    same = ("event_id", "user_id", "on_unknown", "metadata")
+    same = ("event_id", "member_id", "on_unknown", "metadata")
 
     for status in Status:
         record = COMPONENTS["examples"][status]["value"]
         assert status == record["status"]
         assert [posted[name] for name in same] == [record[name] for name in same]
     opened = COMPONENTS["examples"]["opened"]["value"]
-    of_user = {"user_id": opened["user_id"], "chats": [opened], "has_more": False}
-    assert of_user == COMPONENTS["examples"]["one-chat"]["value"]
+    found = {"chats": [opened], "has_more": False}
+    for name, field in (("one-chat", "user_id"), ("one-chat-of-member", "member_id")):
+        assert {field: opened[field]} | found == COMPONENTS["examples"][name]["value"]
 
 
 def test_the_example_of_this_document_is_its_beginning() -> None:
@@ -340,22 +353,50 @@ def follow(expression: str, content: Any) -> Any:
 
 
 def test_events_have_the_fields_of_the_model() -> None:
-    """No other is allowed; a header may stand for the id."""
+    """No other is allowed; a header may stand for the id, and one of two names the user."""
     schema, model = SCHEMAS["OpenChatEvent"], OpenChatEvent.model_json_schema()
 
     assert BY_ID["postEvent"]["requestBody"]["required"] is True
     assert [*model["properties"]] == [*schema["properties"]]
-    assert model["required"] == ["event_id", *schema["required"]]
+    assert ["event_id"] == model["required"]
+    assert [["user_id"], ["member_id"]] == [one["required"] for one in schema["oneOf"]]
     assert model["additionalProperties"] is schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize(("name", "field"), [("EventId", "event_id"), ("UserId", "user_id")])
-def test_ids_have_the_limits_of_the_model(name: str, field: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "model"), [("EventId", EventId), ("UserId", UserId), ("BotName", BotName)]
+)
+def test_ids_have_the_limits_of_the_model(name: str, model: Any) -> None:
     """The same pattern and lengths."""
-    model = OpenChatEvent.model_json_schema()["properties"][field]
+    described = TypeAdapter(model).json_schema()
     limits = ("type", "pattern", "minLength", "maxLength")
 
-    assert [model.get(limit) for limit in limits] == [SCHEMAS[name].get(limit) for limit in limits]
+    assert [described.get(one) for one in limits] == [SCHEMAS[name].get(one) for one in limits]
+
+
+@given(st.text(max_size=70) | st.text(st.characters(categories=["Z", "C", "L"]), max_size=3))
+def test_member_ids_have_the_limits_of_the_model(text: str) -> None:
+    """Written another way, since not every reader of a pattern has classes of characters."""
+    try:
+        TypeAdapter(MemberId).validate_python(text)
+        is_taken = True
+    except ValidationError:
+        is_taken = False
+
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        assert not is_taken
+    else:
+        assert is_taken == validator(SCHEMAS["MemberId"]).is_valid(text)
+
+
+def test_messages_have_the_limits_of_the_model() -> None:
+    """Their fields, and the length of their text."""
+    schema = SCHEMAS["Message"]
+
+    assert [*FirstMessage.model_fields] == [*schema["properties"]]
+    assert MAX_TEXT_CHARACTERS == schema["properties"]["text"]["maxLength"]
 
 
 def test_enums_have_the_values_of_the_code() -> None:
@@ -365,9 +406,9 @@ def test_enums_have_the_values_of_the_code() -> None:
     assert ("string", [*OnUnknown]) == (schema["type"], schema["enum"])
 
 
-@pytest.mark.parametrize("values", [Status, FailureCode])
+@pytest.mark.parametrize("values", [Status, FailureCode, TaskStatus])
 def test_statuses_and_codes_are_those_of_the_code_and_of_later_releases(
-    values: type[Status | FailureCode],
+    values: type[Status | FailureCode | TaskStatus],
 ) -> None:
     """All are named, in their order, and another one is no breach: a replica may be newer."""
     schema = SCHEMAS[values.__name__]
@@ -377,8 +418,10 @@ def test_statuses_and_codes_are_those_of_the_code_and_of_later_releases(
     assert validator(schema).is_valid("made_up_later")
 
 
-@pytest.mark.parametrize("values", [Status, FailureCode])
-def test_each_status_and_code_is_explained(values: type[Status | FailureCode]) -> None:
+@pytest.mark.parametrize("values", [Status, FailureCode, TaskStatus])
+def test_each_status_and_code_is_explained(
+    values: type[Status | FailureCode | TaskStatus],
+) -> None:
     """With its meaning and a remedy, here and in the guide for callers."""
     schema = SCHEMAS[values.__name__]
     guide = (DOCS / "integrating.md").read_text()
@@ -395,6 +438,7 @@ def test_records_have_the_fields_of_the_answer() -> None:
     """In their order, each always there."""
     answered = as_json(FULL)
     objects = {name: answered[name.lower()] for name in ("Chat", "Session", "Failure")}
+    objects["Task"] = answered["tasks"]["message"]
 
     for name, content in {**objects, "Record": answered}.items():
         assert [*content] == SCHEMAS[name]["required"] == [*SCHEMAS[name]["properties"]]
@@ -432,10 +476,11 @@ def test_answers_have_all_their_fields() -> None:
     }
 
     assert OBJECTS.keys() == {
-        *("OpenChatEvent", "Record", "Chat", "Session", "Failure", "ChatsOfUser"),
-        *("Problem", "Fault", "ProblemPage", "Alive", "Ready"),
+        *("OpenChatEvent", "Message", "Record", "Tasks", "Task", "Chat", "Session", "Failure"),
+        *("ChatsOfUser", "ChatsOfMember", "Problem", "Fault", "ProblemPage", "Alive", "Ready"),
     }
-    assert {"OpenChatEvent", "Problem", "Fault"} == {name for name in optional if optional[name]}
+    with_optional = {"OpenChatEvent", "Message", "Tasks", "Problem", "Fault"}
+    assert with_optional == {name for name in optional if optional[name]}
     assert {"errors"} == optional["Problem"]
 
 
@@ -471,8 +516,15 @@ def test_fields_have_the_types_of_the_code() -> None:
     for name in ("session", "user_session"):
         models["Record"]["properties"][name] = chat.pop(name)
 
-    for name in ("Record", "Chat", "Session", "Failure"):
-        assert types(models[name], models) == types(SCHEMAS[name], SCHEMAS)
+    names = ("Record", "Tasks", "Task", "Chat", "Session", "Failure")
+    described = {name: types(SCHEMAS[name], SCHEMAS) for name in names}
+    # A property of the record, and an object whose keys the answer names.
+    assert {"boolean"} == described["Record"].pop("complete")
+    assert {"Tasks", "null"} == described["Record"].pop("tasks")
+    assert {"Task"} == set.union(*described.pop("Tasks").values())
+    models["Record"]["properties"].pop("tasks")
+    models["Task"] = TypeAdapter(TaskState).json_schema(mode="serialization")
+    assert described == {name: types(models[name], models) for name in described}
 
 
 def types(schema: Json, known: Json) -> dict[str, set[str]]:

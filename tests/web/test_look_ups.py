@@ -249,7 +249,7 @@ def test_without_redis_no_look_up_is_404(cut_off: WebService, path: str) -> None
 def test_a_newer_releases_record_is_not_guessed_at(service: WebService) -> None:
     """503 until this replica is replaced as well: two releases run side by side."""
     service.post()
-    service.bench.set_fields("refund-7731", v=3)
+    service.bench.set_fields("refund-7731", v=4)
 
     assert slug(service.get("/v1/events/refund-7731")) == "unavailable"
     assert slug(service.post()) == "unavailable"

@@ -1,6 +1,7 @@
 """The OpenAPI document agrees with the routes, their rights and the answers of the service."""
 
 import json
+import re
 import shlex
 from string import Template
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from app.chats.outcome import Outcome
+from app.chats.outcome import Done, Outcome, Resolved
 from app.telemetry.trace_context import Trace
 from app.web.openapi import DOCUMENT
 from app.web.signatures import HEADERS as SIGNATURE_HEADERS
@@ -37,11 +38,14 @@ EVENT_EXAMPLE = POST["requestBody"]["content"]["application/json"]["example"]
 METRICS = OPERATIONS["GET", "/metrics"]["responses"]["200"]["content"]["text/plain"]
 OLD = "2001-01-01T00:00:00Z"
 BEARER = {"Authorization": f"Bearer {BOTH_TOKEN}"}
-LOOK_UPS = ["/v1/events/e1", "/v1/chats/chat-1", "/v1/users/u1/chats"]
+LOOK_UPS = [
+    *("/v1/events/e1", "/v1/chats/chat-1", "/v1/users/user-1/chats", "/v1/members/m1/chats"),
+]
 OPEN = ["/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/problems/not-found", "/"]
 
 # Mostly valid fields, so that events with a single invalid field occur too.
-ALMOST = {name: st.just(EVENT_EXAMPLE[name]) | FIELDS[name] for name in FIELDS}
+EXAMPLES_OF_FIELDS = {**EVENT_EXAMPLE, "user_id": EVENT["user_id"]}
+ALMOST = {name: st.just(EXAMPLES_OF_FIELDS[name]) | FIELDS[name] for name in FIELDS}
 
 every_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
 
@@ -62,7 +66,7 @@ def test_it_is_served_to_all(service: WebService) -> None:
 def test_every_route_is_described(service: WebService) -> None:
     """The document has exactly the routes and methods; it describes HEAD once, for all GETs."""
     routes = {
-        (method, rule.rule.replace("<", "{").replace(">", "}"))
+        (method, re.sub("<(?:path:)?([a-z_]+)>", r"{\1}", rule.rule))
         for rule in service.caller.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }
@@ -121,6 +125,14 @@ def is_refused_beyond_schemas(response: TestResponse) -> bool:
 EDGES: dict[str, list[Any]] = {
     "event_id": ["a", "a" * 128, "a" * 129, "", ".", "..", "a/b", "a\n", 7],
     "user_id": ["a", "a" * 64, "a" * 65, "", "a.b", "a\n", None, 7],
+    "member_id": ["a", None],
+    "message": [
+        *({"text": "a"}, {"text": "a" * 4000}, {"text": "a" * 4001}, {"text": ""}, [], None),
+        *({"text": "a", "private": one} for one in (True, False, None, 1)),
+        *({"text": "a", "bot_name": one} for one in ("a", "a" * 30, "a" * 31, "", "a@b", None)),
+        {"text": "a", "other": 1},
+    ],
+    "open": [True, False, None, 1, "true"],
     "occurred_at": [
         *("2026-01-01T00:00:00Z", "2026-01-01t00:00:00z", "2026-01-01T00:00:00.123456789+23:59"),
         *("2026-01-01", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00+00:60"),
@@ -172,7 +184,8 @@ def test_curl_lines_work(service: WebService, example: Json) -> None:
     headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
     body = words[words.index("-d") + 1] if "-d" in words else None
     (path,) = [word for word in words if word.startswith("/")]
-    service.post()
+    if not body:  # what is looked up
+        service.post()
 
     response = service.caller.open(
         path, method="POST" if body else "GET", headers=headers, data=body
@@ -185,18 +198,29 @@ def test_curl_lines_work(service: WebService, example: Json) -> None:
 
 def test_every_kind_of_record_is_as_described(service: WebService) -> None:
     """Posts, look-ups and examples of each status match the document."""
-    bench = service.bench
+    bench, worker = service.bench, service.bench.worker()
     bench.open_gate()
+    event = {
+        "member_id": "m1",
+        "message": {"text": "Hello.", "bot_name": "Refunds"},
+        "open": True,
+        "metadata": {"a": "b"},
+    }
     outcomes: dict[str, Outcome] = {"e1": CREATED, "e2": REFUSED, "e3": UNKNOWN}
     for event_id, outcome in outcomes.items():
-        bench.worker().settle(bench.granted(event_id, metadata={"a": "b"}), outcome)
-    bench.granted("e4")
-    bench.accept("e5")
+        bench.client.unlink(bench.key("member:m1"))
+        worker.settle(bench.granted(event_id, **event), Resolved("user-1"))
+        worker.settle(bench.grant(), outcome)
+        if event_id == "e1":
+            worker.settle(bench.grant(), Done(has_acted=True, message_id="m-1"))
+            worker.settle(bench.grant(), Done(has_acted=True))
+    bench.granted("e4", **event)  # the user id is kept
+    bench.client.unlink(bench.key("member:m1"))
+    bench.accept("e5", **event)
 
     for event_id in ("e1", "e2", "e3", "e4", "e5"):
         found = service.get(f"/v1/events/{event_id}")
-        metadata = found.get_json()["metadata"]
-        posted = service.post({"event_id": event_id, "user_id": "u1", "metadata": metadata})
+        posted = service.post({"event_id": event_id, **event})
         assert found.get_json() == posted.get_json()
         example = DOCUMENT["components"]["examples"][found.get_json()["status"]]["value"]
         assert outline(example) == outline(found.get_json())
@@ -208,7 +232,7 @@ def test_every_kind_of_record_is_as_described(service: WebService) -> None:
 
 def outline(record: Json) -> list[Any]:
     """Return the parts of a record that depend only on its status."""
-    same = [record[name] for name in ("created", "attempts", "possible_orphan")]
+    same = [record[name] for name in ("created", "attempts", "possible_orphan", "complete")]
     settled = [record[name] for name in record if name not in {"occurred_at", "on_unknown"}]
     return same + [value is None or value == [] for value in settled]
 
@@ -220,7 +244,7 @@ def test_examples_of_headers_are_followed(service: WebService) -> None:
     grant = service.bench.granted(headers["Idempotency-Key"])
     service.bench.worker().settle(grant, CREATED)
 
-    response = service.post({"user_id": grant.user_id}, **headers)
+    response = service.post({"user_id": "u1"}, **headers)
 
     assert 200 == response.status_code
     assert headers["Prefer"] == response.headers["Preference-Applied"]

@@ -27,6 +27,7 @@ SCOPES = {
     "/v1/events": Scope.SUBMIT,
     "/v1/events/<event_id>": Scope.READ,
     "/v1/users/<user_id>/chats": Scope.READ,
+    "/v1/members/<path:member_id>/chats": Scope.READ,
     "/v1/chats/<chat_id>": Scope.READ,
     "/livez": None,
     "/readyz": None,
@@ -37,7 +38,9 @@ SCOPES = {
     "/": None,
 }
 TOKENS_OF = {Scope.SUBMIT: SUBMIT_TOKEN, Scope.READ: READ_TOKEN}
-LOOK_UPS = ["/v1/events/refund-7731", "/v1/users/u/chats", "/v1/chats/c"]
+LOOK_UPS = [
+    *("/v1/events/refund-7731", "/v1/users/u/chats", "/v1/members/m/chats", "/v1/chats/c"),
+]
 CHALLENGE = 'Bearer realm="chat-relay"'
 
 

@@ -15,7 +15,8 @@ from threading import Event, Thread
 
 import pytest
 
-from app.chats.grant import Grant
+from app.chats.grant import Grant, Task
+from app.chats.outcome import Done, Outcome, Resolved
 from app.store.keys import Keys
 from tests.web.service import READ_TOKEN, SUBMIT_TOKEN, WEBHOOK_SECRET
 from tools.model.outcomes import REFUSED, UNKNOWN, created
@@ -84,8 +85,17 @@ def _settle_all(bench: StoreDriver, stopping: Event) -> None:
         grant = bench.take(worker)
         if isinstance(grant, Grant):
             settled += 1
-            chat = created(f"chat-{settled}")
-            worker.settle(grant, (chat, REFUSED, chat, UNKNOWN)[settled % 4])
+            worker.settle(grant, _outcome(grant.task, settled))
+
+
+def _outcome(task: Task, number: int) -> Outcome:
+    """Return one outcome after the other, of those that the task can have."""
+    if task is Task.RESOLVE:
+        return Resolved(f"user-{number}")
+    if task is Task.CREATE:
+        chat = created(f"chat-{number}")
+        return (chat, REFUSED, chat, UNKNOWN)[number % 4]
+    return Done(has_acted=True)
 
 
 @pytest.fixture

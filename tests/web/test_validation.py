@@ -10,6 +10,7 @@ from tests.web.service import EVENT, WebService, errors
 
 LONE = "must be Unicode without lone surrogates"
 ID_RULE = "must be 1 to 128 characters of A-Z a-z 0-9 . _ : ~ -"
+USER_REQUIRED = "is required, unless there is a member_id"
 USER_RULE = "must be 1 to 64 characters of A-Z a-z 0-9 _ -"
 TIME_RULE = "must be an RFC 3339 time with an offset, such as 2026-11-22T10:00:00Z"
 
@@ -50,7 +51,8 @@ def test_every_wrong_field_is_named_at_once(service: WebService) -> None:
         ({"user_id": ""}, "/user_id", USER_RULE),
         ({"user_id": "a" * 65}, "/user_id", USER_RULE),
         ({"user_id": "\udc00"}, "/user_id", LONE),
-        ({"user_id": None}, "/user_id", "must be a string"),
+        ({"user_id": None}, "/user_id", USER_REQUIRED),
+        ({"user_id": 7}, "/user_id", "must be a string"),
         ({"occurred_at": 1_763_805_600}, "/occurred_at", TIME_RULE),
         ({"occurred_at": "2025-02-30T10:00:00Z"}, "/occurred_at", "is not a time that exists"),
         ({"metadata": []}, "/metadata", "must be an object of strings"),
@@ -88,7 +90,7 @@ def test_the_body_is_an_object(service: WebService, body: bytes) -> None:
 
 def test_an_empty_object_misses_both_ids(service: WebService) -> None:
     """Errors do not mention optional fields."""
-    assert errors(service.post({})) == {"/event_id": "is required", "/user_id": "is required"}
+    assert errors(service.post({})) == {"/event_id": "is required", "/user_id": USER_REQUIRED}
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from structlog.testing import capture_logs
 from app.chats.grant import Grant, NoWork, SettleEffect, SettleResult, TakeResult
 from app.chats.outcome import Outcome
 from app.telemetry.trace_context import Span
+from app.worker.metrics import OUTCOMES as OUTCOMES_OF_TASKS
 from app.worker.metrics import WorkerMetrics
 from app.worker.reporter import CallReporter
 from app.worker.spool import CallResult
-from tests.scraped import labels, samples
+from tests.scraped import samples
 from tests.worker.results import TRACE, result_of, take_line
 from tools.model.outcomes import CREATED, NOT_SENT, OUTCOMES, REFUSED, THROTTLED, UNKNOWN
 
@@ -42,9 +43,15 @@ def by_consent(outcome: Outcome) -> CallResult:
 
 def test_every_outcome_is_there_before_the_first_call(metrics: WorkerMetrics) -> None:
     """So that an alert on a rate sees the first one."""
-    calls = labels(text(metrics), "relay_calls_total")
+    values = samples(text(metrics))
 
-    assert dict.fromkeys(OUTCOMES, 0) == calls
+    names = {
+        f'relay_calls_total{{outcome="{outcome}",task="{task}"}}'
+        for task, outcomes in OUTCOMES_OF_TASKS.items()
+        for outcome in outcomes
+    }
+    assert names == {name for name in values if name.startswith("relay_calls_total")}
+    assert {0} == {values[name] for name in names}
 
 
 def test_calls_are_counted_by_outcome_and_timed(
@@ -54,9 +61,9 @@ def test_calls_are_counted_by_outcome_and_timed(
     for outcome in OUTCOMES.values():
         reporter.report_call(result_of("e1", outcome, seconds=0.2))
 
-    calls = labels(text(metrics), "relay_calls_total")
-    assert dict.fromkeys(OUTCOMES, 1) == calls
     values = samples(text(metrics))
+    for kind in OUTCOMES:
+        assert 1 == values[f'relay_calls_total{{outcome="{kind}",task="create"}}']
     assert 6 == values["relay_call_seconds_count"]
     assert pytest.approx(1.2) == values["relay_call_seconds_sum"]
 

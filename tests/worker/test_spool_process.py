@@ -187,7 +187,7 @@ def leave(directory: Path, open_spool: OpenSpool, *results: CallResult) -> None:
 
 def make_newer(bench: Workbench, event_id: str) -> None:
     """Let a newer release have written the record."""
-    bench.store.set_fields(event_id, v=3)
+    bench.store.set_fields(event_id, v=4)
 
 
 def make_wrong(bench: Workbench, event_id: str) -> None:

@@ -1,20 +1,19 @@
 """Rules that all keys of a relay keep at every moment."""
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
-from app.chats.record import Status
+from app.chats.record import Status, TaskStatus
 from app.store.keys import Keys
-from app.store.records import MAX_NUMBER, VERSION, parse_fields
+from app.store.records import MAX_NUMBER, TASKS_VERSION, VERSION, parse_fields
 from tools.stack.redis_client import Client
 
+Fields = dict[str, Any]
 QUEUES = ("due", "calling", "held", "failed")
-QUEUE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
-SETTLED = {"opened", "failed"}
-MORTAL = ("taken:", "user:", "chat:", "forgotten:")
+# Keys that end by themselves in any case; those of chats and texts do once their event is complete.
+MORTAL = ("taken:", "user:", "member:", "member_chats:", "forgotten:", "minute:")
 # The names that relay.lua documents, one a line, each before its meaning.
 DOCUMENTED = frozenset(
     re.findall(r"^--   (\w+)(?:  .*)?$", Path("app/store/lua/relay.lua").read_text(), re.MULTILINE)
@@ -25,45 +24,95 @@ def broken_rules(client: Client, keys: Keys) -> list[str]:
     """Return the broken rules: the queue of each event, and the TTL of each key."""
     names = sorted(cast("list[str]", client.keys(f"{keys.tag}:*")))
     prefix = keys.event("")
-    events = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    event_ids = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     others = [name for name in names if not name.startswith(prefix)]
-    return [*_broken_by_events(client, keys, events), *_broken_by_others(client, keys, others)]
+    records = {event_id: _record(client, keys, event_id) for event_id in event_ids}
+    return [
+        *_broken_by_events(client, keys, records),
+        *(fault for name in others for fault in _faults_of_key(client, keys, name, records)),
+    ]
 
 
-def _broken_by_events(client: Client, keys: Keys, event_ids: list[str]) -> list[str]:
-    with client.pipeline(transaction=False) as pipeline:
-        for event_id in event_ids:
-            pipeline.get(keys.event(event_id))
-            pipeline.pttl(keys.event(event_id))
-            for queue in QUEUES:
-                pipeline.zscore(f"{keys.tag}:{queue}", event_id)
-        replies = pipeline.execute()
-    width = 2 + len(QUEUES)
-    broken = []
-    for place, event_id in enumerate(event_ids):
-        text, left_ms, *scores = replies[place * width : (place + 1) * width]
-        fields = parse_fields(text)
-        status = fields.get("status")
-        if fields.get("v") == VERSION and status in set(Status):
-            broken += [f"{event_id}: {fault}" for fault in _faults_of_text(text)]
-            found = [name for name, score in zip(QUEUES, scores, strict=True) if score is not None]
-            if found != [name for of, name in QUEUE_OF.items() if of == status]:
-                broken.append(f"{event_id} is {status}, and in {found}")
-            if not (0 < left_ms <= fields["ttl_ms"] if status in SETTLED else left_ms == -1):
-                broken.append(f"{event_id} is {status}, with a TTL of {left_ms}")
-    return broken
+def _record(client: Client, keys: Keys, event_id: str) -> Fields | None:
+    """Return the fields of a record of this release."""
+    fields = parse_fields(cast("str", client.get(keys.event(event_id))))
+    is_ours = fields.get("v") in {VERSION, TASKS_VERSION} and fields.get("status") in set(Status)
+    return fields if is_ours else None
 
 
-def _faults_of_text(text: str) -> list[str]:
+def _broken_by_events(
+    client: Client, keys: Keys, records: Mapping[str, Fields | None]
+) -> Iterator[str]:
+    for event_id, fields in records.items():
+        if fields is None:
+            continue
+        yield from (f"{event_id}: {fault}" for fault in _faults_of_fields(fields))
+        found = [
+            queue for queue in QUEUES if client.zscore(f"{keys.tag}:{queue}", event_id) is not None
+        ]
+        if found != [*filter(None, [_queue_of(fields)])]:
+            yield f"{event_id} is {fields['status']}, and in {found}"
+        left_ms = client.pttl(keys.event(event_id))
+        if not (0 < left_ms <= fields["ttl_ms"] if _is_complete(fields) else left_ms == -1):
+            yield f"{event_id} is {fields['status']}, with a TTL of {left_ms}"
+
+
+def _statuses_of_tasks(fields: Fields) -> set[str]:
+    return {task["status"] for task in fields.get("tasks", {}).values()}
+
+
+def _is_complete(fields: Fields) -> bool:
+    if fields["status"] == Status.OPENED:
+        return TaskStatus.PENDING not in _statuses_of_tasks(fields)
+    return bool(fields["status"] == Status.FAILED)
+
+
+def _queue_of(fields: Fields) -> str | None:
+    """Return the sorted set in which an event belongs."""
+    if fields["status"] == Status.UNKNOWN:
+        return "held"
+    if not _is_complete(fields):
+        return "calling" if "grant_token" in fields else "due"
+    has_failed = fields["status"] == Status.FAILED
+    return "failed" if has_failed or TaskStatus.FAILED in _statuses_of_tasks(fields) else None
+
+
+def _faults_of_key(
+    client: Client, keys: Keys, name: str, records: Mapping[str, Fields | None]
+) -> Iterator[str]:
+    """Return what is wrong with a key that is no record."""
+    kind = name.removeprefix(f"{keys.tag}:")
+    # Before the text's own, so that time which passes between them does no harm.
+    record_ms = client.pttl(keys.event(kind.removeprefix("text:")))
+    left_ms = client.pttl(name)
+    if kind.startswith("chat:"):
+        owner = records.get(cast("str", client.get(name)))
+        is_mortal = owner is None or _is_complete(owner) or owner.get("chat_id") != kind[5:]
+    elif kind.startswith("text:"):
+        owner = records.get(kind.removeprefix("text:"))
+        is_mortal = owner is None or _is_complete(owner)
+        if owner and not _is_text_needed(owner):
+            yield f"{name} is there, and not needed"
+        if owner and left_ms > record_ms > 0:
+            yield f"{name} outlives its record"
+    else:
+        is_mortal = kind.startswith(MORTAL)
+    if (left_ms != -1) != is_mortal:
+        yield f"{name} has a TTL of {left_ms}"
+
+
+def _is_text_needed(fields: Fields) -> bool:
+    status = fields.get("tasks", {}).get("message", {}).get("status", TaskStatus.DONE)
+    if status == TaskStatus.SKIPPED:
+        return fields["status"] == Status.FAILED and "unknowns" not in fields
+    return bool(status != TaskStatus.DONE)
+
+
+def _faults_of_fields(fields: Fields) -> list[str]:
     """Return whether a record has the form of relay.lua, which every script reads."""
-    fields = json.loads(text, parse_float=_no_float)
     unknown = fields.keys() - DOCUMENTED
     faults = [f"{name} is not documented" for name in unknown]
     return faults + [f"{value!r} is stored" for value in _values_in(fields) if _is_unfit(value)]
-
-
-def _no_float(digits: str) -> NoReturn:
-    raise AssertionError(f"{digits} is stored, and is not whole")
 
 
 def _values_in(value: Any) -> Iterator[Any]:
@@ -74,18 +123,8 @@ def _values_in(value: Any) -> Iterator[Any]:
 
 
 def _is_unfit(value: Any) -> bool:
+    if isinstance(value, float):
+        return True
     if isinstance(value, int) and value is not True:
         return value is False or abs(value) > MAX_NUMBER
     return value is None or value in ("", [], {})
-
-
-def _broken_by_others(client: Client, keys: Keys, names: list[str]) -> list[str]:
-    with client.pipeline(transaction=False) as pipeline:
-        for name in names:
-            pipeline.pttl(name)
-        lefts = pipeline.execute()
-    return [
-        f"{name} has a TTL of {left_ms}"
-        for name, left_ms in zip(names, lefts, strict=True)
-        if (left_ms != -1) != name.removeprefix(f"{keys.tag}:").startswith(MORTAL)
-    ]

@@ -45,7 +45,8 @@ LIMITS = Limits(rate_per_second=10_000, burst=10_000, threshold=THRESHOLD, coold
 
 def event_of(event_id: str = "e1", **fields: Any) -> OpenChatEvent:
     """An event of one user by default."""
-    return OpenChatEvent.model_validate({"event_id": event_id, "user_id": "u1"} | fields)
+    user = {} if "member_id" in fields else {"user_id": "u1"}
+    return OpenChatEvent.model_validate({"event_id": event_id} | user | fields)
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,24 @@ from tools.prove import (
     outages,
     rate,
     redis_faults,
+    tasks,
     virtual,
 )
 from tools.prove.table import Proof, ProofRow, render
 
-MODULES = (outages, rate, redis_faults, ha, old_primary, edges, clocks, crashes, model, virtual)
+MODULES = (
+    outages,
+    rate,
+    redis_faults,
+    ha,
+    old_primary,
+    edges,
+    clocks,
+    crashes,
+    tasks,
+    model,
+    virtual,
+)
 
 
 def main(proofs: Sequence[Proof], arguments: Sequence[str]) -> int:

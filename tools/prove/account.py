@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tools.prove.table import ProofRow
 from tools.stack.deployment import Deployment
+from tools.stack.load import TEXT
 from tools.stack.oracle import Json, Run, faults_of, lost_answers, lost_events, unasked
 from tools.stack.processes import wait_until
 from tools.stack.verdict import find_breaks, find_leaks, run_of
@@ -20,7 +21,9 @@ class Fault:
     """A fault that was injected: its name, count, and end (monotonic seconds).
 
     ``forgotten`` are events whose records Redis was made to lose; none of them may have a second
-    chat. Unless ``may_recreate``, no event consented to a second call.
+    chat. Unless ``may_recreate``, no event consented to a second call. ``most_messages`` of an
+    event may be made: two where the fault breaks a condition of the promise. ``redriven`` has the
+    events whose message an operator had sent once more.
     """
 
     name: str
@@ -28,6 +31,8 @@ class Fault:
     over_at: float | None = None
     forgotten: Collection[str] = ()
     may_recreate: bool = False
+    most_messages: int = 1
+    redriven: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
 
@@ -38,7 +43,7 @@ def account(deployment: Deployment, doing: Fault, faults: Iterable[str] = ()) ->
     """
     wait_until_settled(deployment)
     settled_at = time.monotonic()
-    run = _run_of(deployment, doing.forgotten)
+    run = _run_of(deployment, doing)
     row = count_events(doing.name, [run])
     return replace(
         row,
@@ -49,6 +54,7 @@ def account(deployment: Deployment, doing: Fault, faults: Iterable[str] = ()) ->
             *faults,
             *faults_of(run),
             *_doubts(deployment, run, doing),
+            *_find_texts(deployment, run),
             *find_process_faults(deployment),
         ),
         note=doing.note,
@@ -97,7 +103,8 @@ def records_of(deployment: Deployment) -> dict[str, Json | None]:
     return {event_id: deployment.caller.find(event_id) for event_id in sorted(accepted)}
 
 
-def _run_of(deployment: Deployment, forgotten: Collection[str]) -> Run:
+def _run_of(deployment: Deployment, doing: Fault) -> Run:
+    forgotten = doing.forgotten
     records = {
         event_id: record
         for event_id, record in records_of(deployment).items()
@@ -113,6 +120,9 @@ def _run_of(deployment: Deployment, forgotten: Collection[str]) -> Run:
         opens=[opened for opened in run.opens if opened.chat_id not in lost],
         seen=[record for record in run.seen if record["event_id"] not in forgotten],
         received={*run.received} - lost,
+        allowed_messages={
+            event_id: doing.most_messages + doing.redriven.get(event_id, 0) for event_id in records
+        },
     )
 
 
@@ -130,6 +140,22 @@ def _doubts(deployment: Deployment, run: Run, doing: Fault) -> Iterator[str]:
     for user_id in _users_of(deployment, doing.forgotten):
         if creates[user_id] > 1:
             yield f"{creates[user_id]} chats of {user_id} were created"
+
+
+def _find_texts(deployment: Deployment, run: Run) -> Iterator[str]:
+    """Yield a sentence for each place that has a message's text, and may not."""
+    files = [process.log for process in deployment.processes]
+    files += deployment.spool.glob("*") if deployment.spool.is_dir() else []
+    yield from (
+        f"{file.name} has a text" for file in files if TEXT in file.read_text("utf-8", "replace")
+    )
+    yield from ("an answer has a text" for record in run.seen if TEXT in str(record))
+    with deployment.connect() as client:
+        for record in run.found:
+            message = (record.get("tasks") or {}).get("message", {})
+            key = f"{{relay}}:text:{record['event_id']}"
+            if message.get("status") == "done" and client.relay.execute("EXISTS", key):
+                yield f"{record['event_id']} keeps the text of a message that is sent"
 
 
 def find_process_faults(deployment: Deployment) -> Iterator[str]:

@@ -29,13 +29,17 @@ from tools.prove.scene import find_bad_answers, post, run_relay
 from tools.prove.table import Proof, ProofRow
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
-from tools.stack.load import EventPoster
+from tools.stack.load import EventPoster, event_with_tasks, plain_event
 from tools.stack.processes import wait_until
 from tools.stack.redis_client import Client, connect_to
+from tools.stack.relay import Json
 
 OUTAGE_TIMEOUT_SECONDS = 60
 CALL_SECONDS = 0.3
 KILLS = 2
+# A message that may have been sent is looked for once its lease and three deadlines are over.
+SHORT_TASKS = {"BOT_NAME": "Relay", "CALL_DEADLINE_SECONDS": "1"}
+MOST_SENDS = 2
 STALL_SECONDS = 3.0
 REDIS = "redis-server"
 
@@ -50,6 +54,10 @@ def proofs() -> Sequence[Proof]:
         _proof("the replica that must confirm is stalled", _replica_stalled, is_short=True),
         _proof("a fail-over loses the last writes", _last_writes_lost),
         _proof("a fail-over loses the last writes, unconfirmed ones", _unconfirmed_writes_lost),
+        _proof("tasks: the primary behind sentinels is killed", _primary_killed_with_tasks),
+        _proof(
+            "tasks: a fail-over loses the last writes, unconfirmed ones", _unconfirmed_tasks_lost
+        ),
     ]
 
 
@@ -99,10 +107,16 @@ class HaDeployment(Deployment):
 class RelayLoad:
     """Load on every web of a deployment, and how long callers were refused."""
 
-    def __init__(self, deployment: Deployment, *, are_served: bool = True) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        *,
+        are_served: bool = True,
+        event_of: Callable[[str], Json] = plain_event,
+    ) -> None:
         """Begin."""
         self._are_served = are_served
-        self._loads = [EventPoster(caller) for caller in deployment.callers]
+        self._loads = [EventPoster(one, event_of=event_of) for one in deployment.callers]
 
     def __enter__(self) -> Self:
         """Return once all webs accept events, unless ``are_served`` is false."""
@@ -146,12 +160,14 @@ class RelayLoad:
 
 
 @contextmanager
-def _run_relay_on(directory: Path, redis_url: str, *, acks: int) -> Iterator[HaDeployment]:
+def _run_relay_on(
+    directory: Path, redis_url: str, *, acks: int, **settings: str
+) -> Iterator[HaDeployment]:
     """Run two webs and two workers that require ``acks`` confirmations of each write.
 
     A call takes a while, so some are always under way.
     """
-    deployment = HaDeployment(directory, redis_url, MIN_REPLICAS_ACKED=str(acks))
+    deployment = HaDeployment(directory, redis_url, MIN_REPLICAS_ACKED=str(acks), **settings)
     deployment.channel_io.always(Behaviour.CREATE_SLOW, seconds=CALL_SECONDS)
     with run_relay(deployment):
         deployment.start_web().wait_until_ready()
@@ -168,14 +184,24 @@ def _owner_killed(name: str, directory: Path, random: Random, binary: Path | Non
         return _kill_one_by_one(name, directory, random, redis)
 
 
+def _primary_killed_with_tasks(name: str, directory: Path, random: Random) -> ProofRow:
+    with run_sentinels(directory / "redis", None) as redis:
+        return _kill_one_by_one(name, directory, random, redis, event_of=event_with_tasks)
+
+
 def _kill_one_by_one(
-    name: str, directory: Path, random: Random, redis: Sentinels | Cluster
+    name: str,
+    directory: Path,
+    random: Random,
+    redis: Sentinels | Cluster,
+    *,
+    event_of: Callable[[str], Json] = plain_event,
 ) -> ProofRow:
     """Kill the primary under load, twice, and start it again after each fail-over."""
     outages = []
     with (
-        _run_relay_on(directory, redis.url, acks=2) as deployment,
-        RelayLoad(deployment) as callers,
+        _run_relay_on(directory, redis.url, acks=2, **SHORT_TASKS) as deployment,
+        RelayLoad(deployment, event_of=event_of) as callers,
     ):
         for _ in range(KILLS):
             time.sleep(random.uniform(0, 1))
@@ -272,13 +298,24 @@ def _unconfirmed_writes_lost(name: str, directory: Path, random: Random) -> Proo
     return _lose_last_writes(name, directory, random, acks=0)
 
 
-def _lose_last_writes(name: str, directory: Path, random: Random, *, acks: int) -> ProofRow:
+def _unconfirmed_tasks_lost(name: str, directory: Path, random: Random) -> ProofRow:
+    return _lose_last_writes(name, directory, random, acks=0, event_of=event_with_tasks)
+
+
+def _lose_last_writes(
+    name: str,
+    directory: Path,
+    random: Random,
+    *,
+    acks: int,
+    event_of: Callable[[str], Json] = plain_event,
+) -> ProofRow:
     with _one_replica(directory) as (primary, replica, line), Address(primary.port) as address:
         replica.follow(line.port)
         primary.wait_for_replicas(1)
         with (
-            _run_relay_on(directory, address.url, acks=acks) as deployment,
-            RelayLoad(deployment) as callers,
+            _run_relay_on(directory, address.url, acks=acks, **SHORT_TASKS) as deployment,
+            RelayLoad(deployment, event_of=event_of) as callers,
         ):
             for old, new in ((primary, replica), (replica, primary)):
                 line.cut()
@@ -299,7 +336,9 @@ def _fine_print(row: ProofRow, deployment: Deployment) -> ProofRow:
     twice = sum(number > 1 for number in creates.values())
     note = "FINE PRINT: this is what a fail-over costs without MIN_REPLICAS_ACKED"
     lost = row.accepted - row.opened - row.failed - row.unknown
-    return replace(row, created_twice=twice, lost=lost, faults=(), note=note)
+    sent = Counter(message.chat_id for message in deployment.messages)
+    faults = [f"{chat} has {count} messages" for chat, count in sent.items() if count > MOST_SENDS]
+    return replace(row, created_twice=twice, lost=lost, faults=tuple(faults), note=note)
 
 
 def _replace(old: RedisServer, new: RedisServer, line: Address, address: Address) -> None:

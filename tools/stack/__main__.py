@@ -96,6 +96,7 @@ def _build_environ(data: Path) -> dict[str, str]:
         "METRICS_PORT": str(free_port() if is_taken else METRICS_PORT),
         "BIND": LOOPBACK,
         "SPOOL_DIR": str(data / "spool"),
+        "BOT_NAME": "Relay",
     }
     return {**os.environ, **{k: v for k, v in missing.items() if not os.environ.get(k, "").strip()}}
 

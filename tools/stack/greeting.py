@@ -20,9 +20,11 @@ The relay is at {url}. Try:
 
   curl -i {url}/v1/events -H 'Authorization: Bearer {submit}' \\
     -H 'Content-Type: application/json' \\
-    -d '{{"event_id": "refund-7731", "user_id": "6606508eaa71575f1e8c"}}'
+    -d '{{"event_id": "refund-7731", "member_id": "customer-8841",
+         "message": {{"text": "Your refund is on its way."}}}}'
   curl {url}/v1/events/{event_id} -H 'Authorization: Bearer {read}'
   curl {url}/v1/users/{user_id}/chats -H 'Authorization: Bearer {read}'
+  curl {url}/v1/members/customer-8841/chats -H 'Authorization: Bearer {read}'
   curl {url}/v1/chats/{chat_id} -H 'Authorization: Bearer {read}'
   curl {url}/livez
   curl {url}/readyz

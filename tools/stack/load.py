@@ -1,6 +1,7 @@
 """Clients that post events during a fault."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Event
@@ -8,22 +9,41 @@ from threading import Event
 import requests
 
 from tools.stack.processes import wait_until
-from tools.stack.relay import RelayClient
+from tools.stack.relay import Json, RelayClient
 
 CALLERS = 4
+TEXT = "a text that only its key and the chat may have"
 _names = count()
 PAUSE_SECONDS = 0.05
+
+
+def plain_event(name: str) -> Json:
+    """Build an event without tasks, of a user of its own."""
+    return {"event_id": f"e-{name}", "user_id": f"u-{name}"}
+
+
+def event_with_tasks(name: str) -> Json:
+    """Build an event with all tasks, of a member of its own."""
+    message = {"text": f"{TEXT}: {name}"}
+    return {"event_id": f"e-{name}", "member_id": f"m-{name}", "message": message, "open": True}
 
 
 class EventPoster:
     """Threads that post one event after the other, each until it is accepted.
 
     ``refusals`` are the answers that accept no event; ``slowest_seconds`` is the longest time to an
-    answer.
+    answer. ``event_of`` builds an event from a name.
     """
 
-    def __init__(self, caller: RelayClient, pause_seconds: float = PAUSE_SECONDS) -> None:
+    def __init__(
+        self,
+        caller: RelayClient,
+        pause_seconds: float = PAUSE_SECONDS,
+        *,
+        event_of: Callable[[str], Json] = plain_event,
+    ) -> None:
         """Start the threads."""
+        self._event_of = event_of
         self.accepted = 0
         self.refusals: list[requests.Response] = []
         self.slowest_seconds = 0.0
@@ -58,14 +78,14 @@ class EventPoster:
             self._post_until_accepted(f"load{next(_names)}")
 
     def _post_until_accepted(self, name: str) -> None:
-        event = {"event_id": f"e-{name}", "user_id": f"u-{name}"}
+        event = self._event_of(name)
         while not (response := self._post(event)).ok:
             self.refusals.append(response)
             time.sleep(self._pause_seconds)
         self.accepted += 1
         self._over.wait(self._pause_seconds)
 
-    def _post(self, event: dict[str, str]) -> requests.Response:
+    def _post(self, event: Json) -> requests.Response:
         began = time.monotonic()
         response = self._caller.post(event)
         self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began)

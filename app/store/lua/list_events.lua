@@ -1,7 +1,8 @@
 -- A page of one sorted set, those that have been there the longest first.
 --
 -- arg: set (due, calling, held or failed), limit (how many are looked at); after_score and after_id (of the last of
---      the page before); user_id, if only this user's are wanted; until_ms, if none of a higher score is
+--      the page before); field (user_id or member_id) and value, if only this person's
+--      are wanted; until_ms, if none of a higher score is
 -- → {now, how many were looked at, score and id of the last of them ('' for none), {{event id, record}, …}}
 --   false for the record of an event that is not kept
 
@@ -43,7 +44,7 @@ for place = 1, #page, 2 do
   if arg.until_ms and tonumber(score) > arg.until_ms then break end
   looked_at, last_score, last_id = looked_at + 1, score, id
   local record, text = read(id)
-  if not record or not arg.user_id or record.user_id == arg.user_id then
+  if not record or not arg.field or record[arg.field] == arg.value then
     found[#found + 1] = {id, text or false}
   end
 end

@@ -22,8 +22,9 @@ local history = append_history(record, 'redriven', {by = arg.by})
 local changes = {deadline_from_ms = now, command_token = arg.token, history = history}
 local at = now
 if failed then
+  at = clamped_instant(record.accepted_ms, 0)
   -- I6: still only after what may have been sent can be seen.
-  at = math.max(clamped_instant(record.accepted_ms, 0), clamped_instant(record.look_from_ms, MAX_LOOK_DELAY_MS))
+  if failed.unanswered then at = math.max(at, clamped_instant(record.look_from_ms, MAX_LOOK_DELAY_MS)) end
 else
   changes.settled_ms = false
   -- The kept user id may be why it failed.

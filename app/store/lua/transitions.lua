@@ -27,8 +27,9 @@ end
 
 -- → the first task behind the create that has this status, and its name
 local function task_with(record, status)
+  if not record.tasks then return nil end
   for _, name in ipairs(TASKS) do
-    local task = record.tasks and record.tasks[name]
+    local task = record.tasks[name]
     if task and task.status == status then return task, name end
   end
 end
@@ -54,7 +55,7 @@ end
 
 -- Never longer than the record, whose TTL is written by now.
 local function keep_text(id, record)
-  if not (record.tasks and record.tasks.message) then return end
+  if not record.tasks or not record.tasks.message then return end
   local left_ms = redis.call('PTTL', event_key(id))
   if not is_text_needed(record) then
     redis.call('DEL', text_key(id))
@@ -72,9 +73,10 @@ local function leave_sets_but(set, id)
 end
 
 -- Removes what the record as it is written needs no longer, and what is left of a script that was stopped half-way.
+-- The sets last: by its entry a take finds the event, and does this again.
 local function tidy_up(id, record)
-  leave_sets_but(set_of(record), id)
   keep_text(id, record)
+  leave_sets_but(set_of(record), id)
 end
 
 -- Wakes those that wait for the event, or a worker.

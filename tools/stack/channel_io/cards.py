@@ -4,8 +4,14 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from tools.stack.channel_io.behaviours import Behaviour
+from tools.stack.channel_io.behaviours import Behaviour, Operation
+
+TASKS: dict[Operation, dict[str, Any]] = {
+    Operation.MESSAGE: {"message": {"text": "Hello."}},
+    Operation.OPEN: {"open": True},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +21,17 @@ class Card:
     behaviour: Behaviour
     channel_io: str
     record: str
+    operation: Operation = Operation.CREATE
 
     @property
     def user_id(self) -> str:
         """Return the ``user_id`` to post."""
-        return self.behaviour.user_id
+        return self.behaviour.user_id_for(self.operation)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """Return the event to post, with the task that the operation is for."""
+        return {"event_id": self.user_id, "user_id": self.user_id, **TASKS.get(self.operation, {})}
 
 
 CARDS = (
@@ -61,5 +73,23 @@ CARDS = (
         Behaviour.NO_CHAT_ID,
         "makes a chat, and answers 200 without its id",
         "`unknown`, `unreadable_answer`",
+    ),
+    Card(
+        Behaviour.CREATE_THEN_CLOSE,
+        "makes a chat and its message, and closes the connection without an answer to the latter",
+        "`opened`; the message is `done`, found by a look a minute later",
+        Operation.MESSAGE,
+    ),
+    Card(
+        Behaviour.REJECTED_422,
+        "makes a chat, and answers its message with 422",
+        "`opened`; the message `failed`, `rejected`",
+        Operation.MESSAGE,
+    ),
+    Card(
+        Behaviour.REJECTED_422,
+        "makes a chat, and answers its open with 422",
+        "`opened`; the open `failed`, `rejected`",
+        Operation.OPEN,
     ),
 )

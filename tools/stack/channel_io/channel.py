@@ -20,7 +20,7 @@ from tools.stack.channel_io.behaviours import Operation
 from tools.stack.channel_io.chats import Chats
 from tools.stack.channel_io.ledger import Create, Ledger, Message
 from tools.stack.channel_io.members import Members
-from tools.stack.channel_io.versions import ApiVersion
+from tools.stack.channel_io.versions import VersionFacts
 
 BOT_NAME = re.compile(r"[^@#$%:/]{1,30}")
 DEFAULT_LIMIT = 25
@@ -41,7 +41,7 @@ class RefusedRequest(Exception):
 class ApiRequest:
     """Request in one version; ``subject`` is the user or chat in its path, decoded."""
 
-    version: ApiVersion
+    version: VersionFacts
     subject: str
     query: Mapping[str, str]
     body: bytes
@@ -213,7 +213,7 @@ def _is_text_block(block: Any) -> bool:
     )
 
 
-def _options_of(content: Json, version: ApiVersion) -> tuple[str, ...]:
+def _options_of(content: Json, version: VersionFacts) -> tuple[str, ...]:
     options = content.get("options") or []
     if not (isinstance(options, list) and version.options.issuperset(options)):
         raise _invalid("options", "has an unknown option")

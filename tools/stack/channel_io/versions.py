@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class ApiVersion:
+class VersionFacts:
     """Facts of one version: ``options`` are those that it accepts in a message."""
 
     unknown_user_status: int
@@ -17,7 +17,7 @@ _OPTIONS = _V4_OPTIONS | {"silentToUser", "silentToManager"}
 
 # By the version in the path; the dated version has none there.
 VERSIONS = {
-    "v4": ApiVersion(422, refuses_unknown_bots=True, options=_V4_OPTIONS),
-    "v5": ApiVersion(422, refuses_unknown_bots=True, options=_OPTIONS),
-    None: ApiVersion(404, refuses_unknown_bots=False, options=_OPTIONS),
+    "v4": VersionFacts(422, refuses_unknown_bots=True, options=_V4_OPTIONS),
+    "v5": VersionFacts(422, refuses_unknown_bots=True, options=_OPTIONS),
+    None: VersionFacts(404, refuses_unknown_bots=False, options=_OPTIONS),
 }
