@@ -289,9 +289,8 @@ def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
 
 def _describe_wait(record: Record) -> list[str]:
     if record.status is not Status.OPENED:
-        return [
-            "It waits for its call." if record.user_id else "It waits for its user to be found."
-        ]
+        awaited = "its call" if record.user_id else "its user to be found"
+        return [f"It waits for {awaited}."]
     name, task = next(each for each in (record.tasks or {}).items() if not each[1].is_over)
     lines = [f"Its chat is published. It waits for its {name}."]
     if task.attempts:
