@@ -1,15 +1,19 @@
 # One image, two commands: web by default, the worker with `python -m app.worker`.
 # --build-arg TRACING=1 adds the packages that OTEL_EXPORTER_OTLP_ENDPOINT needs.
+# --build-arg BASE=python:3.13-slim@sha256:… pins the base image.
+ARG BASE=python:3.13-slim
 
-FROM python:3.13-slim AS build
+FROM ${BASE} AS build
 ARG TRACING=
 COPY requirements.txt requirements-tracing.txt ./
 RUN python3 -m venv --without-pip /venv \
     && python3 -m pip --python /venv/bin/python3 install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt \
        ${TRACING:+-r requirements-tracing.txt}
 
-FROM python:3.13-slim
+FROM ${BASE}
 LABEL org.opencontainers.image.title=chat-relay \
+      org.opencontainers.image.description="Opens each user's chat at Channel.io once, and keeps its ids" \
+      org.opencontainers.image.licenses=MIT \
       org.opencontainers.image.version=0.9.0
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -22,6 +26,7 @@ RUN groupadd --gid 10001 relay \
     && install -d -m 0700 -o relay -g relay /var/spool/relay
 COPY --from=build /venv /venv
 WORKDIR /app
+COPY pyproject.toml ./
 COPY app app
 COPY config config
 RUN python3 -m compileall -q app config

@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 UV_VERSION = 0.13.9
+CYCLONEDX_VERSION = 7.5.0
 
 # More than the cores: many tests wait for processes.
 PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(3 + (os.cpu_count() or 1))')
@@ -39,6 +40,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make docs    write the documents that are generated from code"
 	@echo "make lock    pin the newest versions that requirements*.in allow"
+	@echo "make sbom    write sbom.json: what the image is made of, in CycloneDX, from the locks"
 	@echo "make clean   remove environments and caches; .data/ and spool/ stay"
 
 # Without exec a signal to make's child would not reach the program.
@@ -81,6 +83,15 @@ lock:
 	@$(LOCK) --upgrade --output-file requirements-run.txt requirements-run.in
 	@$(LOCK) --upgrade --output-file requirements-bench.txt requirements-bench.in
 
+# Of the run time alone; TRACING=1 adds what the image has with that build argument.
+sbom:
+	$(check-python)
+	@$(PYTHON) -m venv $(VENV)-sbom
+	@$(VENV)-sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==$(CYCLONEDX_VERSION)
+	@$(VENV)-sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file sbom.json $(if $(TRACING),requirements-tracing.txt,requirements.txt)
+	@echo "sbom.json"
+
 clean:
 	@rm -rf .venv .venv-* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find app config tests tools -name __pycache__ -prune -exec rm -rf {} +
@@ -97,4 +108,4 @@ $(INSTALLED) $(PEERS_INSTALLED) $(RUNTIME_INSTALLED) $(RUN_INSTALLED):
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$^)
 	@touch $@
 
-.PHONY: help run test prove guards bench check format docs lock clean
+.PHONY: help run test prove guards bench check format docs lock sbom clean

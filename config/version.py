@@ -1,3 +1,8 @@
-"""The release, as ``pyproject.toml`` has it, which the image does not contain."""
+"""The release, as ``pyproject.toml`` has it; the image contains that file."""
 
-VERSION = "0.9.0"
+import tomllib
+from pathlib import Path
+
+_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+VERSION: str = tomllib.loads(_PROJECT.read_text("utf-8"))["project"]["version"]

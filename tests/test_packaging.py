@@ -109,12 +109,22 @@ def test_image_starts_web_as_the_procfile_does() -> None:
 
 
 def test_version_is_the_same_everywhere() -> None:
-    """The image has no ``pyproject.toml``, so the code has a copy, and the label another."""
+    """The image has ``pyproject.toml``, which the code reads; a label cannot."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert ("chat-relay", VERSION) == (project["name"], project["version"])
     assert f" org.opencontainers.image.version={VERSION}\n" in (ROOT / "Dockerfile").read_text()
+    assert "\nCOPY pyproject.toml ./\n" in (ROOT / "Dockerfile").read_text()
     assert project["requires-python"] == ">=3.11"
+
+
+def test_the_bill_of_materials_is_of_the_image() -> None:
+    """It is made from the lock that the image installs."""
+    command = make("--dry-run", "sbom", "VENV=none")
+
+    assert "cyclonedx-py requirements" in command
+    assert command.split("sbom.json ")[1].split()[0] == "requirements.txt"
+    assert "requirements-tracing.txt" in make("--dry-run", "sbom", "VENV=none", "TRACING=1")
 
 
 def test_image_serves_the_workers_metrics() -> None:
