@@ -14,7 +14,7 @@ from tools.stack.redis_client import Client
 QUEUES = ("due", "calling", "held", "failed")
 QUEUE_OF = {"accepted": "due", "calling": "calling", "unknown": "held", "failed": "failed"}
 SETTLED = {"opened", "failed"}
-MORTAL = ("taken:", "user:", "chat:", "forgotten:")
+MORTAL = ("taken:", "user:", "chat:", "forgotten:", "minute:")
 # The names that relay.lua documents, one a line, each before its meaning.
 DOCUMENTED = frozenset(
     re.findall(r"^--   (\w+)(?:  .*)?$", Path("app/store/lua/relay.lua").read_text(), re.MULTILINE)
