@@ -1,5 +1,8 @@
 """Tests of the counts of events by minute, for operators."""
 
+from itertools import pairwise
+
+from app.chats.outcome import Outcome
 from app.store.keys import Keys
 from app.store.relay_stats import MinuteCounts, RelayStatsReader
 from app.store.scripts import Scripts
@@ -27,7 +30,8 @@ def totals(bench: StoreDriver) -> tuple[int, int, int, int]:
 
 def test_each_transition_is_counted_once(bench: StoreDriver) -> None:
     """A duplicate and a repeated settle add nothing."""
-    for number, outcome in enumerate([created("chat-1"), REFUSED, UNKNOWN]):
+    outcomes: list[Outcome] = [created("chat-1"), REFUSED, UNKNOWN]
+    for number, outcome in enumerate(outcomes):
         bench.accept(f"e{number}")
         bench.accept(f"e{number}")
         grant = bench.grant()
@@ -43,10 +47,7 @@ def test_minutes_are_in_order_and_the_current_one_is_last(bench: StoreDriver) ->
 
     found = counts(bench, 3)
 
-    assert [60, 60] == [
-        (later.at - earlier.at).total_seconds()
-        for earlier, later in zip(found, found[1:], strict=False)
-    ]
+    assert [60, 60] == [(two.at - one.at).total_seconds() for one, two in pairwise(found)]
     assert 1 == sum(minute.accepted for minute in found[-2:])
 
 
