@@ -68,6 +68,17 @@ class RelayStats:
         return self.waiting + self.calling
 
 
+@dataclass(frozen=True, slots=True)
+class MinuteCounts:
+    """Numbers of events that were accepted, opened, failed and held in a minute."""
+
+    at: datetime
+    accepted: int
+    opened: int
+    failed: int
+    unknown: int
+
+
 class RelayStatsReader:
     """The overview that the command line and ``/metrics`` read."""
 
@@ -99,6 +110,14 @@ class RelayStatsReader:
             stale_answers=int(gate.get("stale_answers", 0)),
             is_used=is_used,
         )
+
+    def recent_minutes(self, count: int) -> list[MinuteCounts]:
+        """Read the counts of the newest minutes, the current one last.
+
+        Raises ``StoreUnavailable``.
+        """
+        rows = self._scripts.run("recent_minutes", {"count": count}, acknowledge=False)
+        return [MinuteCounts(to_datetime(at_ms), *counts) for at_ms, *counts in rows]
 
     def min_replicas_acked(self) -> int:
         """Return how many replicas confirm what workers write, as workers are set.

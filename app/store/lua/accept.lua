@@ -32,5 +32,6 @@ redis.call('ZADD', DUE, now, id)
 if arg.text then redis.call('SET', text_key(id), arg.text) end
 local version = (record.member_id or record.tasks) and TASKS_VERSION or VERSION
 text = update(id, record, {v = version, status = 'accepted', accepted_ms = now, attempt = 0, attempts = 0})
+count_minute('accepted')
 ring_bell()
 return {'new', text}

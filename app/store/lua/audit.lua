@@ -28,7 +28,7 @@ local COMMANDS = {
 -- An ACL may name keys one by one. Nothing has an empty id, and no hash an empty field.
 local KEYS_OF_RELAY = {KEYS[1], key('event:'), key('due'), key('calling'), key('held'), key('failed'),
   key('unreadable'), key('bell'), key('taken:'), key('user:'), key('chat:'), key('gate'), key('workers'),
-  key('confirmed'), key('forgotten:'), key('text:'), key('member:'), key('member_chats:')}
+  key('confirmed'), key('forgotten:'), key('text:'), key('member:'), key('member_chats:'), key('minute:')}
 
 local refused, is_refused = {}, {}
 

@@ -39,6 +39,14 @@ local function update(id, record, changes, ...)
   return text
 end
 
+-- Counts what happened in this minute, for operators. It stops no script, and a repeat does not count again.
+local MINUTE_MS, MINUTES_KEPT_MS = 60000, 7200000
+
+local function count_minute(what)
+  local minute = key('minute:' .. math.floor(now / MINUTE_MS))
+  if redis.pcall('HINCRBY', minute, what, 1) == 1 then redis.pcall('PEXPIRE', minute, MINUTES_KEPT_MS) end
+end
+
 -- Rings that no worker waits for stay, up to a number that wakes enough of them later.
 local function ring_bell()
   local rings = redis.pcall('LLEN', BELL)

@@ -18,6 +18,7 @@
 --   {relay}:text:<event_id>   string: the text of the event's message, until it is sent or cannot be any more
 --   {relay}:gate              hash: bucket, pauses, breaker, ways, probes
 --   {relay}:workers           zset: worker processes by when they last took
+--   {relay}:minute:<minute>   hash: how many events were accepted, opened, failed and held in a minute since the epoch
 --   {relay}:confirmed         string: written where replicas are to confirm what is only read
 --   {relay}:forgotten:<event_id>  string: the `accepted_ms` of a life that an operator removed, and the token of
 --                             the command; hides the record of that life, for the window

@@ -150,7 +150,9 @@ end
 local function fail(id, record, failure, changes)
   skip_tasks(record)
   changes.failure, changes.settled_ms = failure, now
-  return transition(id, record, 'failed', now, changes)
+  local text = transition(id, record, 'failed', now, changes)
+  count_minute('failed')
+  return text
 end
 
 -- → opened. `changes` has the fields of the chat. I5: only a record without a chat may come here. The tasks behind
@@ -159,7 +161,9 @@ local function open(id, record, changes)
   changes.settled_ms = now
   if task_with(record, 'pending') then changes.deadline_from_ms = now end
   for name, value in pairs(changes) do record[name] = value or nil end
-  return go_on(id, record, {})
+  local text = go_on(id, record, {})
+  count_minute('opened')
+  return text
 end
 
 -- The attempt ended, and may have created a chat. I3: from here to another call only by consent; the
@@ -175,6 +179,7 @@ local function end_unknown(id, record, what, failure)
   else
     changes.failure = failure
     transition(id, record, 'unknown', now, changes)
+    count_minute('unknown')
   end
 end
 
