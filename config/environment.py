@@ -17,6 +17,7 @@ SECRETS = frozenset(
         "CHANNEL_ACCESS_SECRET",
         "SUBMIT_TOKENS",
         "READ_TOKENS",
+        "OPERATE_TOKENS",
         "WEBHOOK_SECRETS",
         "HTTPS_PROXY",
         "HTTP_PROXY",

@@ -41,6 +41,7 @@ from config.values import (
     HeaderSecret,
     HeaderText,
     OnlyTrue,
+    OptionalTokens,
     ProxySetting,
     RedisUrlSetting,
     Tokens,
@@ -159,6 +160,7 @@ class WebSettings(ProcessSettings):
     max_backlog: int = _number(100_000, 1, 100_000_000)
     submit_tokens: Tokens = Field(description=TOKENS_SENTENCE)
     read_tokens: Tokens = Field(description=TOKENS_SENTENCE)
+    operate_tokens: OptionalTokens = Field((), description=TOKENS_SENTENCE)
     webhook_secrets: WebhookSecrets = Field(
         (), description=f"several with commas between them, each {WEBHOOK_SECRET_SENTENCE}"
     )
@@ -170,6 +172,18 @@ class WebSettings(ProcessSettings):
             raise settings_error(
                 f"the token of {name!r} belongs to another name in SUBMIT_TOKENS: "
                 "use one name for both, or make a new token"
+            )
+        return tokens
+
+    @field_validator("operate_tokens")
+    @classmethod
+    def _are_operators_alone(cls, tokens: Any, others: ValidationInfo) -> Any:
+        callers = (*others.data.get("submit_tokens", ()), *others.data.get("read_tokens", ()))
+        known = {token.token for token in callers}
+        if shared := [token.name for token in tokens if token.token in known]:
+            raise settings_error(
+                f"the token of {shared[0]!r} is in SUBMIT_TOKENS or READ_TOKENS too: "
+                "make a new token for the operator"
             )
         return tokens
 

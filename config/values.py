@@ -153,6 +153,9 @@ def _check_header_safe(text: str) -> str:
 
 
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(_parse_tokens)]
+OptionalTokens = Annotated[
+    tuple[Token, ...], BeforeValidator(lambda text: _parse_tokens(text) if text else ())
+]
 WebhookSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_parse_webhook_secrets)]
 RedisUrlSetting = Annotated[RedisUrl, BeforeValidator(_parse_redis_url)]
 Bind = Annotated[str, AfterValidator(parse_bind)]

@@ -1,66 +1,21 @@
-"""Selection of many events, read page by page, and a decision about each."""
+"""A decision about each of many events, and its preview, on the command line."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable
 
 import click
 
 from app.chats.errors import NothingDone, StoreUnavailable
-from app.chats.record import Record, Status
+from app.chats.record import Record
 from app.operate import text_output
 from app.operate.json_output import JsonList
 from app.operate.options import confirm, progress_bar
-from app.store.keys import Person
-from app.store.operations import Operations, Page
+from app.operate.selection import Selection
+from app.store.operations import Operations
 
 MAX_SHOWN = 20  # of a dry run; --json shows all
 
 Decide = Callable[[str, Record | None], Record]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Events of one status, perhaps not all of them."""
-
-    status: Status
-    person: Person | None = None
-    code: str | None = None
-    since: datetime | None = None
-    limit: int | None = None
-
-    def pages(self, operations: Operations) -> Iterator[Page]:
-        """Read the events, and stop once there are ``limit``."""
-        left = self.limit
-        for page in operations.pages(self.status, person=self.person):
-            events = [found for found in page.events if self._has(found[1])][:left]
-            yield replace(page, events=events)
-            if left is not None:
-                left -= len(events)
-                if not left:
-                    return
-
-    def count(self, operations: Operations) -> int:
-        """Count the selected events: without a filter by one command, else by reading them."""
-        if self.person or self.code or self.since:
-            return sum(len(page.events) for page in self.pages(operations))
-        count = self.count_status(operations)
-        return count if self.limit is None else min(count, self.limit)
-
-    def count_status(self, operations: Operations) -> int:
-        """Count all events of the status."""
-        stats = operations.relay_stats()
-        return stats.held if self.status is Status.UNKNOWN else stats.failed
-
-    def _has(self, record: Record | None) -> bool:
-        if record is None:  # another release's: its code and time cannot be read
-            return self.code is None and self.since is None
-        failure = record.last_failure
-        code = failure.code if failure else None
-        return (self.code is None or self.code == code) and (
-            self.since is None or record.accepted_at >= self.since
-        )
 
 
 def confirm_all(

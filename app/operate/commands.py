@@ -10,19 +10,20 @@ import click
 
 from app.chats.record import Status
 from app.operate import json_output, text_output
-from app.operate.bulk import Selection
 from app.operate.context import CliContext, CommandGroup, json_option
 from app.operate.decisions import HELD_CODES, cancel, pause, redrive, resolve, resume
 from app.operate.options import (
     choose_person,
     code_option,
+    event_id_type,
     member_option,
-    parse_event_id,
     since_option,
     user_option,
 )
 from app.operate.recovery import recover
 from app.operate.removal import forget
+from app.operate.selection import Selection
+from app.store.keys import Person
 from app.store.relay_stats import RelayStats
 
 EXIT_SETTINGS_INVALID = 2
@@ -70,8 +71,8 @@ def list_(
     *,
     wanted: str | None,
     code: str | None,
-    user_id: str | None,
-    member_id: str | None,
+    user: Person | None,
+    member: Person | None,
     since: datetime | None,
     limit: int,
     is_json: bool,
@@ -83,7 +84,7 @@ def list_(
     """
     is_failure = code is not None and code not in HELD_CODES
     status = Status(wanted or (Status.FAILED if is_failure else Status.UNKNOWN))
-    person = choose_person(user_id, member_id)
+    person = choose_person(user, member)
     selection = Selection(status=status, person=person, code=code, since=since, limit=limit)
     operations = context.connect()
     found = [event for page in selection.pages(operations) for event in page.events]
@@ -103,7 +104,7 @@ def list_(
 
 
 @cli.command()
-@click.argument("event_id", callback=parse_event_id)
+@click.argument("event_id", type=event_id_type)
 @json_option
 @click.pass_obj
 def explain(context: CliContext, event_id: str, *, is_json: bool) -> None:

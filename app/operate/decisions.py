@@ -6,22 +6,26 @@ from datetime import datetime
 import click
 
 from app.chats.grant import Task
-from app.chats.record import MAX_CHAT_ID_CHARACTERS, FailureCode, Record, Status, is_chat_id
+from app.chats.record import FailureCode, Record, Status
 from app.operate import json_output, text_output
-from app.operate.bulk import Selection, confirm_all, decide_all, preview_all
+from app.operate.bulk import confirm_all, decide_all, preview_all
 from app.operate.context import CliContext, as_option, json_option
+from app.operate.filters import parse_chat_id
 from app.operate.options import (
+    Parsed,
     bulk_dry_run_option,
     choose_person,
     code_option,
     confirm,
+    event_id_type,
     limit_option,
     member_option,
-    parse_event_id,
     since_option,
     user_option,
     yes_option,
 )
+from app.operate.selection import Selection
+from app.store.keys import Person
 from app.store.operations import Operations
 
 HELD_CODES = frozenset(
@@ -34,21 +38,12 @@ FAILED_CODES = tuple(
 MAYBE_TWICE = "An earlier send may have arrived, so a message may be seen twice."
 
 
-def _parse_chat_id(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    if text is None or is_chat_id(text):
-        return text
-    raise click.BadParameter(
-        f"a chat id is 1 to {MAX_CHAT_ID_CHARACTERS} printable characters without '/'."
-        " White space at its ends is refused, not stripped."
-    )
-
-
 @click.command()
-@click.argument("event_id", required=False, callback=parse_event_id)
+@click.argument("event_id", required=False, type=event_id_type)
 @click.option(
     "--chat-id",
     metavar="ID",
-    callback=_parse_chat_id,
+    type=Parsed(parse_chat_id),
     help="Publish this chat, for good: it was found there.",
 )
 @click.option("--recreate", is_flag=True, help="Consent to one more call, and a possible orphan.")
@@ -71,8 +66,8 @@ def resolve(
     recreate: bool,
     give_up: bool,
     all_held: bool,
-    user_id: str | None,
-    member_id: str | None,
+    user: Person | None,
+    member: Person | None,
     since: datetime | None,
     limit: int | None,
     is_dry_run: bool,
@@ -89,7 +84,7 @@ def resolve(
         raise click.UsageError("Say one of --chat-id, --recreate and --give-up.")
     if (event_id is None) != all_held or (all_held and chat_id is not None):
         raise click.UsageError("Name one EVENT_ID, or say --all-held (not with --chat-id).")
-    person = choose_person(user_id, member_id)
+    person = choose_person(user, member)
     _check_alone(event_id, person, since, limit, is_dry_run, bulk="--all-held")
     operations = context.connect()
     if event_id is not None:
@@ -97,8 +92,9 @@ def resolve(
         if record.tasks:
             click.echo(_describe_tasks(record, chat_id, is_recreate=recreate), err=True)
         if chat_id is not None:
-            user = record.user_id
-            question = f"Publish {chat_id} as the chat of {event_id} (user {user}), for good?"
+            question = (
+                f"Publish {chat_id} as the chat of {event_id} (user {record.user_id}), for good?"
+            )
             confirm(question, is_yes=is_yes)
     decide = _choose_decision(operations, by, chat_id=chat_id, is_recreate=recreate)
     if event_id is not None:
@@ -128,7 +124,7 @@ def resolve(
 
 
 @click.command()
-@click.argument("event_id", required=False, callback=parse_event_id)
+@click.argument("event_id", required=False, type=event_id_type)
 @click.option("--all-failed", is_flag=True, help="Every failed event with the code of --code.")
 @code_option
 @user_option
@@ -146,8 +142,8 @@ def redrive(
     *,
     all_failed: bool,
     code: str | None,
-    user_id: str | None,
-    member_id: str | None,
+    user: Person | None,
+    member: Person | None,
     since: datetime | None,
     limit: int | None,
     is_dry_run: bool,
@@ -165,7 +161,7 @@ def redrive(
         raise click.UsageError("Name one EVENT_ID, or say --all-failed --code CODE.")
     if code in HELD_CODES and code not in FAILED_CODES:
         raise click.UsageError(f"{code} is no failure: such events are held, see resolve.")
-    person = choose_person(user_id, member_id)
+    person = choose_person(user, member)
     _check_alone(event_id, person, since, limit, is_dry_run, bulk="--all-failed")
     operations = context.connect()
     if event_id is not None:
@@ -192,7 +188,7 @@ def redrive(
 
 
 @click.command()
-@click.argument("event_id", callback=parse_event_id)
+@click.argument("event_id", type=event_id_type)
 @as_option
 @json_option
 @click.pass_obj

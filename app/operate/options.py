@@ -1,24 +1,22 @@
 """Options that several commands share, and the question before permanent changes."""
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from app.chats.errors import NothingDone
-from app.chats.event import EventId, MemberId, UserId
+from app.operate.filters import (
+    WrongValue,
+    parse_code,
+    parse_event_id,
+    parse_member,
+    parse_since,
+    parse_user,
+)
 from app.store.keys import Person
-
-MAX_CODE_CHARACTERS = 64
-_AGO = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_EVENT_ID: TypeAdapter[str] = TypeAdapter(EventId)
-_USER_ID: TypeAdapter[str] = TypeAdapter(UserId)
-_MEMBER_ID: TypeAdapter[str] = TypeAdapter(MemberId)
 
 
 class UnconfirmedError(click.ClickException):
@@ -46,80 +44,47 @@ def progress_bar(length: int) -> Iterator[Callable[[int], None]]:
         yield bar.update
 
 
-def parse_event_id(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    """Refuse what cannot be an event id, of which some cannot be sent to Redis."""
-    try:
-        return None if text is None else _EVENT_ID.validate_python(text)
-    except ValidationError as error:
-        raise click.BadParameter(
-            "an event id is 1 to 128 of A-Z, a-z, 0-9, '.', '_', ':', '~' and '-'."
-        ) from error
+class Parsed(click.ParamType[Any]):
+    """A type of option whose text is read by one of ``app.operate.filters``."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the text, or refuse it in the words of its parser."""
+        try:
+            return self._parse(value)
+        except WrongValue as error:
+            self.fail(str(error), param, ctx)
 
 
-def _parse_user(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    try:
-        return None if text is None else _USER_ID.validate_python(text)
-    except ValidationError as error:
-        raise click.BadParameter("a user id is 1 to 64 of A-Z, a-z, 0-9, _ and -.") from error
-
-
-def _parse_member(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    try:
-        return None if text is None else _MEMBER_ID.validate_python(text)
-    except ValidationError as error:
-        raise click.BadParameter(
-            "a member id is 1 to 64 characters, none of them white space or a control character."
-        ) from error
-
-
-def choose_person(user_id: str | None, member_id: str | None) -> Person | None:
+def choose_person(user: Person | None, member: Person | None) -> Person | None:
     """Return the person of ``--user`` or ``--member``, if one was given."""
-    if user_id is not None and member_id is not None:
+    if user is not None and member is not None:
         raise click.UsageError("Say --user or --member, not both.")
-    if member_id is not None:
-        return Person("member_id", member_id)
-    return None if user_id is None else Person("user_id", user_id)
+    return user or member
 
 
-def _parse_since(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        if ago := _AGO.fullmatch(text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        instant = datetime.fromisoformat(text)
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(
-            "a time is such as 2026-11-22, 2026-11-22T10:00:00Z, or 90s, 30m, 2h, 7d ago."
-        ) from error
-
-
-def _parse_code(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    """Take any text: a newer release may have added a code."""
-    if text is None or (1 <= len(text) <= MAX_CODE_CHARACTERS and text.isprintable()):
-        return text
-    raise click.BadParameter("a code is such as user_not_found.")
-
-
+event_id_type = Parsed(parse_event_id)
 user_option = click.option(
-    "--user", "user_id", metavar="ID", callback=_parse_user, help="Only this user's events."
+    "--user", metavar="ID", type=Parsed(parse_user), help="Only this user's events."
 )
 member_option = click.option(
     "--member",
-    "member_id",
     metavar="ID",
-    callback=_parse_member,
+    type=Parsed(parse_member),
     help="Only events posted with this member id.",
 )
 since_option = click.option(
     "--since",
     metavar="T",
-    callback=_parse_since,
+    type=Parsed(parse_since),
     help="Only events accepted since: 2026-11-22, 2026-11-22T10:00:00Z (UTC by default), 2h.",
 )
 code_option = click.option(
-    "--code", metavar="CODE", callback=_parse_code, help="Only failures with this code."
+    "--code", metavar="CODE", type=Parsed(parse_code), help="Only failures with this code."
 )
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="At most so many events."

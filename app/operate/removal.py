@@ -47,8 +47,8 @@ WALKED = (Status.ACCEPTED, Status.CALLING, Status.UNKNOWN, Status.FAILED)
 def forget(
     context: CliContext,
     *,
-    user_id: str | None,
-    member_id: str | None,
+    user: Person | None,
+    member: Person | None,
     is_dry_run: bool,
     is_yes: bool,
     is_json: bool,
@@ -59,7 +59,7 @@ def forget(
     places that it cannot reach. Until its user is found, --member alone finds an event that was
     posted with a member id.
     """
-    person = choose_person(user_id, member_id)
+    person = choose_person(user, member)
     if person is None:
         raise click.UsageError("Say whose events: --user ID or --member ID.")
     operations = context.connect()

@@ -1,10 +1,10 @@
 """Operations of an operator: reading events and their history, and deciding about them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.chats.errors import NothingDone, RecordFromNewerRelease
 from app.chats.event import OnUnknown
@@ -35,17 +35,28 @@ ABANDONED = Failure(FailureCode.ABANDONED, "An operator gave up on it; a chat ma
 CANCELLED = Failure(FailureCode.ABANDONED, "An operator cancelled it while it waited.")
 
 
+class Position(NamedTuple):
+    """A place in the sorted set of a status: the score, as Redis has it, and the event's id."""
+
+    score: str
+    event_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some events of one status.
 
     ``events`` have ``None`` for a record that this release cannot read. ``gone`` are the ids whose
     record has ended, or was removed. ``looked_at`` counts those of other persons as well.
+    ``scores`` are those of ``events`` in the status's sorted set. ``last`` is the position of the
+    last event that was looked at.
     """
 
     looked_at: int
     events: list[tuple[str, Record | None]]
     gone: list[str]
+    scores: dict[str, str] = field(default_factory=dict)
+    last: Position | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,32 +126,42 @@ class Operations(RelayStatsReader):
         self._record_ttl_ms = record_ttl_seconds * 1000
         self._on_unknown = on_unknown
 
-    def pages(self, status: Status, *, person: Person | None = None) -> Iterator[Page]:
-        """Read the events of ``status``, the longest so first.
+    def pages(
+        self,
+        status: Status,
+        *,
+        person: Person | None = None,
+        after: Position | None = None,
+        size: int = PAGE,
+    ) -> Iterator[Page]:
+        """Read the events of ``status``, the longest so first, ``size`` at a time.
 
         ``ACCEPTED`` are all that wait, for the next task of an opened event too; ``CALLING`` all
         for which a grant is out; ``FAILED`` has opened events with a failed task as well.
         ``OPENED`` has no list.
 
-        With ``person``: only this person's. Acting on one event hides no other, and an event that
-        fails or is held again meanwhile is not read twice.
+        With ``person``: only this person's; ``after``: only those behind that position. Acting on
+        one event hides no other, and an event that fails or is held again meanwhile is not read
+        twice.
         """
-        argument: dict[str, Any] = {"set": _SETS[status], "limit": PAGE}
+        argument: dict[str, Any] = {"set": _SETS[status], "limit": size}
         if person is not None:
             argument |= person.as_argument()
         began_ms: int | None = None
         while True:
+            if after is not None:
+                argument |= {"after_score": after.score, "after_id": after.event_id}
+            if began_ms is not None and status is Status.UNKNOWN:
+                argument["until_ms"] = began_ms
             reply = self._scripts.run("list_events", argument, acknowledge=False)
             now_ms, looked_at, score, last_id, found = reply
             began_ms = now_ms if began_ms is None else began_ms
             if not looked_at:
                 return
-            yield self._page(status, looked_at, found, began_ms)
-            if looked_at < PAGE:
+            after = Position(str(score), last_id)
+            yield self._page(status, looked_at, found, began_ms, after)
+            if looked_at < size:
                 return
-            argument |= {"after_score": score, "after_id": last_id}
-            if status is Status.UNKNOWN:
-                argument["until_ms"] = began_ms
 
     def event_history(self, event_id: str) -> EventHistory:
         """Read an event's record and history, and where the event stands in line."""
@@ -304,9 +325,11 @@ class Operations(RelayStatsReader):
             raise _refusal(result, event_id, *rest)
         return read_record(event_id, parse_fields(rest[0]), on_unknown=self._on_unknown)
 
-    def _page(self, status: Status, looked_at: int, found: list[Any], began_ms: int) -> Page:
-        page, began_at = Page(looked_at, [], []), to_datetime(began_ms)
-        for event_id, text in found:
+    def _page(
+        self, status: Status, looked_at: int, found: list[Any], began_ms: int, last: Position
+    ) -> Page:
+        page, began_at = Page(looked_at, [], [], {}, last), to_datetime(began_ms)
+        for event_id, text, score in found:
             if text is None:
                 page.gone.append(event_id)
                 continue
@@ -319,6 +342,7 @@ class Operations(RelayStatsReader):
             )
             if is_listed:
                 page.events.append((event_id, record))
+                page.scores[event_id] = str(score)
         return page
 
     def _readable(self, event_id: str, fields: dict[str, Any]) -> Record | None:

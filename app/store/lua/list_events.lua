@@ -3,7 +3,7 @@
 -- arg: set (due, calling, held or failed), limit (how many are looked at); after_score and after_id (of the last of
 --      the page before); field (user_id or member_id) and value, if only this person's are wanted; until_ms, if none
 --      of a higher score is
--- → {now, how many were looked at, score and id of the last of them ('' for none), {{event id, record}, …}}
+-- → {now, how many were looked at, score and id of the last of them ('' for none), {{event id, record, score}, …}}
 --   false for the record of an event that is not kept
 
 -- include relay
@@ -45,7 +45,7 @@ for place = 1, #page, 2 do
   looked_at, last_score, last_id = looked_at + 1, score, id
   local record, text = read(id)
   if not record or not arg.field or record[arg.field] == arg.value then
-    found[#found + 1] = {id, text or false}
+    found[#found + 1] = {id, text or false, score}
   end
 end
 return {now, looked_at, last_score, last_id, found}
