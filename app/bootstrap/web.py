@@ -6,12 +6,15 @@ from app.bootstrap.redis import exit_if_unsafe
 from app.bootstrap.start import log_settings
 from app.bootstrap.tracing import build_span_exporter
 from app.chats.event import OnUnknown
+from app.operate.pages.blueprint import register_pages
+from app.operate.pages.session import Operators
 from app.store.audit import Auditor, Readiness
 from app.store.client import RedisClient
 from app.store.connector import Connector
 from app.store.events import EventStore
 from app.store.keys import Keys
 from app.store.notices import Notices
+from app.store.operations import Operations
 from app.store.relay_stats import RelayStatsReader
 from app.store.scripts import Scripts
 from app.web.application import create_app
@@ -43,7 +46,7 @@ def build_web(settings: WebSettings, *, store: type[EventStore] = EventStore) ->
     )
     metrics = WebMetrics(RelayStatsReader(Scripts(client, keys)), VERSION)
     stdout_lines.on_lost = metrics.count_lost_line
-    return create_app(
+    app = create_app(
         events,
         _build_authenticator(settings),
         Readiness(auditor, allow_unsafe=settings.redis_allow_unsafe),
@@ -52,6 +55,24 @@ def build_web(settings: WebSettings, *, store: type[EventStore] = EventStore) ->
         version=VERSION,
         bot_name=settings.bot_name,
         export_span=build_span_exporter(settings.traces_url, "web"),
+    )
+    if settings.operate_tokens:
+        register_pages(app, _build_operations(settings, client, keys), _build_operators(settings))
+        metrics.expect(rule.rule for rule in app.url_map.iter_rules())
+    return app
+
+
+def _build_operations(settings: WebSettings, client: RedisClient, keys: Keys) -> Operations:
+    return Operations(
+        Scripts(client, keys, min_replicas_acked=settings.min_replicas_acked),
+        record_ttl_seconds=settings.record_ttl_seconds,
+        on_unknown=OnUnknown(settings.on_unknown),
+    )
+
+
+def _build_operators(settings: WebSettings) -> Operators:
+    return Operators(
+        (token.name, token.token.get_secret_value()) for token in settings.operate_tokens
     )
 
 

@@ -47,7 +47,11 @@ TAIL_LINES = 15
 STAND_IN_BOT = "Relay"  # the stand-in knows it, so that examples with `open` work
 
 # Fixed tokens, so that examples can be pasted; they are safe because web listens on loopback only.
-TOKENS = {"SUBMIT_TOKENS": "local:local-submit-token", "READ_TOKENS": "local:local-read-token"}
+TOKENS = {
+    "SUBMIT_TOKENS": "local:local-submit-token",
+    "READ_TOKENS": "local:local-read-token",
+    "OPERATE_TOKENS": "local:local-operate-token",
+}
 
 ANOTHER = 'for a second relay: make run PORT=8010 ARGS="--data .data-2"'
 REPEATED = {requests.codes.accepted, requests.codes.unavailable}
@@ -175,7 +179,7 @@ def _print_guide(
     is_stand_in: bool,
 ) -> None:
     """Wait until web and worker serve, open a sample chat, and print how to go on."""
-    submit, read = (environ[name].split(",")[0].partition(":")[2] for name in TOKENS)
+    submit, read, operator = (environ[name].split(",")[0].partition(":")[2] for name in TOKENS)
     caller = RelayClient(url, submit_token=submit, read_token=read)
     worker = RelayClient(
         f"http://{LOOPBACK}:{environ['METRICS_PORT']}", submit_token="", read_token=""
@@ -204,13 +208,10 @@ def _print_guide(
     if leftovers := describe_leftovers(environ, data):
         _print(leftovers)
     if any(environ[name] != tokens for name, tokens in TOKENS.items()):
-        submit, read = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN"
+        submit, read, operator = "YOUR_SUBMIT_TOKEN", "YOUR_READ_TOKEN", "YOUR_OPERATE_TOKEN"
+    tokens = {"submit": submit, "read": read, "operator": operator}
     operate = operate_command(environ)
-    _print(
-        GUIDE.format(
-            url=url, worker_url=worker.url, submit=submit, read=read, operate=operate, **ids
-        )
-    )
+    _print(GUIDE.format(url=url, worker_url=worker.url, operate=operate, **tokens, **ids))
     if is_stand_in:
         _print(format_cards())
     if notice := describe_metrics_port(environ):

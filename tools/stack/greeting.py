@@ -34,6 +34,8 @@ The relay is at {url}. Try:
   curl {url}/docs
   curl {worker_url}/metrics
   {operate} status
+
+The operator's page is {url}/operate; its token is {operator}
 """
 
 
