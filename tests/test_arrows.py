@@ -30,8 +30,9 @@ KNOWS = {
 
 # The parts that may import a library.
 HOMES: dict[str, set[str]] = {
-    "flask": {"app.web", "app.bootstrap"},
-    "werkzeug": {"app.web"},
+    "flask": {"app.web", "app.bootstrap", "app.operate"},
+    "flask_wtf": {"app.operate"},
+    "werkzeug": {"app.web", "app.operate"},
     "gunicorn": {"app.web"},
     "requests": {"app.channel"},
     "urllib3": {"app.channel"},
@@ -122,6 +123,21 @@ def test_a_library_is_imported_by_its_parts_only(trees: Trees) -> None:
 
     assert {("app.web", "flask"), ("app.channel", "requests"), ("app.store", "redis")} <= arrows
     assert not [(part, name) for part, name in arrows if part not in HOMES.get(name, {part})]
+
+
+def test_the_command_line_imports_no_pages(trees: Trees) -> None:
+    """Commands and pages share functions, which import neither click nor Flask."""
+    shared = {f"app.operate.{name}" for name in ("actions", "filters", "selection", "words")}
+    for module, tree in trees.items():
+        names = {name.partition(".")[0] for name in find_imports(tree)}
+        if module.startswith("app.operate.pages"):
+            assert "click" not in names
+        elif part_of(module) == "app.operate":
+            assert not {"flask", "flask_wtf", "werkzeug"} & names
+            assert not [name for name in find_imports(tree) if name.startswith("app.operate.pages")]
+        if module in shared:
+            assert "click" not in names
+    assert shared <= trees.keys()
 
 
 def test_chats_needs_no_library_and_no_io(trees: Trees) -> None:
