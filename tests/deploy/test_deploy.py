@@ -37,6 +37,7 @@ SECRETS = {
     "REDIS_PASSWORD": "geheim",
     "SUBMIT_TOKENS": f"orders:{SUBMIT_TOKEN}",
     "READ_TOKENS": f"orders:{READ_TOKEN}",
+    "OPERATE_TOKENS": f"anna:{'o' * 24}",
     "CHANNEL_ACCESS_KEY": "key",
     "CHANNEL_ACCESS_SECRET": "secret",
     "BOT_NAME": "Relay",
@@ -109,7 +110,8 @@ def test_the_example_of_the_environment_has_every_secret() -> None:
     named = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
     assert needed <= named
-    assert needed | {"BOT_NAME", "PORT", "PROMETHEUS_PORT"} == named
+    optional = {"OPERATE_TOKENS", "BOT_NAME", "PORT", "OPERATE_PORT", "PROMETHEUS_PORT"}
+    assert needed | optional == named
 
 
 def test_redis_lets_the_relay_in_as_documented() -> None:
@@ -131,7 +133,9 @@ def test_web_never_has_the_keys_of_channel_io() -> None:
 
     for name in ("web-1", "web-2"):
         assert not [one for one in SERVICES[name]["environment"] if one.startswith("CHANNEL_")]
-    assert {"REDIS_URL", "SUBMIT_TOKENS", "READ_TOKENS"} == secrets["chat-relay-web"]
+    assert {"REDIS_URL", "SUBMIT_TOKENS", "READ_TOKENS", "OPERATE_TOKENS"} == secrets[
+        "chat-relay-web"
+    ]
     assert {"REDIS_URL", "CHANNEL_ACCESS_KEY", "CHANNEL_ACCESS_SECRET"} == secrets[
         "chat-relay-worker"
     ]
@@ -148,14 +152,19 @@ def test_each_worker_has_a_spool_of_its_own() -> None:
 
 
 def test_nginx_leads_to_the_webs_and_hides_metrics() -> None:
-    """Each of them, on its port; and what is not named is 404."""
+    """Each of them, on its port; what is not named is 404, and operators have a port on loopback."""
     servers = re.findall(r"^ *server (\S+):(\d+) ", NGINX, re.MULTILINE)
-    locations = re.findall(r"location (?:= )?(\S+) \{ (\w+)", NGINX)
+    callers, operators = re.split(r"^ *listen (?=800\d;)", NGINX, flags=re.MULTILINE)[1:]
+    locations, of_operators = (
+        re.findall(r"location (?:= )?(\S+) \{ (\w+)", server) for server in (callers, operators)
+    )
 
     assert [("web-1", "8000"), ("web-2", "8000")] == servers
     assert {"8000"} == {SERVICES[name]["environment"]["PORT"] for name, _ in servers}
     assert ("/", "return") in locations
     assert not [path for path, _ in locations if path.startswith(("/metrics", "/operate"))]
+    assert [("/", "return"), ("/operate", "proxy_pass"), ("/", "return")] == of_operators
+    assert ["8000:8000", "127.0.0.1:8001:8001"] == SERVICES["nginx"]["ports"]
 
 
 def test_prometheus_scrapes_every_process() -> None:
@@ -329,10 +338,12 @@ def test_compose_starts_a_relay(redis: int, stand_in: ChannelIo, tmp_path: Path)
     with started(tmp_path, redis, stand_in, web, worker) as (client, worker_url):
         record = open_chat(client, f"compose-{redis}")
         probed = requests.get(f"{worker_url}/readyz", timeout=10)
+        page = requests.get(f"{client.url}/operate", timeout=10)
         ran = run_operator(redis)
 
     assert ("opened", True) == (record["status"], record["complete"])
     assert 200 == probed.status_code
+    assert (200, True) == (page.status_code, "Operator token" in page.text)
     assert (0, "") == (ran.returncode, ran.stderr)
     assert "workers" in ran.stdout
 
