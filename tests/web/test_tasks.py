@@ -271,11 +271,24 @@ def test_a_members_chats_are_found(service: WebService) -> None:
         ("a?b#c", "a%3Fb%23c"),
         ("chats", "chats"),
         ("a/chats", "a/chats"),
+        ("/a", "%2Fa"),
+        ("/a", "/a"),
+        ("a/", "a%2F"),
+        ("/", "%2F"),
+        ("//a//b//", "//a//b//"),
+        ("/chats", "%2Fchats"),
+        (".", "%2E"),
         ("..", "%2E%2E"),
+        ("../../events/e1", "..%2F..%2Fevents%2Fe1"),
+        ("%2F", "%252F"),
+        ("%", "%25"),
+        ("+", "+"),
+        ("\ufffd", "%EF%BF%BD"),
+        ("\U0001f389", "%F0%9F%8E%89"),
     ],
 )
 def test_any_member_id_can_be_looked_up(service: WebService, member_id: str, path: str) -> None:
-    """Percent-encoded; a slash may stay."""
+    """Percent-encoded; a slash may stay, wherever it is."""
     service.post({**EVENT, "member_id": member_id})
     play(service, Resolved("u1"), CREATED)
 
@@ -284,7 +297,10 @@ def test_any_member_id_can_be_looked_up(service: WebService, member_id: str, pat
     assert (member_id, 1) == (found["member_id"], len(found["chats"]))
 
 
-@pytest.mark.parametrize("path", ["a%20b", "a%07", "m" * 65, "%E3%80%80"])
+@pytest.mark.parametrize(
+    "path",
+    ["a%20b", "%20", "a%07", "%0A", "a%0D%0Ab", "%00", "m" * 65, "%E3%80%80", "/" * 65],
+)
 def test_an_impossible_member_id_is_refused(service: WebService, path: str) -> None:
     """422 with its rule, as for users."""
     assert {"member_id": MEMBER_RULE} == errors(service.get(f"/v1/members/{path}/chats"))
