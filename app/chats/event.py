@@ -124,7 +124,7 @@ class FirstMessage(BaseModel):
     ``bot_name`` is ``None`` where the caller left it to ``BOT_NAME``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     text: Annotated[SecretStr, AfterValidator(_is_text)]
     private: Annotated[bool, BeforeValidator(_parse_flag)] = False
@@ -140,7 +140,7 @@ class OpenChatEvent(BaseModel):
     setting; ``metadata`` is kept and returned, never used.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     event_id: EventId
     user_id: UserId | None = None
