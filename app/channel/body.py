@@ -88,7 +88,7 @@ def read_messages(body: bytes | None, charset: str | None = None) -> MessagePage
     messages = [
         ChatMessage(
             _identifier_in(message, "id"),
-            _text_in(message, "requestId"),
+            str(message["requestId"]) if message.get("requestId") else None,
             _text_in(message, "plainText"),
         )
         for message in found

@@ -187,7 +187,7 @@ def test_without_request_ids_in_the_list_the_text_is_looked_for(
     assert Done(has_acted=True, message_id=second.message_id) == other
 
 
-@pytest.mark.parametrize("request_id", [None, ""])
+@pytest.mark.parametrize("request_id", [None, "", 0, False, [], {}])
 def test_a_message_with_our_text_and_no_request_id_is_ours(request_id: str | None) -> None:
     """An empty one is none."""
     mine = {"id": "m1", "plainText": TEXT, "requestId": request_id}
@@ -199,6 +199,8 @@ def test_a_message_with_our_text_and_no_request_id_is_ours(request_id: str | Non
     "message",
     [
         {"id": "m1", "plainText": TEXT, "requestId": "another"},
+        {"id": "m1", "plainText": TEXT, "requestId": 7},
+        {"id": "m1", "plainText": TEXT, "requestId": ["another"]},
         {"id": "m1", "plainText": TEXT[:-1]},
         {"id": "m1", "plainText": TEXT + "\n"},
         {"id": "m1", "plainText": None},
