@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from io import BufferedReader, RawIOBase
+from itertools import count
 from pathlib import Path
 from socket import MSG_PEEK, create_server
 from threading import Event
@@ -276,10 +277,11 @@ def test_no_body_is_sent_if_the_deadline_passes_after_the_head() -> None:
 
 def test_one_deadline_bounds_all_requests_of_a_task(tmp_path: Path) -> None:
     """Each page comes in good time, and the deadline ends the look at them."""
+    pages = count()
 
     def say_a_page(connection: socket.socket) -> None:
         time.sleep(SHORT_SECONDS / 2)
-        connection.sendall(http(200, b'{"messages": [], "next": "more"}'))
+        connection.sendall(http(200, b'{"messages": [], "next": "page-%d"}' % next(pages)))
 
     with RawServer(say_a_page) as server:
         (ended,) = make_calls(
