@@ -56,9 +56,14 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """A page of a chat's messages; ``next`` leads to the page before, ``None`` from the first."""
+    """A page of a chat's messages.
+
+    ``is_last``: it has the chat's first message. ``next`` leads to the page before it, and is
+    ``None`` from the last one, or where it cannot be read.
+    """
 
     messages: list[ChatMessage]
+    is_last: bool
     next: str | None
 
 
@@ -73,23 +78,22 @@ def read_user(body: bytes | None, charset: str | None = None) -> ChannelUser | N
 
 
 def read_messages(body: bytes | None, charset: str | None = None) -> MessagePage | None:
-    """Return a page of messages, or ``None`` if any of it cannot be read."""
+    """Return a page of messages, or ``None`` if they cannot be read."""
     answer = _read_object(body, charset)
     found = answer.get("messages")
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         return None
-    cursors = [answer[name] for name in CURSOR_FIELDS if answer.get(name) not in (None, "")]
-    if not all(map(_is_cursor, cursors)):
-        return None
+    cursors = [answer[name] for name in CURSOR_FIELDS if answer.get(name) is not None]
+    are_readable = all(map(_is_cursor, cursors))
     messages = [
         ChatMessage(
             _identifier_in(message, "id"),
-            _text_in(message, "requestId"),
+            str(message["requestId"]) if message.get("requestId") else None,
             _text_in(message, "plainText"),
         )
         for message in found
     ]
-    return MessagePage(messages, cursors[0] if cursors else None)
+    return MessagePage(messages, not cursors, cursors[0] if cursors and are_readable else None)
 
 
 def read_message_id(body: bytes | None, charset: str | None = None) -> str | None:
@@ -202,7 +206,7 @@ def _text_in(parent: dict[str, Any], name: str) -> str | None:
 
 def _is_cursor(value: Any) -> bool:
     is_text = isinstance(value, str) and value.isprintable()
-    return is_text and len(value) <= MAX_CURSOR_CHARACTERS
+    return is_text and 1 <= len(value) <= MAX_CURSOR_CHARACTERS
 
 
 def _is_identifier(text: str) -> bool:

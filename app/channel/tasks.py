@@ -95,6 +95,7 @@ class ChannelTasks:
     ) -> Outcome:
         """Return Done if the message is in the chat, and NotFound if the look reached its end."""
         query = {"sortOrder": "desc", "limit": str(PAGE_MESSAGES)}
+        cursors: set[str] = set()
         for _ in range(MAX_PAGES):
             attempt = self._client.send("GET", path, call, query=query)
             answer = classify_read(attempt, FailureCode.CHAT_NOT_FOUND)
@@ -110,8 +111,12 @@ class ChannelTasks:
                     return Done(
                         has_acted=False, message_id=message.id, upstream_status=answer.status
                     )
-            if page.next is None:
+            if page.is_last:
                 return NotFound("The message is not in the chat.", answer.status)
+            if page.next is None or page.next in cursors:
+                detail = "Channel.io's list of messages does not lead to the chat's first one."
+                return LookFailed(detail, answer.status, is_answered=True)
+            cursors.add(page.next)
             query["since"] = page.next
         detail = f"The chat's first message is not on its last {MAX_PAGES} pages of messages."
         return LookFailed(detail, is_answered=True)

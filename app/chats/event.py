@@ -17,7 +17,12 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticSerializationError, to_json
+from pydantic_core import (
+    PydanticCustomError,
+    PydanticKnownError,
+    PydanticSerializationError,
+    to_json,
+)
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 MAX_METADATA_PAIRS = 10
@@ -82,6 +87,12 @@ def _parse_flag(value: Any) -> Any:
     return False if value is None else value
 
 
+def _is_present(value: Any) -> Any:
+    if value is None:
+        raise PydanticKnownError("missing")
+    return value
+
+
 def _is_text(secret: SecretStr) -> SecretStr:
     text = secret.get_secret_value()
     if not 1 <= len(text) <= MAX_TEXT_CHARACTERS:
@@ -124,9 +135,9 @@ class FirstMessage(BaseModel):
     ``bot_name`` is ``None`` where the caller left it to ``BOT_NAME``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
-    text: Annotated[SecretStr, AfterValidator(_is_text)]
+    text: Annotated[SecretStr, BeforeValidator(_is_present), AfterValidator(_is_text)]
     private: Annotated[bool, BeforeValidator(_parse_flag)] = False
     bot_name: BotName | None = None
 
@@ -140,7 +151,7 @@ class OpenChatEvent(BaseModel):
     setting; ``metadata`` is kept and returned, never used.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     event_id: EventId
     user_id: UserId | None = None

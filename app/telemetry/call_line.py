@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.chats.event import EventId, MemberId, UserId
 from app.chats.grant import Grant, Task
@@ -29,6 +29,8 @@ class CallLine(BaseModel):
 
     Older releases wrote neither ``life`` nor ``token``, and no ``task``: it was the create.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     event_id: EventId
     user_id: UserId | None

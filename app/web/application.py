@@ -21,6 +21,7 @@ from app.web.health import Liveness, ReadinessView
 from app.web.metrics import WebMetrics
 from app.web.openapi import OpenapiView
 from app.web.pages import api_page, problem_page
+from app.web.parameters import AnyPathConverter
 from app.web.problems import PROBLEM_OF_STATUS, ProblemError, problem_for, problem_response
 from app.web.reading import MAX_BODY_BYTES
 from app.web.request_context import RelayRequest, current_context
@@ -53,8 +54,7 @@ def create_app(
         ("POST", "/v1/events", Scope.SUBMIT, views.post_event),
         ("GET", "/v1/events/<event_id>", Scope.READ, views.get_event),
         ("GET", "/v1/users/<user_id>/chats", Scope.READ, views.get_chats_of_user),
-        # A member id may have slashes.
-        ("GET", "/v1/members/<path:member_id>/chats", Scope.READ, views.get_chats_of_member),
+        ("GET", "/v1/members/<any_path:member_id>/chats", Scope.READ, views.get_chats_of_member),
         ("GET", "/v1/chats/<chat_id>", Scope.READ, views.get_chat),
         ("GET", "/livez", None, Liveness(version).livez),
         ("GET", "/readyz", None, ReadinessView(readiness).readyz),
@@ -83,6 +83,7 @@ class RelayApp(Flask):
         self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
         self.url_map.merge_slashes = False
+        self.url_map.converters["any_path"] = AnyPathConverter
 
     def process_response(self, response: Response) -> Response:
         """Run the extensions' hooks, then report the answer in any case."""

@@ -2,6 +2,7 @@
 
 from flask import Request
 from pydantic import TypeAdapter, ValidationError
+from werkzeug.routing import BaseConverter
 
 from app.chats.event import MemberId, UserId
 from app.web.problems import ProblemError
@@ -9,11 +10,22 @@ from app.web.reading import RULES
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+NOT_UTF8 = "must be percent-encoded UTF-8"
 
 _IDS: dict[str, TypeAdapter[str]] = {
     "user_id": TypeAdapter(UserId),
     "member_id": TypeAdapter(MemberId),
 }
+
+
+class AnyPathConverter(BaseConverter):
+    """A part of the path that may have slashes, also at its beginning and its end.
+
+    https://werkzeug.palletsprojects.com/en/stable/routing/#custom-converters
+    """
+
+    regex = "(?s:.+)"
+    part_isolating = False
 
 
 def reject_parameters(request: Request) -> None:
@@ -27,7 +39,11 @@ def read_limit(request: Request, **ids: str) -> int:
     limit = _parse_limit(request.args.get("limit", str(DEFAULT_LIMIT)))
     if limit is None:
         errors.append(_error("limit", f"must be a number from 1 to {MAX_LIMIT}"))
-    errors += [_error(name, RULES[name]) for name, text in ids.items() if not _is_id(name, text)]
+    if _is_utf8(request):
+        wrong = [name for name, text in ids.items() if not _is_id(name, text)]
+        errors += [_error(name, RULES[name]) for name in wrong]
+    else:
+        errors += [_error(name, NOT_UTF8) for name in ids]
     _refuse(errors)
     return limit or DEFAULT_LIMIT
 
@@ -45,6 +61,18 @@ def _parse_limit(text: str) -> int | None:
         if 1 <= limit <= MAX_LIMIT:
             return limit
     return None
+
+
+def _is_utf8(request: Request) -> bool:
+    """Check the path as it came: Werkzeug puts U+FFFD, which an id may have, for other bytes.
+
+    WSGI's strings have a byte in each character: https://peps.python.org/pep-3333/#unicode-issues
+    """
+    try:
+        request.environ["PATH_INFO"].encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_id(name: str, text: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from io import BufferedReader, RawIOBase
+from itertools import count
 from pathlib import Path
 from socket import MSG_PEEK, create_server
 from threading import Event
@@ -276,10 +277,11 @@ def test_no_body_is_sent_if_the_deadline_passes_after_the_head() -> None:
 
 def test_one_deadline_bounds_all_requests_of_a_task(tmp_path: Path) -> None:
     """Each page comes in good time, and the deadline ends the look at them."""
+    pages = count()
 
     def say_a_page(connection: socket.socket) -> None:
         time.sleep(SHORT_SECONDS / 2)
-        connection.sendall(http(200, b'{"messages": [], "next": "more"}'))
+        connection.sendall(http(200, b'{"messages": [], "next": "page-%d"}' % next(pages)))
 
     with RawServer(say_a_page) as server:
         (ended,) = make_calls(
@@ -296,21 +298,27 @@ def test_one_deadline_bounds_all_requests_of_a_task(tmp_path: Path) -> None:
 # A process that stood still at its deadline
 
 
-@pytest.mark.parametrize("is_open", [False, True], ids=["message", "open"])
-def test_a_look_is_followed_by_no_write_past_the_deadline(tmp_path: Path, *, is_open: bool) -> None:
-    """The look's answer had come, and it would permit one: not even a connection is opened."""
-    look = http(200, b'{"messages": [], "userChat": {"state": "initial"}}')
+LOOKS: dict[str, tuple[dict[str, Any], bytes]] = {
+    "message": ({"chat_id": CHAT_ID}, b'{"messages": []}'),
+    "page": ({"chat_id": CHAT_ID}, b'{"messages": [], "next": "more"}'),
+    "open": ({"chat_id": CHAT_ID, "is_open": True}, b'{"userChat": {"state": "initial"}}'),
+    "hop": ({"member_id": "m1"}, b'{"user": {"id": "u0", "type": "unified", "unifiedId": "u1"}}'),
+}
+
+
+@pytest.mark.parametrize(("task", "look"), LOOKS.values(), ids=LOOKS.keys())
+def test_a_look_is_followed_by_no_request_past_the_deadline(
+    tmp_path: Path, task: dict[str, Any], look: bytes
+) -> None:
+    """Its answer had come, and would lead to a write or to another look: none is begun."""
     with create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/open/v4"
-        calls = StoppedCall(
-            tmp_path / "calls.log",
-            PatchedCall(url=url, seconds=2, chat_id=CHAT_ID, is_open=is_open),
-        )
+        calls = StoppedCall(tmp_path / "calls.log", PatchedCall(url=url, seconds=2, **task))
         connection, _ = listener.accept()
         with connection:
             read_request(connection)
             calls.stop()
-            connection.sendall(look)
+            connection.sendall(http(200, look))
         calls.go_on_after_the_deadline()
         (ended,) = calls.ended()
         listener.settimeout(0)

@@ -17,12 +17,13 @@ from tests.channel.grants import (
     request_lines,
     tasks_at,
 )
-from tests.channel.raw_server import RawServer, say, say_in_turn
+from tests.channel.raw_server import RawServer, say_in_turn
 from tools.stack.channel_io import ChannelIo, Message
 
 PATH = f"/open/v4/user-chats/{CHAT_ID}/messages"
 FOUND = Done(has_acted=False, message_id="m1")
 SENT = Done(has_acted=True, message_id="m2")
+ASTRAY = "Channel.io's list of messages does not lead to the chat's first one."
 TEXTS = [
     TEXT,
     "가" * 4000,
@@ -100,28 +101,6 @@ def test_the_text_arrives_as_it_is(stand_in: ChannelIo, chat_id: str, text: str)
     perform(stand_in.url, message_of(text, chat_id=chat_id))
 
     assert [text] == [message.text for message in messages_in(stand_in, chat_id)]
-
-
-@pytest.mark.parametrize(
-    ("version", "channel_version", "option"),
-    [
-        ("/v4", None, "silent"),
-        ("/v5", None, "silentToUser"),
-        ("", "2026-06-01", "silentToUser"),
-    ],
-)
-def test_a_private_message_is_so_in_each_version(
-    stand_in: ChannelIo, chat_id: str, version: str, channel_version: str | None, option: str
-) -> None:
-    """The stand-in refuses options that a version does not have."""
-    url = stand_in.url.removesuffix("/v4") + version
-
-    outcome = perform(url, message_of(chat_id=chat_id, private=True), api_version=channel_version)
-
-    (message,) = messages_in(stand_in, chat_id)
-    assert Done(has_acted=True, message_id=message.message_id) == outcome
-    assert ("private", option) == message.options
-    assert channel_version == stand_in.requests[-1].headers.get("channel-version")
 
 
 @pytest.mark.parametrize("name", ["주문 봇 🔔", "a+b&c=d", "Bell"])
@@ -208,7 +187,7 @@ def test_without_request_ids_in_the_list_the_text_is_looked_for(
     assert Done(has_acted=True, message_id=second.message_id) == other
 
 
-@pytest.mark.parametrize("request_id", [None, ""])
+@pytest.mark.parametrize("request_id", [None, "", 0, False, [], {}])
 def test_a_message_with_our_text_and_no_request_id_is_ours(request_id: str | None) -> None:
     """An empty one is none."""
     mine = {"id": "m1", "plainText": TEXT, "requestId": request_id}
@@ -220,6 +199,8 @@ def test_a_message_with_our_text_and_no_request_id_is_ours(request_id: str | Non
     "message",
     [
         {"id": "m1", "plainText": TEXT, "requestId": "another"},
+        {"id": "m1", "plainText": TEXT, "requestId": 7},
+        {"id": "m1", "plainText": TEXT, "requestId": ["another"]},
         {"id": "m1", "plainText": TEXT[:-1]},
         {"id": "m1", "plainText": TEXT + "\n"},
         {"id": "m1", "plainText": None},
@@ -285,16 +266,63 @@ def test_a_look_that_does_not_reach_the_first_message_sends_nothing(
 
 
 @pytest.mark.parametrize("messages", [[], [{"id": "m1", "plainText": "of others"}]])
-def test_a_cursor_without_an_end_is_given_up(messages: list[dict[str, Any]]) -> None:
-    """A list that goes round in circles, with messages or without."""
-    with RawServer(say(page(*messages, next="again"))) as server:
-        outcome, requests = perform_counted(server.url, message_of())
-        lines = request_lines(server)
+@pytest.mark.parametrize("cursors", [["a", "a"], ["a", "b", "a"], ["a", "b", "c", "b"]])
+def test_a_cursor_that_comes_again_ends_the_look(
+    messages: list[dict[str, Any]], cursors: list[str]
+) -> None:
+    """A list that goes round in circles: it has no end, and nothing is sent."""
+    pages = [page(*messages, next=cursor) for cursor in cursors]
+
+    outcome, methods = outcome_after(*pages, page(), sent_answer())
+
+    assert LookFailed(ASTRAY, 200, is_answered=True) == outcome
+    assert ["GET"] * len(cursors) == methods
+
+
+def test_cursors_without_an_end_are_given_up() -> None:
+    """Though each is a new one."""
+    pages = [page(next=f"page-{number}") for number in range(MAX_PAGES + 1)]
+
+    outcome, methods = outcome_after(*pages, page(), sent_answer())
 
     assert isinstance(outcome, LookFailed)
     assert outcome.is_answered
-    assert MAX_PAGES == requests == len(lines)
-    assert not [line for line in lines if line.startswith("POST")]
+    assert ["GET"] * MAX_PAGES == methods
+
+
+ODD_CURSORS = [
+    {"next": ""},
+    {"next": False},
+    {"next": 0},
+    {"next": 7},
+    {"next": {}},
+    {"next": []},
+    {"next": "a\nb"},
+    {"next": "\ud800"},
+    {"next": "x" * 2049},
+    {"nextCursor": ""},
+    {"next": None, "nextCursor": False},
+    {"next": "more", "nextCursor": 7},
+    {"next": "more", "nextCursor": ""},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_CURSORS)
+@pytest.mark.parametrize("is_first", [True, False], ids=["first page", "later page"])
+def test_a_cursor_that_is_none_ends_the_look(odd: dict[str, Any], *, is_first: bool) -> None:
+    """There may be a page behind this one, so nothing is sent; it is no fault of Channel.io's."""
+    before = [] if is_first else [page(next="more")]
+
+    outcome, methods = outcome_after(*before, page(**odd), page(), sent_answer())
+
+    assert LookFailed(ASTRAY, 200, is_answered=True) == outcome
+    assert ["GET"] * (len(before) + 1) == methods
+
+
+@pytest.mark.parametrize("odd", ODD_CURSORS)
+def test_our_message_is_found_on_a_page_with_an_odd_cursor(odd: dict[str, Any]) -> None:
+    """It needs no other page."""
+    assert (FOUND, ["GET"]) == outcome_after(page({"id": "m1", "plainText": TEXT}, **odd))
 
 
 @pytest.mark.parametrize("cursor", ["a b+c/d=&e", "다음", "x" * 2048])
@@ -308,7 +336,7 @@ def test_a_cursor_is_sent_back_as_it_came(cursor: str) -> None:
     assert [("sortOrder", "desc"), ("limit", "100"), ("since", cursor)] == query
 
 
-@pytest.mark.parametrize("fields", [{}, {"next": None}, {"next": ""}, {"nextCursor": None}])
+@pytest.mark.parametrize("fields", [{}, {"next": None}, {"nextCursor": None}])
 def test_a_list_without_a_cursor_has_ended(fields: dict[str, Any]) -> None:
     """Its page has the chat's first message."""
     assert (SENT, ["GET", "POST"]) == outcome_after(page(**fields), sent_answer())
@@ -317,16 +345,6 @@ def test_a_list_without_a_cursor_has_ended(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        page(next=False),
-        page(next=0),
-        page(next=7),
-        page(next={}),
-        page(next=[]),
-        page(next="a\nb"),
-        page(next="\ud800"),
-        page(next="x" * 2049),
-        page(next=None, nextCursor=False),
-        page(next="more", nextCursor=7),
         http(200, b'{"messages": {}}'),
         http(200, b'{"messages": null}'),
         http(200, b'{"messages": ["text"]}'),

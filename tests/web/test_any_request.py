@@ -23,7 +23,10 @@ BODY = (
     | JSON.map(json.dumps).map(str.encode)
     | st.fixed_dictionaries({}, optional={**FIELDS, "\ud800": JSON}).map(json.dumps).map(str.encode)
 )
-PREFIX = st.sampled_from(["/", "/v1/", "/v1/events/", "/v1/chats/", "/v1/users/", "/problems/"])
+PREFIX = st.sampled_from(
+    ["/", "/v1/", "/v1/events/", "/v1/chats/", "/v1/users/", "/v1/members/", "/problems/"]
+)
+SUFFIX = st.sampled_from(["", "/chats"])
 PATH = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 ROUTE = {"event": {"request"}, "level": {"info"}, "logger": {"relay.web"}}
@@ -106,7 +109,7 @@ def test_any_header(
 @hostile
 @given(
     method=st.sampled_from(["GET", "HEAD", "PUT", "OPTIONS"]) | st.from_regex(r"\A[!-~]{1,9}\Z"),
-    path=st.tuples(PREFIX, PATH.map(quote)).map("".join),
+    path=st.tuples(PREFIX, PATH.map(quote), SUFFIX).map("".join),
     query=st.dictionaries(st.just("limit") | PATH, PATH),
     accept=HEADER,
 )

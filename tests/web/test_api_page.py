@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import create_environ
 
-from app.chats.record import FailureCode, Status
+from app.chats.record import FailureCode, Status, TaskStatus
 from app.web.code_samples import ADDRESS, code_samples
 from app.web.openapi import DOCUMENT
 from app.web.pages import api_page
@@ -24,7 +24,7 @@ from tests.web.browser import Browser
 from tests.web.described import OPERATIONS, problems_of
 from tests.web.service import WebService
 
-WIDTHS = (360, 899, 900)
+WIDTHS = (360, 899, 900, 1280)
 SAMPLE = "<summary>(curl|Python|JavaScript)</summary><pre[^>]*>(.*?)</pre>"
 FRAME = '<iframe style="border: 0; height: 1500px; width: {}px" srcdoc="{}"></iframe>'
 # Measured from outside of the frames: the policy of a page allows no script in it.
@@ -37,10 +37,12 @@ const measure = (frame) => {
   page.querySelectorAll("details").forEach((one) => { one.open = true });
   const all = [...page.body.querySelectorAll("*")];
   const code = [...page.querySelectorAll("pre")].filter((one) => one.scrollWidth > one.clientWidth);
+  const [first, ...links] = page.querySelectorAll("nav a");
   return {
     width,
     content: page.documentElement.scrollWidth,
     wider: all.filter((one) => right(one) > width + 1).map((one) => one.outerHTML),
+    wrapped: links.filter((one) => one.offsetHeight > first.offsetHeight).map((one) => one.text),
     is_beside: box("nav").right <= box("main").left,
     wide_code: code.length,
     fixed_code: code.filter((one) => style(one).overflowX !== "auto").length,
@@ -116,9 +118,9 @@ def test_samples_can_be_pasted(tmp_path: Path) -> None:
     assert node is None or 0 == subprocess.run([node, "--check", script], check=False).returncode
 
 
-@pytest.mark.parametrize("values", [Status, FailureCode])
+@pytest.mark.parametrize("values", [Status, TaskStatus, FailureCode])
 def test_it_explains_each_status_and_code(
-    service: WebService, values: type[Status | FailureCode]
+    service: WebService, values: type[Status | TaskStatus | FailureCode]
 ) -> None:
     """One table has the meaning and the remedy of each value."""
     meanings = dict(sections(service.caller.get("/docs").text))["meanings"]
@@ -210,7 +212,7 @@ def test_pages_have_no_bare_backtick(service: WebService, path: str) -> None:
 
 
 def test_pages_fit_the_window(service: WebService, tmp_path: Path) -> None:
-    """Only code scrolls; from 900 pixels on the navigation is beside the text."""
+    """Only code scrolls; the navigation is beside the text from 900 pixels on, a line a route."""
     paths = ("/docs", "/problems/event-id-reused")
     framed = [html.escape(page_with_its_policy(service, path)) for path in paths]
     frames = tmp_path / "frames.html"
@@ -229,6 +231,7 @@ def test_pages_fit_the_window(service: WebService, tmp_path: Path) -> None:
         assert frame["content"] <= frame["width"]
         assert ([], 0) == (frame["wider"], frame["fixed_code"])
         assert (frame["width"] >= 900) == frame["is_beside"]
+        assert frame["wrapped"] == [] or not frame["is_beside"]
     # Otherwise nothing was wide enough to scroll.
     assert measured[0]["wide_code"] > 0
 

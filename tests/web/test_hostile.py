@@ -366,6 +366,37 @@ def test_odd_addresses_are_not_found(relay: Relay, path: bytes) -> None:
     assert "x-injected" not in answer.headers
 
 
+BROKEN_BYTES = [b"%ff", b"a%80b", b"%ed%a0%80", b"%c0%af", b"%f0%9f%8e", b"%EF%BF%BD%ff"]
+
+
+@pytest.mark.parametrize("broken", BROKEN_BYTES)
+def test_an_id_that_is_not_utf8_is_refused_or_not_found(relay: Relay, broken: bytes) -> None:
+    """422 where ids of the path are checked, and else 404, with a usual line in the log."""
+    written = relay.log.stat().st_size
+
+    listed = [
+        relay.send(get(b"/v1/%b/chats" % path))
+        for path in (b"users/" + broken, b"members/" + broken, b"members/" + broken + b"%2F")
+    ]
+    found = [relay.send(get(b"/v1/%b/%b" % (kind, broken))) for kind in (b"events", b"chats")]
+
+    detail = "must be percent-encoded UTF-8"
+    assert [(422, [detail])] * 3 == [
+        (answer.status, [error["detail"] for error in answer.content["errors"]])
+        for answer in listed
+    ]
+    assert ["not-found"] * 2 == [answer.slug for answer in found]
+    lines = [json.loads(line) for line in relay.log.read_text()[written:].splitlines()]
+    assert [("info", "request")] * 5 == [(line["level"], line["event"]) for line in lines]
+
+
+def test_a_replacement_character_is_a_member(relay: Relay) -> None:
+    """It may be part of an id, unlike the bytes that it is shown for elsewhere."""
+    answer = relay.send(get(b"/v1/members/%EF%BF%BD/chats"))
+
+    assert (200, "\ufffd") == (answer.status, answer.content["member_id"])
+
+
 @pytest.mark.parametrize(
     "host",
     [

@@ -66,7 +66,7 @@ def test_it_is_served_to_all(service: WebService) -> None:
 def test_every_route_is_described(service: WebService) -> None:
     """The document has exactly the routes and methods; it describes HEAD once, for all GETs."""
     routes = {
-        (method, re.sub("<(?:path:)?([a-z_]+)>", r"{\1}", rule.rule))
+        (method, re.sub("<(?:any_path:)?([a-z_]+)>", r"{\1}", rule.rule))
         for rule in service.caller.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD"}
     }

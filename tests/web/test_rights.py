@@ -27,7 +27,7 @@ SCOPES = {
     "/v1/events": Scope.SUBMIT,
     "/v1/events/<event_id>": Scope.READ,
     "/v1/users/<user_id>/chats": Scope.READ,
-    "/v1/members/<path:member_id>/chats": Scope.READ,
+    "/v1/members/<any_path:member_id>/chats": Scope.READ,
     "/v1/chats/<chat_id>": Scope.READ,
     "/livez": None,
     "/readyz": None,

@@ -48,6 +48,9 @@ def play(service: WebService, *outcomes: Outcome) -> None:
         ({"member_id": "a\x7f"}, {"/member_id": MEMBER_RULE}),
         ({"member_id": "m" * 65}, {"/member_id": MEMBER_RULE}),
         ({"member_id": ""}, {"/member_id": MEMBER_RULE}),
+        ({"member_id": "a\n"}, {"/member_id": MEMBER_RULE}),
+        ({"member_id": "\u00a0"}, {"/member_id": MEMBER_RULE}),
+        ({"member_id": "\u0085"}, {"/member_id": MEMBER_RULE}),
         ({"member_id": "\ud800"}, {"/member_id": LONE}),
         ({"member_id": 7}, {"/member_id": "must be a string"}),
         ({"message": {"text": "a" * 4001, "bot_name": "B"}}, {"/message/text": TEXT_RULE}),
@@ -55,6 +58,13 @@ def play(service: WebService, *outcomes: Outcome) -> None:
         ({"message": {"text": "\udc00", "bot_name": "B"}}, {"/message/text": LONE}),
         ({"message": {"text": 7, "bot_name": "B"}}, {"/message/text": "must be a string"}),
         ({"message": {"bot_name": "B"}}, {"/message/text": "is required"}),
+        ({"message": {"text": None, "bot_name": "B"}}, {"/message/text": "is required"}),
+        ({"message": {**MESSAGE, "bot_name": ""}}, {"/message/bot_name": BOT_RULE}),
+        ({"message": {**MESSAGE, "bot_name": "\udc00"}}, {"/message/bot_name": LONE}),
+        ({"message": {**MESSAGE, "bot_name": 7}}, {"/message/bot_name": "must be a string"}),
+        ({"message": {**MESSAGE, "\ud800": "x"}}, {"/message": LONE}),
+        ({"message": 7, "open": None}, {"/message": "must be an object"}),
+        ({"message": True, "open": None}, {"/message": "must be an object"}),
         ({"message": {**MESSAGE, "bot_name": "a@b"}}, {"/message/bot_name": BOT_RULE}),
         ({"message": {**MESSAGE, "bot_name": "b" * 31}}, {"/message/bot_name": BOT_RULE}),
         ({"message": {**MESSAGE, "private": 1}}, {"/message/private": "must be true or false"}),
@@ -63,7 +73,9 @@ def play(service: WebService, *outcomes: Outcome) -> None:
         ({"message": [], "open": None}, {"/message": "must be an object"}),
         ({"message": {"text": "a"}}, {"/open": NEEDS_BOT}),
         ({"message": None}, {"/open": NEEDS_BOT}),
+        ({"message": {**MESSAGE, "bot_name": None}}, {"/open": NEEDS_BOT}),
         ({"open": "true"}, {"/open": "must be true or false"}),
+        ({"open": 1}, {"/open": "must be true or false"}),
     ],
 )
 def test_each_fault_is_named(
@@ -99,11 +111,51 @@ def test_all_faults_are_named_at_once(service: WebService) -> None:
     } <= {error["pointer"] for error in problem(service.post(wrong))["errors"]}
 
 
-def test_a_repeated_key_of_the_message_is_named(service: WebService) -> None:
-    """No reader agrees on which of them counts."""
-    body = b'{"event_id": "e1", "user_id": "u1", "message": {"text": "a", "text": "b"}}'
+@pytest.mark.parametrize("name", ["text", "private", "bot_name", "other"])
+def test_a_repeated_key_of_the_message_is_named(service: WebService, name: str) -> None:
+    """Readers differ in which of them counts."""
+    message = f'{{"text": "a", "private": true, "bot_name": "B", "{name}": null, "{name}": null}}'
+    body = f'{{"event_id": "e1", "user_id": "u1", "message": {message}}}'.encode()
 
-    assert {"/message/text": "must not be repeated"} == errors(service.post(body))
+    repeated = {"pointer": f"/message/{name}", "detail": "must not be repeated"}
+    assert repeated in problem(service.post(body))["errors"]
+    assert not service.stored()
+
+
+@pytest.mark.parametrize(
+    "nulls",
+    [
+        {"message": None, "open": None},
+        {"user_id": None},
+        {"message": {"text": "a", "private": None}, "open": None},
+        {"message": {"text": "a", "bot_name": None}, "open": None},
+        {"message": {**MESSAGE, "private": None}},
+    ],
+)
+def test_null_is_as_good_as_absent(service: WebService, nulls: dict[str, Any]) -> None:
+    """Of each field that need not be there: the same event without it is a repeat."""
+    event = {**EVENT, **nulls}
+    first = service.post(event)
+
+    again = service.post(without_nulls(event))
+
+    assert (202, 202) == (first.status_code, again.status_code)
+    assert "true" == again.headers["Idempotent-Replayed"]
+
+
+def without_nulls(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy without the fields that are null, at any depth."""
+    return {
+        name: without_nulls(value) if isinstance(value, dict) else value
+        for name, value in content.items()
+        if value is not None
+    }
+
+
+@pytest.mark.parametrize("member_id", ["m" * 64, "\U0001f389" * 64, "@", "/", "%", "."])
+def test_a_member_id_may_have_other_characters(service: WebService, member_id: str) -> None:
+    """Up to 64 of them, as Channel.io counts."""
+    assert 202 == service.post({**EVENT, "member_id": member_id}).status_code
 
 
 def test_the_relays_bot_name_is_enough_for_an_open(client: Client) -> None:
@@ -271,11 +323,24 @@ def test_a_members_chats_are_found(service: WebService) -> None:
         ("a?b#c", "a%3Fb%23c"),
         ("chats", "chats"),
         ("a/chats", "a/chats"),
+        ("/a", "%2Fa"),
+        ("/a", "/a"),
+        ("a/", "a%2F"),
+        ("/", "%2F"),
+        ("//a//b//", "//a//b//"),
+        ("/chats", "%2Fchats"),
+        (".", "%2E"),
         ("..", "%2E%2E"),
+        ("../../events/e1", "..%2F..%2Fevents%2Fe1"),
+        ("%2F", "%252F"),
+        ("%", "%25"),
+        ("+", "+"),
+        ("\ufffd", "%EF%BF%BD"),
+        ("\U0001f389", "%F0%9F%8E%89"),
     ],
 )
 def test_any_member_id_can_be_looked_up(service: WebService, member_id: str, path: str) -> None:
-    """Percent-encoded; a slash may stay."""
+    """Percent-encoded; a slash may stay, wherever it is."""
     service.post({**EVENT, "member_id": member_id})
     play(service, Resolved("u1"), CREATED)
 
@@ -284,7 +349,10 @@ def test_any_member_id_can_be_looked_up(service: WebService, member_id: str, pat
     assert (member_id, 1) == (found["member_id"], len(found["chats"]))
 
 
-@pytest.mark.parametrize("path", ["a%20b", "a%07", "m" * 65, "%E3%80%80"])
+@pytest.mark.parametrize(
+    "path",
+    ["a%20b", "%20", "a%07", "%0A", "a%0D%0Ab", "%00", "m" * 65, "%E3%80%80", "/" * 65],
+)
 def test_an_impossible_member_id_is_refused(service: WebService, path: str) -> None:
     """422 with its rule, as for users."""
     assert {"member_id": MEMBER_RULE} == errors(service.get(f"/v1/members/{path}/chats"))

@@ -6,9 +6,9 @@ Against a web process, since waits need its loop; the worker is the test itself.
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,9 @@ def begin_post(
     pool: ThreadPoolExecutor, web: Web, bench: StoreDriver, prefer: str = "wait=30", **body: Any
 ) -> Posted:
     """Post as another caller; return once the event, new or known, is accepted."""
-    before = accepted(bench)
-    posted = pool.submit(post, web, prefer, **body)
-    wait_until(lambda: accepted(bench) > before, SERVED_SECONDS, "the event to be accepted")
-    return posted
+    key = bench.keys.event(body.get("event_id", EVENT["event_id"]))
+    with evidence_of(bench, lambda ran: ran["client_type"] == "lua" and key in ran["command"]):
+        return pool.submit(post, web, prefer, **body)
 
 
 def look(web: Web, prefer: str | None = "wait=30", event_id: str = "refund-7731") -> Any:
@@ -91,20 +90,31 @@ def look(web: Web, prefer: str | None = "wait=30", event_id: str = "refund-7731"
 
 
 def begin_look(
-    pool: ThreadPoolExecutor, web: Web, bench: StoreDriver, prefer: str = "wait=30"
+    pool: ThreadPoolExecutor,
+    web: Web,
+    bench: StoreDriver,
+    prefer: str = "wait=30",
+    *,
+    event_id: str,
 ) -> Posted:
-    """Look the event up as another caller; return once its record has been read."""
-    before = accepted(bench) + count(bench, "mget")
-    looked = pool.submit(look, web, prefer)
-    wait_until(
-        lambda: accepted(bench) + count(bench, "mget") > before, SERVED_SECONDS, "the first look"
-    )
-    return looked
+    """Look up an event that no other request waits for; return once its record has been read."""
+    words = f"MGET {bench.keys.event(event_id)} "
+    with evidence_of(bench, lambda ran: ran["command"].startswith(words)):
+        return pool.submit(look, web, prefer, event_id)
 
 
-def accepted(bench: StoreDriver) -> int:
-    """Return how many scripts have run: between two looks of a test, those that accept an event."""
-    return sum(count(bench, command) for command in ("eval", "evalsha"))
+@contextmanager
+def evidence_of(bench: StoreDriver, is_it: Callable[[dict[str, Any]], bool]) -> Iterator[None]:
+    """Return once Redis has run the command that the body leads to, and has sent its reply.
+
+    A script's own commands are those of a client "lua": https://valkey.io/commands/monitor/
+    """
+    with Client(bench.client.url, socket_timeout=SERVED_SECONDS) as client:
+        with client.monitor() as monitor:
+            yield
+            while not is_it(monitor.next_command()):
+                pass
+        client.ping()  # replies of the turn before have been sent by the time of this one
 
 
 def count(bench: StoreDriver, command: str) -> int:
@@ -189,10 +199,13 @@ def test_a_look_up_waits_as_a_post_does(
     web: Web, bench: StoreDriver, pool: ThreadPoolExecutor, outcome: Outcome, status: str
 ) -> None:
     """Several at once; the answer is the final record."""
-    post(web, "wait=0")
-    looked = [begin_look(pool, web, bench) for _ in range(3)]
+    event_ids = ["e1", "e2", "e3"]
+    for event_id in event_ids:
+        post(web, "wait=0", event_id=event_id)
+    looked = [begin_look(pool, web, bench, event_id=event_id) for event_id in event_ids]
 
-    settle(bench, outcome)
+    for _ in event_ids:
+        settle(bench, outcome)
 
     responses = [one.result(AT_ONCE_SECONDS) for one in looked]
     assert [(200, status, "wait=30")] * 3 == [outcome_of(response) for response in responses]
@@ -360,7 +373,8 @@ def test_redis_lost_during_a_wait_leaves_the_last_confirmed_record(
         bench = StoreDriver(client, Keys(PREFIX))
         with serve(RELAY, redis.url, tmp_path, complains=True, KEY_PREFIX=PREFIX) as web:
             posted = begin_post(pool, web, bench, "wait=4")
-            looked = begin_look(pool, web, bench, "wait=4")
+            post(web, "wait=0", event_id="other")
+            looked = begin_look(pool, web, bench, "wait=4", event_id="other")
             (redis.stop if is_stopped else redis.pause)()
 
             response = posted.result(4 + AT_ONCE_SECONDS)

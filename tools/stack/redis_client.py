@@ -10,10 +10,11 @@ from config.redis_url import parse_redis_url
 
 
 class Client(Redis):
-    """redis-py's client; ``relay`` is the relay's client of the same server."""
+    """redis-py's client; ``relay`` is the relay's client of the server at ``url``."""
 
     def __init__(self, url: str, **options: Any) -> None:
         """Connect at the first command."""
+        self.url = url
         parsed = parse_redis_url(url)
         host, port = parsed.hosts[0] if parsed.hosts else ("", 0)
         where = {"unix_socket_path": parsed.path} if parsed.path else {"host": host, "port": port}
