@@ -79,25 +79,29 @@ def why_not(action: Action, record: Record) -> str | None:
 
 
 def describe(action: Action, record: Record, *, chat_id: str = "") -> list[str]:
-    """Describe in sentences what a decision does to an event."""
+    """Describe in sentences what a decision does to an event, and to its tasks."""
     match action:
         case Action.PUBLISH:
-            sentence, tasks = f"Publishes {chat_id} as its chat, for good.", "go on in that chat"
+            sentence = f"Publishes {chat_id} as its chat, for good."
         case Action.RECREATE:
             sentence = "Calls once more. A chat that the first call made stays behind, empty."
-            tasks = "go on after that"
         case Action.GIVE_UP:
             sentence = "Lets it fail, for good. Whether there is a chat stays unknown."
-            tasks = "are skipped"
         case Action.REDRIVE:
             return _describe_redrive(record)
         case Action.CANCEL if record.status is Status.OPENED:
             task = record.pending_task
             return [f"Lets its {task} fail, and skips what comes after. Its chat stays."]
         case Action.CANCEL:
-            sentence, tasks = "Lets it fail before it is called.", "are skipped"
+            sentence = "Lets it fail before it is called."
+    return [sentence, *describe_tasks(action, record)]
+
+
+def describe_tasks(action: Action, record: Record) -> list[str]:
+    """Describe in a sentence what becomes of an event's tasks; none where it has none."""
+    becomes = {Action.PUBLISH: "go on in that chat", Action.RECREATE: "go on after the create"}
     names = " and ".join(record.tasks or ())
-    return [sentence, f"Its tasks ({names}) {tasks}."] if names else [sentence]
+    return [f"Its tasks ({names}) {becomes.get(action, 'are skipped')}."] if names else []
 
 
 def _describe_redrive(record: Record) -> list[str]:

@@ -1,6 +1,5 @@
 """The commands that decide about events: held, failed and waiting ones, and all calls."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 import click
@@ -8,6 +7,7 @@ import click
 from app.chats.grant import Task
 from app.chats.record import FailureCode, Record, Status
 from app.operate import json_output, text_output
+from app.operate.actions import MAYBE_TWICE, Action, decide, describe_tasks, why_not
 from app.operate.bulk import confirm_all, decide_all, preview_all
 from app.operate.context import CliContext, as_option, json_option
 from app.operate.filters import parse_chat_id
@@ -35,7 +35,6 @@ HELD_CODES = frozenset(
 FAILED_CODES = tuple(
     code for code in FailureCode if code not in HELD_CODES or code is FailureCode.NO_ANSWER
 )
-MAYBE_TWICE = "An earlier send may have arrived, so a message may be seen twice."
 
 
 @click.command()
@@ -87,18 +86,18 @@ def resolve(
     person = choose_person(user, member)
     _check_alone(event_id, person, since, limit, is_dry_run, bulk="--all-held")
     operations = context.connect()
+    action = _choose_action(chat_id, is_recreate=recreate)
     if event_id is not None:
         record = operations.check_held(event_id)
-        if record.tasks:
-            click.echo(_describe_tasks(record, chat_id, is_recreate=recreate), err=True)
+        for sentence in describe_tasks(action, record):
+            click.echo(sentence, err=True)
         if chat_id is not None:
             question = (
                 f"Publish {chat_id} as the chat of {event_id} (user {record.user_id}), for good?"
             )
             confirm(question, is_yes=is_yes)
-    decide = _choose_decision(operations, by, chat_id=chat_id, is_recreate=recreate)
-    if event_id is not None:
-        _print_record(decide(event_id), is_json=is_json)
+        record = decide(operations, action, event_id, by=by, chat_id=chat_id or "")
+        _print_record(record, is_json=is_json)
         return
     selection = Selection(status=Status.UNKNOWN, person=person, since=since, limit=limit)
     why_none = "no event is held" if not (person or since) else "no such event is held"
@@ -116,7 +115,7 @@ def resolve(
     decide_all(
         operations,
         selection,
-        lambda event_id, _: decide(event_id),
+        lambda event_id, _: decide(operations, action, event_id, by=by),
         done=done,
         why_none=why_none,
         is_json=is_json,
@@ -233,14 +232,6 @@ def _check_alone(event_id: str | None, *selecting: object, bulk: str) -> None:
         )
 
 
-def _describe_tasks(record: Record, chat_id: str | None, *, is_recreate: bool) -> str:
-    """Describe what a decision means for the tasks of a held event."""
-    tasks = " and ".join(record.tasks or ())
-    if chat_id is not None:
-        return f"Its tasks ({tasks}) go on in that chat."
-    return f"Its tasks ({tasks}) " + ("go on after the create." if is_recreate else "are skipped.")
-
-
 def _redrive_one(
     operations: Operations, event_id: str, *, by: str, is_yes: bool, is_json: bool
 ) -> None:
@@ -255,22 +246,13 @@ def _redrive_one(
 
 
 def _why_not(record: Record) -> str | None:
-    """Return why a failed event is not tried again, or None."""
-    if record.created is None:
-        return "an attempt for it may have made a chat"
-    _, failure = record.failed_task or (None, None)
-    is_lost = failure is not None and failure.code == FailureCode.TEXT_LOST
-    return "the text of its message is lost" if is_lost else None
+    return why_not(Action.REDRIVE, record)
 
 
-def _choose_decision(
-    operations: Operations, by: str, *, chat_id: str | None, is_recreate: bool
-) -> Callable[[str], Record]:
+def _choose_action(chat_id: str | None, *, is_recreate: bool) -> Action:
     if chat_id is not None:
-        return lambda event_id: operations.resolve_with_chat(event_id, chat_id, by=by)
-    if is_recreate:
-        return lambda event_id: operations.recreate(event_id, by=by)
-    return lambda event_id: operations.give_up(event_id, by=by)
+        return Action.PUBLISH
+    return Action.RECREATE if is_recreate else Action.GIVE_UP
 
 
 def _print_record(record: Record, *, is_json: bool) -> None:

@@ -1,20 +1,26 @@
 """Output for people: tables, time lines, and advice as commands to paste."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
-from app.chats.grant import Task
-from app.chats.record import FailureCode, Record, Status, TaskStatus
+from app.chats.record import Record
 from app.operate.context import SettingsPreview
-from app.store.history import EventHistory, HistoryEntry
+from app.operate.words import (
+    UNREADABLE,
+    Explanation,
+    describe_gate,
+    describe_why,
+    explain,
+    format_seconds,
+    format_time,
+    list_moments,
+)
+from app.store.history import EventHistory
 from app.store.keys import Person
 from app.store.operations import RecoverResult
-from app.store.relay_stats import BreakerState, FailingProbe, RelayStats
+from app.store.relay_stats import RelayStats
 
 HEAD = ("EVENT", "USER", "STATUS", "CREATED", "ATTEMPTS", "ACCEPTED (UTC)", "WHY")
 CREATED = {True: "yes", False: "no", None: "not known"}
-DENIED = "Channel.io refuses the key, the address, or their users"
 RECOVERED = {
     RecoverResult.OPENED: "opened",
     RecoverResult.DUPLICATE: "kept beside the chat that was published before",
@@ -26,49 +32,13 @@ RECOVERED = {
     RecoverResult.NO_LIFE: "an older release wrote the line, without the life of its event",
     RecoverResult.FORGOTTEN: "an operator removed the event",
 }
-UNREADABLE = ", written by another release: use its command line and its workers"
 OPERATE = "python -m app.operate"
-UNKNOWN_ADVICE = f"""\
-It is unknown whether a chat was made. Look at the user's chats at Channel.io, then:
-  {OPERATE} resolve --chat-id ID {{event_id}}   if it is there
-  {OPERATE} resolve --recreate {{event_id}}     to call once more; an empty orphan may remain
-  {OPERATE} resolve --give-up {{event_id}}      to let it fail"""
-
-TASKS_ADVICE = "Its tasks go on in that chat, or after the create; --give-up skips them."
-OPENED = "Its chat is published and will not change"
-SKIPPED = "What was skipped is not done any more: do it in Channel.io's desk."
-LOST = "The text is lost, so it cannot be sent: write it in Channel.io's desk."
-DOUBT = "It may have been done: look into the chat first."
-BEHIND_CREATE = {Task.MESSAGE, Task.OPEN}
-DOING: dict[str, str] = {
-    Task.RESOLVE: "finds its user",
-    Task.MESSAGE: "looks for its message, or sends it",
-    Task.OPEN: "puts its chat before the agents",
-}
-
-REDRIVE_ADVICE = f"""\
-No call made a chat:
-  {OPERATE} redrive {{event_id}}   to try it again"""
-
-CANCEL_ADVICE = f"""\
-The event itself needs nothing. To let {{what}}:
-  {OPERATE} cancel {{event_id}}"""
-
-# What became of a try that is repeated after a while, by its entry in the history.
-REPEATED = {
-    "throttled": "was answered with 429",
-    "denied": "was denied",
-    "not_sent": "sent nothing",
-    "look_failed": "could not read all that it had to",
-    "refused": "was refused",
-    "worker_lost": "lost its worker",
-}
 
 
 def format_relay_stats(stats: RelayStats) -> str:
     """Format the counts of events, the workers, and the gate."""
     first = (
-        f", the first in line for {_format_seconds(stats.oldest_waiting_seconds)}"
+        f", the first in line for {format_seconds(stats.oldest_waiting_seconds)}"
         if stats.waiting
         else ""
     )
@@ -79,17 +49,8 @@ def format_relay_stats(stats: RelayStats) -> str:
         ("failed", str(stats.failed)),
         ("unreadable", f"{stats.unreadable}{UNREADABLE if stats.unreadable else ''}"),
         ("workers", str(stats.workers or "none took within 15 s: nothing is called")),
-        ("breaker", _format_breaker(stats)),
-        ("pause", _format_pause(stats)),
+        *describe_gate(stats),
     ]
-    if stats.denied_since:
-        since = _format_time(stats.denied_since)
-        rows.append(("denied", f"all that wait, since {since}: {DENIED}"))
-    if stats.stale_answers:
-        rows.append(
-            ("stale answers", f"{stats.stale_answers} so far, see `stale_answer` in the log")
-        )
-    rows += [("probe", _format_probe(probe)) for probe in stats.failing_probes]
     return _align(rows)
 
 
@@ -107,9 +68,9 @@ def format_event_history(history: EventHistory, stats: RelayStats) -> str:
         format_records([record], ""),
         _format_chats(record),
         _format_tasks(record),
-        _align(_format_time_line(history)),
+        _align(list_moments(history)),
         _format_names(history),
-        _advise(history, stats),
+        _format_explanation(explain(history, stats)),
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -153,18 +114,9 @@ def _format_row(record: Record) -> tuple[str, ...]:
         record.status,
         CREATED[record.created],
         str(record.attempts),
-        _format_time(record.accepted_at),
-        _format_why(record),
+        format_time(record.accepted_at),
+        describe_why(record),
     )
-
-
-def _format_why(record: Record) -> str:
-    if record.failure:
-        return record.failure.code
-    if record.failed_task:
-        name, failure = record.failed_task
-        return f"{name}: {failure.code}"
-    return f"{record.pending_task}: pending" if record.chat and record.pending_task else ""
 
 
 def _format_chats(record: Record) -> str:
@@ -191,175 +143,16 @@ def _format_times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def _format_time_line(history: EventHistory) -> list[tuple[str, str]]:
-    """Format the instants that every record has, and between them its history."""
-    record = history.record
-    moments = [(record.accepted_at, 0, "accepted")]
-    moments += [
-        (entry.at, 3 if entry.task in BEHIND_CREATE else 1, _format_entry(entry))
-        for entry in history.entries
-    ]
-    if record.settled_at and record.tasks:
-        moments.append((record.settled_at, 2, record.status))
-    if record.completed_at and record.expires_at:
-        until = _format_time(record.expires_at)
-        status = "complete" if record.tasks else record.status
-        moments.append((record.completed_at, 4, f"{status}; kept until {until}"))
-    # Two of one instant stand in the order in which they can have happened.
-    moments.sort(key=lambda moment: moment[:2])
-    return [(_format_time(at), what) for at, _, what in moments]
-
-
-def _format_entry(entry: HistoryEntry) -> str:
-    task = f"{entry.task}: " if entry.task else ""
-    parts = [task + entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
-    parts += [f"{entry.times} times in a row"] if entry.times > 1 else []
-    parts += [f"by {entry.by}"] if entry.by else []
-    parts += [f"({entry.action.replace('_', ' ')})"] if entry.action else []
-    parts += [entry.chat_id] if entry.chat_id else []
-    parts += [f"token {entry.token}"] if entry.token else []
-    return " ".join(parts)
-
-
 def _format_names(history: EventHistory) -> str:
     """Format what log lines call the event's life and its grant."""
     grant = f", and its grant token {history.token}" if history.token else ""
     return f"Log lines name its life {history.life}{grant}."
 
 
-def _advise(history: EventHistory, stats: RelayStats) -> str:
-    record = history.record
-    event_id = _quote(record.event_id)
-    if history.granted_task is not None:
-        return _explain_grant(history, history.granted_task)
-    if record.is_under_way:
-        advice = CANCEL_ADVICE.format(what=_format_cancel(record), event_id=event_id)
-        return "\n".join([*_explain_wait(history, stats), advice])
-    match record.status:
-        case Status.OPENED:
-            return _advise_opened(record, event_id)
-        case Status.UNKNOWN:
-            tasks = f"\n{TASKS_ADVICE}" if record.tasks else ""
-            return UNKNOWN_ADVICE.format(event_id=event_id) + tasks
-        case _ if record.created is None:
-            return (
-                "An attempt may have made a chat, so it is not tried again. If the chat is found,"
-                " give its id to the system that posted the event."
-            )
-        case _:
-            return REDRIVE_ADVICE.format(event_id=event_id)
-
-
-def _explain_grant(history: EventHistory, task: str) -> str:
-    by = f" at {_format_time(history.next_due_at)}" if history.next_due_at else ""
-    if task == Task.CREATE:
-        return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
-    if history.look_from:
-        by = f" from {_format_time(history.look_from)} on"
-    return f"A worker {DOING.get(task, task)}. If that worker is lost, it is tried again{by}."
-
-
-def _advise_opened(record: Record, event_id: str) -> str:
-    if record.failed_task is None:
-        statuses = {task.status for task in (record.tasks or {}).values()}
-        rest = SKIPPED if TaskStatus.SKIPPED in statuses else "Nothing needs to be done."
-        return f"{OPENED}. {rest}"
-    name, failure = record.failed_task
-    lines = [f"{OPENED}, but its {name} failed."]
-    if failure.code == FailureCode.TEXT_LOST:
-        return "\n".join([*lines, LOST])
-    purpose = "to try that again"
-    if failure.code == FailureCode.NO_ANSWER:
-        lines.append(DOUBT)
-        purpose += "; it may be seen twice" if name == Task.MESSAGE else ""
-    return "\n".join([*lines, f"  {OPERATE} redrive {event_id}   {purpose}"])
-
-
-def _quote(event_id: str) -> str:
-    """Quote an id for a shell: callers choose it, and ``--all-held`` is one too."""
-    return f"{'-- ' if event_id.startswith('-') else ''}{shlex.quote(event_id)}"
-
-
-def _explain_wait(history: EventHistory, stats: RelayStats) -> list[str]:
-    lines = [_format_wait(history.record)]
-    if history.look_from:
-        lines.append(
-            f"It was sent without an answer: from {_format_time(history.look_from)} on a worker"
-            " looks whether it is done, before anything is sent again."
-        )
-    if history.next_due_at:
-        lines.append(f"It may be called from {_format_due(history, history.next_due_at)}.")
-    if history.queue_position:
-        lines.append(f"In line before it: {history.queue_position}.")
-    if denials := history.denials:
-        since = _format_time(denials.since)
-        lines.append(
-            f"Channel.io denied its call {denials.times} times since {since}, of which"
-            f" {denials.own} were its own: others succeeded meanwhile. A second own one lets it"
-            " fail; any other is about the key or the address."
-        )
-    if stats.pause:
-        pause = stats.pause
-        lines.append(f"{pause.by} paused all calls at {_format_time(pause.since)}. To end that:")
-        lines.append(f"  {OPERATE} resume")
-    if not stats.workers:
-        lines.append("Nothing is called: no worker took anything within 15 s.")
-    if stats.breaker is not BreakerState.CLOSED:
-        lines.append(f"Calls are held back: the breaker is {_format_breaker(stats)}.")
-    lines += [f"A probe fails {_format_probe(probe)}." for probe in stats.failing_probes]
-    if stats.paused_seconds:
-        lines.append(f"All calls pause for {_format_seconds(stats.paused_seconds)}.")
-    return lines
-
-
-def _format_wait(record: Record) -> str:
-    if record.status is Status.OPENED:
-        return f"Its chat is published. It waits for its {record.pending_task}."
-    return "It waits for its call." if record.user_id else "It waits for its user to be found."
-
-
-def _format_due(history: EventHistory, due_at: datetime) -> str:
-    """Format from when on an event may be called, and why not before."""
-    text, record = f"{_format_time(due_at)} on", history.record
-    last = history.entries[-1] if history.entries else None
-    if last is None or last.what not in REPEATED:
-        return text
-    # A try of the create says nothing of the message.
-    is_past = record.status is Status.OPENED and last.task != record.pending_task
-    return text if is_past else f"{text}: its last try {REPEATED[last.what]}"
-
-
-def _format_cancel(record: Record) -> str:
-    """Format what `cancel` does to an event that waits."""
-    if record.status is Status.OPENED:
-        return f"its {record.pending_task} fail, and skip what comes after"
-    return "it fail before it is called" + (", and skip its tasks" if record.tasks else "")
-
-
-def _format_breaker(stats: RelayStats) -> str:
-    reason = f" ({stats.breaker_reason})" if stats.breaker_reason else ""
-    return stats.breaker.replace("_", " ") + reason
-
-
-def _format_pause(stats: RelayStats) -> str:
-    parts = []
-    if stats.pause:
-        parts.append(f"by {stats.pause.by} since {_format_time(stats.pause.since)}")
-    if stats.paused_seconds:
-        parts.append(f"{_format_seconds(stats.paused_seconds)} after a 429")
-    return ", ".join(parts) or "none"
-
-
-def _format_probe(probe: FailingProbe) -> str:
-    return f"since {_format_time(probe.since)}: {probe.problem}"
-
-
-def _format_seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s"
-
-
-def _format_time(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _format_explanation(explanation: Explanation) -> str:
+    """Format the sentences, and below them the commands, ready to paste."""
+    rows = [(f"  {OPERATE} {command}", f" {purpose}") for command, purpose in explanation.commands]
+    return "\n".join([*explanation.sentences, _align(rows)]).rstrip()
 
 
 def _align(rows: Sequence[Sequence[str]]) -> str:

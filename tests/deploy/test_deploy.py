@@ -152,7 +152,7 @@ def test_each_worker_has_a_spool_of_its_own() -> None:
 
 
 def test_nginx_leads_to_the_webs_and_hides_metrics() -> None:
-    """Each of them, on its port; what is not named is 404, and operators have a port on loopback."""
+    """Each of them, on its port; what is not named is 404. Operators have a port on loopback."""
     servers = re.findall(r"^ *server (\S+):(\d+) ", NGINX, re.MULTILINE)
     callers, operators = re.split(r"^ *listen (?=800\d;)", NGINX, flags=re.MULTILINE)[1:]
     locations, of_operators = (

@@ -115,6 +115,6 @@ def test_a_waiting_event_can_be_cancelled_as_advised(operator: Operator) -> None
     assert "the breaker is open (credentials)" in shown
     assert "Channel.io denied its call 1 times since" in shown
     assert "nothing is to be done" not in shown.lower()
-    assert "  python -m app.operate cancel e2\n" in shown
+    assert "  python -m app.operate cancel e2   to let it fail before it is called" in shown
     assert 1 == operator.json("explain", "e2")["denials"]["times"]
     assert 0 == operator.run("cancel", "e2").exit_code

@@ -443,7 +443,7 @@ def test_explain_says_that_a_message_may_have_been_sent(operator: Operator) -> N
     sentence = f"It was sent without an answer: from {look_from:%Y-%m-%d %H:%M:%S} on a worker"
     assert about["next_look"] == about["look_from"]
     assert f"{sentence} looks whether it is done, before anything is sent again." in said
-    assert "To let its message fail, and skip what comes after:" in said
+    assert "to let its message fail, and skip what comes after" in said
 
 
 def test_the_message_that_was_found_leaves_no_doubt_about_the_open(operator: Operator) -> None:
@@ -460,7 +460,7 @@ def test_explain_of_a_member_says_what_it_waits_for(operator: Operator) -> None:
     said = operator.run("explain", "e1").stdout
 
     assert "It waits for its user to be found." in said
-    assert "To let it fail before it is called, and skip its tasks:" in said
+    assert "to let it fail before it is called, and skip its tasks" in said
 
 
 def test_explain_of_a_doubtful_message_says_so_beside_the_command(operator: Operator) -> None:

@@ -188,7 +188,7 @@ class OperatorViews:
             record=history.record,
             stats=stats,
             moments=list_moments(history),
-            explanation=explain(history, stats).lines,
+            explanation=explain(history, stats).sentences,
             actions=list_actions(history),
             why=describe_why(history.record),
             notice=notice,
