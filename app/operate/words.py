@@ -14,7 +14,7 @@ UNREADABLE = ", written by another release: use its command line and its workers
 UNKNOWN = (
     "It is unknown whether a chat was made. Look at the user's chats at Channel.io, then decide."
 )
-TASKS_GO_ON = "Its tasks go on in that chat, or after the create; to give up skips them."
+TASKS_GO_ON = "Its tasks go on in that chat, or after the create; giving up skips them."
 OPENED = "Its chat is published and will not change"
 SKIPPED = "What was skipped is not done any more: do it in Channel.io's desk."
 LOST = "The text is lost, so it cannot be sent: write it in Channel.io's desk."

@@ -247,8 +247,8 @@ def test_the_hour_is_plotted(relay: Deployment, page: Driver) -> None:
 
     page.open("/operate")
 
-    assert "accepted 1 peak 1 a minute" in page.text
-    assert "unknown 1 peak 1 a minute" in page.text
+    assert "accepted 1 peak 1/min" in page.text
+    assert "unknown 1 peak 1/min" in page.text
     assert len(page.driver.find_elements("css selector", "svg rect")) >= 2
 
 

@@ -58,8 +58,8 @@ def test_the_overview_counts(site: Site) -> None:
     assert "Failed 1" in shown
     assert "Workers" in shown
     assert "Breaker closed" in shown
-    assert "accepted 3 peak 3 a minute" in shown
-    assert "unknown 1 peak 1 a minute" in shown
+    assert "accepted 3 peak 3/min" in shown
+    assert "unknown 1 peak 1/min" in shown
 
 
 def test_an_overview_of_nothing(site: Site) -> None:
