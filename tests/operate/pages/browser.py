@@ -20,7 +20,7 @@ HEIGHT = 900
 NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 
 
-class Driver:
+class Chromium:
     """One browser; without Chromium or its driver the test is skipped."""
 
     def __init__(self, url: str, directory: Path) -> None:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.operate.pages.browser import Driver
+from tests.operate.pages.browser import Chromium
 from tools.stack.channel_io import Behaviour
 from tools.stack.deployment import Deployment
 from tools.stack.verdict import find_leaks, judge
@@ -30,9 +30,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 @pytest.fixture(scope="module")
-def browser(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+def browser(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     """One browser for all tests here."""
-    with Driver(deployment.caller.url, tmp_path_factory.mktemp("browser")) as browser:
+    with Chromium(deployment.caller.url, tmp_path_factory.mktemp("browser")) as browser:
         yield browser
 
 
@@ -45,7 +45,7 @@ def relay(deployment: Deployment) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def page(relay: Deployment, browser: Driver) -> Iterator[Driver]:
+def page(relay: Deployment, browser: Chromium) -> Iterator[Chromium]:
     """The browser, in which an operator is signed in; no page may break its policy."""
     browser.driver.delete_all_cookies()
     browser.resize(1280)
@@ -76,7 +76,9 @@ def fail(relay: Deployment, event_id: str) -> None:
     relay.caller.wait_for(event_id, "failed")
 
 
-def test_a_sign_in_leads_to_the_page_that_was_asked_for(relay: Deployment, browser: Driver) -> None:
+def test_a_sign_in_leads_to_the_page_that_was_asked_for(
+    relay: Deployment, browser: Chromium
+) -> None:
     """After a wrong token too; the cookie is for this page, and for no script."""
     hold(relay, "held-1")
     browser.driver.delete_all_cookies()
@@ -98,7 +100,7 @@ def test_a_sign_in_leads_to_the_page_that_was_asked_for(relay: Deployment, brows
     )
 
 
-def test_a_sign_out_ends_it(page: Driver) -> None:
+def test_a_sign_out_ends_it(page: Chromium) -> None:
     """Each page needs a sign-in again."""
     page.press("Sign out")
     page.open("/operate/held")
@@ -106,7 +108,7 @@ def test_a_sign_out_ends_it(page: Driver) -> None:
     assert page.path.startswith("/operate/sign-in")
 
 
-def test_a_found_chat_is_published(relay: Deployment, page: Driver) -> None:
+def test_a_found_chat_is_published(relay: Deployment, page: Chromium) -> None:
     """It is entered, asked about, and published."""
     hold(relay, "held-1")
     (create,) = relay.creates_of("user-held-1")
@@ -124,7 +126,7 @@ def test_a_found_chat_is_published(relay: Deployment, page: Driver) -> None:
     assert create.chat_id == record["chat"]["id"]
 
 
-def test_a_held_event_is_called_once_more(relay: Deployment, page: Driver) -> None:
+def test_a_held_event_is_called_once_more(relay: Deployment, page: Chromium) -> None:
     """Its second chat is published, and the time line names the operator."""
     hold(relay, "held-1")
 
@@ -137,7 +139,7 @@ def test_a_held_event_is_called_once_more(relay: Deployment, page: Driver) -> No
     assert "an empty chat without a record may exist" in page.text
 
 
-def test_a_held_event_is_given_up(relay: Deployment, page: Driver) -> None:
+def test_a_held_event_is_given_up(relay: Deployment, page: Chromium) -> None:
     """It fails, and nothing else is offered."""
     hold(relay, "held-1", message={"text": "Hello."})
 
@@ -151,7 +153,7 @@ def test_a_held_event_is_given_up(relay: Deployment, page: Driver) -> None:
     assert "skipped" in page.text
 
 
-def test_to_do_nothing_does_nothing(relay: Deployment, page: Driver) -> None:
+def test_to_do_nothing_does_nothing(relay: Deployment, page: Chromium) -> None:
     """The question can be left."""
     hold(relay, "held-1")
 
@@ -163,7 +165,7 @@ def test_to_do_nothing_does_nothing(relay: Deployment, page: Driver) -> None:
     assert "unknown" == relay.caller.find("held-1")["status"]  # type: ignore[index]
 
 
-def test_a_failed_event_is_tried_again(relay: Deployment, page: Driver) -> None:
+def test_a_failed_event_is_tried_again(relay: Deployment, page: Chromium) -> None:
     """It is refused again here."""
     fail(relay, "failed-1")
 
@@ -178,7 +180,7 @@ def test_a_failed_event_is_tried_again(relay: Deployment, page: Driver) -> None:
 
 
 def test_calls_are_paused_an_event_cancelled_and_calls_resumed(
-    relay: Deployment, page: Driver
+    relay: Deployment, page: Chromium
 ) -> None:
     """While calls are paused an event waits, and says why."""
     page.press("Pause all calls")
@@ -198,7 +200,7 @@ def test_calls_are_paused_an_event_cancelled_and_calls_resumed(
     assert [] == relay.creates_of("u1")
 
 
-def test_many_are_decided_about_after_a_preview(relay: Deployment, page: Driver) -> None:
+def test_many_are_decided_about_after_a_preview(relay: Deployment, page: Chromium) -> None:
     """Those that match the filter, and no others."""
     for event_id in ("held-1", "held-2"):
         hold(relay, event_id)
@@ -218,7 +220,7 @@ def test_many_are_decided_about_after_a_preview(relay: Deployment, page: Driver)
     assert "held-1" not in page.text
 
 
-def test_failed_ones_are_tried_again_together(relay: Deployment, page: Driver) -> None:
+def test_failed_ones_are_tried_again_together(relay: Deployment, page: Chromium) -> None:
     """The preview counts them by code."""
     for event_id in ("failed-1", "failed-2"):
         fail(relay, event_id)
@@ -231,7 +233,7 @@ def test_failed_ones_are_tried_again_together(relay: Deployment, page: Driver) -
     assert "Done: 2" in page.text
 
 
-def test_an_event_is_found_by_its_id(relay: Deployment, page: Driver) -> None:
+def test_an_event_is_found_by_its_id(relay: Deployment, page: Chromium) -> None:
     """From any page."""
     hold(relay, "held-1")
 
@@ -241,7 +243,7 @@ def test_an_event_is_found_by_its_id(relay: Deployment, page: Driver) -> None:
     assert "/operate/events/held-1" == page.path
 
 
-def test_the_hour_is_plotted(relay: Deployment, page: Driver) -> None:
+def test_the_hour_is_plotted(relay: Deployment, page: Chromium) -> None:
     """Each count by minute, as a plot and as a table."""
     hold(relay, "held-1")
 
@@ -252,7 +254,7 @@ def test_the_hour_is_plotted(relay: Deployment, page: Driver) -> None:
     assert len(page.driver.find_elements("css selector", "svg rect")) >= 2
 
 
-def test_keys_alone_do(relay: Deployment, browser: Driver) -> None:
+def test_keys_alone_do(relay: Deployment, browser: Chromium) -> None:
     """Sign in, find an event, and decide: without a mouse, and the focus is seen."""
     hold(relay, "held-1")
     browser.driver.delete_all_cookies()
@@ -272,7 +274,7 @@ def test_keys_alone_do(relay: Deployment, browser: Driver) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_page_is_wider_than_its_window(relay: Deployment, page: Driver, width: int) -> None:
+def test_no_page_is_wider_than_its_window(relay: Deployment, page: Chromium, width: int) -> None:
     """Also with long ids, on a phone."""
     hold(relay, "held-1", metadata={"order": "7731" * 60})
     hold(relay, "x" * 128)
@@ -284,7 +286,7 @@ def test_no_page_is_wider_than_its_window(relay: Deployment, page: Driver, width
         page.complaints()
 
 
-def test_markup_is_text(relay: Deployment, page: Driver) -> None:
+def test_markup_is_text(relay: Deployment, page: Chromium) -> None:
     """Of metadata, filters and addresses."""
     hold(relay, "held-1", metadata={MARKUP: MARKUP})
 
