@@ -12,9 +12,12 @@ from typing import Any, cast
 
 from redis.exceptions import ResponseError
 
+from app.chats.grant import new_token
+from app.chats.record import Status
 from app.store.client import Argument
 from app.store.keys import Keys
 from app.store.scripts import read_script
+from tools.model.rules import broken_rules
 from tools.model.store_driver import StoreDriver
 from tools.model.virtual import DIGESTS
 from tools.stack.redis_client import Client
@@ -113,6 +116,34 @@ class Interrupted:
         self._remove(expected)
         return commands
 
+    def check_unrepeated(self) -> list[str]:
+        """Let each command of the script be refused once, and then only a worker take.
+
+        Return the keys of texts and chats that do not end with their records.
+        """
+        relay = self._copy("counted")
+        self._run(relay)
+        commands = int(str(self.client.get(relay.key("commands"))))
+        self._remove(relay)
+        faults = []
+        for number in range(1, commands + 1):
+            relay = self._copy(f"fault-{number}")
+            self._run(relay, fault=number)
+            for event_id in relay.queue("calling"):
+                relay.lose_worker(event_id)
+            for _ in range(2):
+                for event_id in relay.queue("due"):
+                    relay.make_due(event_id)
+                relay.worker().take(new_token())
+            faults += [
+                f"{self.command.name}, command {number} of {commands}: {fault}"
+                for fault in broken_rules(self.client, relay.keys)
+                if fault.startswith((relay.key("text:"), relay.key("chat:")))
+                and not _will_be_mended(relay, fault)
+            ]
+            self._remove(relay)
+        return faults
+
     def _undisturbed(self) -> tuple[StoreDriver, list[Any]]:
         """Run the command twice; return what the first left, and both replies."""
         expected, repeated = self._copy("undisturbed"), self._copy("repeated")
@@ -148,6 +179,16 @@ class Interrupted:
     def _contents(self, relay: StoreDriver) -> dict[str, Any]:
         names = {name for name in _names(relay) if not name.startswith(MINUTE)} - NOT_COMPARED
         return {name: _content(self.client, relay.key(name)) for name in names}
+
+
+def _will_be_mended(relay: StoreDriver, fault: str) -> bool:
+    """Return whether a held event's text ends: it is kept again by any decision about the event.
+
+    Or one that is not needed any more ends by itself.
+    """
+    is_mortal = relay.ttl_ms("text:e1") > 0
+    is_held = relay.text() is not None and relay.record().status is Status.UNKNOWN
+    return is_mortal and (is_held or fault.endswith("not needed"))
 
 
 def recorded(bench: StoreDriver, act: Callable[[StoreDriver], object]) -> Command:

@@ -292,6 +292,13 @@ def hold_with_tasks(bench: StoreDriver) -> None:
     settle_next(bench, OUTCOMES["unknown"], "second")
 
 
+def open_for_member(bench: StoreDriver) -> None:
+    """Let the event be opened, so that both its person's indexes list it."""
+    bench.accept("e1", member_id="m1")
+    settle_next(bench, Resolved("u1"), "first")
+    settle_next(bench, created("chat-1"), "second")
+
+
 def refuse_with_tasks(bench: StoreDriver) -> None:
     """Let an event with tasks fail."""
     bench.accept("e1", member_id="m1", **TASKS)
@@ -409,6 +416,11 @@ def operating(decide: Callable[[Operations], object]) -> Act:
     return lambda bench, _: decide(operations(bench))
 
 
+def forgetting(person: Person) -> Act:
+    """Remove the event for its person."""
+    return operating(lambda o: o.forget("e1", person=person, token="of-the-command"))
+
+
 def suppressed(decide: Callable[[], object]) -> None:
     """Carry out a command that may be refused."""
     with suppress(NothingDone):
@@ -502,6 +514,13 @@ SCENARIOS: dict[str, tuple[Setup, Act]] = {
         )
         for before in (await_kept_user, refuse_with_tasks, hold_with_tasks)
     },
+    **{
+        f"forget-open_for_member-{person.field}": (
+            open_for_member,
+            forgetting(person),
+        )
+        for person in (U1, MEMBER)
+    },
     "release-message": (granted(await_message), releasing),
     "release-resolve": (granted(await_resolve), releasing),
     "release": (grant, releasing),
@@ -557,3 +576,19 @@ def test_a_repeat_leaves_what_an_undisturbed_run_leaves(
 
     commands = Interrupted(relay.client, relay, command, relay.now_ms()).check()
     assert commands > 0
+
+
+# Without the record that Redis lost nothing can end with it.
+KEPT = {name: scenario for name, scenario in SCENARIOS.items() if "-unlinked-" not in name}
+
+
+@pytest.mark.parametrize(("before", "act"), KEPT.values(), ids=KEPT)
+def test_texts_and_chats_end_with_their_records(
+    relay: StoreDriver, before: Setup, act: Act
+) -> None:
+    """Where the script is not repeated, too: a worker that finds the event tidies up."""
+    given = before(relay)
+
+    command = recorded(relay, lambda copy: act(copy, given))
+
+    assert [] == Interrupted(relay.client, relay, command, relay.now_ms()).check_unrepeated()

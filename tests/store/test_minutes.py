@@ -77,3 +77,16 @@ def test_two_relays_count_by_themselves(bench: StoreDriver) -> None:
     bench.accept("e1")
 
     assert (0, 0, 0, 0) == totals(StoreDriver(bench.client, Keys("other")))
+
+
+def test_a_count_that_may_not_end_is_dropped(bench: StoreDriver) -> None:
+    """A user of Redis without PEXPIRE leaves no counts for ever, and accepts all the same."""
+    client = bench.client
+    client.execute_command("ACL", "SETUSER", "default", "-pexpire")
+    try:
+        bench.accept("e1")
+    finally:
+        client.execute_command("ACL", "SETUSER", "default", "+pexpire")
+
+    assert "accepted" == bench.record("e1").status
+    assert [] == client.keys(bench.key("minute:*"))

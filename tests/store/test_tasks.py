@@ -145,6 +145,21 @@ def test_a_repeated_take_gets_task_and_text(bench: StoreDriver) -> None:
     assert (Task.MESSAGE, grant.text) == (again.task, again.text)
 
 
+def test_a_repeated_take_hands_out_no_message_without_its_text(bench: StoreDriver) -> None:
+    """Redis lost the text between the two: nothing was sent, and nothing will be."""
+    open_event(bench)
+    token = new_token()
+    bench.worker().take(token)
+    bench.client.unlink(bench.key("text:e1"))
+
+    again = bench.worker().take(token).decision
+
+    assert isinstance(again, NoWork)
+    assert {"message": "failed", "open": "skipped"} == statuses(bench)
+    assert (FailureCode.TEXT_LOST, 0) == (code(bench), state(bench).attempts)
+    assert {} == bench.queue("calling")
+
+
 def test_a_released_task_is_granted_again(bench: StoreDriver) -> None:
     """Nothing was sent: no attempt of the create is taken back."""
     open_event(bench)
@@ -524,6 +539,7 @@ def test_done_counts_under_any_token(bench: StoreDriver) -> None:
     assert {"message": "failed", "open": "skipped"} == before
     assert SettleEffect.TASK_DONE == effect
     assert {"message": "done", "open": "skipped"} == statuses(bench)
+    assert 2 == state(bench).attempts  # the late answer's send was counted when it was lost
     assert not has_text(bench)
     assert [] == [*bench.queue("failed")]
 
@@ -690,6 +706,20 @@ def test_each_request_takes_a_token(bench: StoreDriver) -> None:
     worker.settle(grant, SENT, requests=3)
 
     assert 2000 == round(float(bench.gate()["tat"]) - before)
+
+
+def test_a_repeated_settle_takes_no_token(bench: StoreDriver) -> None:
+    """Its requests were sent once."""
+    open_event(bench)
+    bench.make_due()
+    worker = bench.worker(limits=replace(LIMITS, rate_per_second=1, burst=10))
+    grant = bench.grant(worker)
+    worker.settle(grant, SENT, requests=3)
+    before = bench.gate()["tat"]
+
+    worker.settle(grant, SENT, requests=3)
+
+    assert before == bench.gate()["tat"]
 
 
 def test_a_trial_of_a_read_is_undecided(bench: StoreDriver) -> None:

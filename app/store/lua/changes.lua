@@ -44,7 +44,8 @@ local MINUTE_MS, MINUTES_KEPT_MS = 60000, 7200000
 
 local function count_minute(what)
   local minute = key('minute:' .. math.floor(now / MINUTE_MS))
-  if redis.pcall('HINCRBY', minute, what, 1) == 1 then redis.pcall('PEXPIRE', minute, MINUTES_KEPT_MS) end
+  if redis.pcall('HINCRBY', minute, what, 1) ~= 1 then return end
+  if redis.pcall('PEXPIRE', minute, MINUTES_KEPT_MS) ~= 1 then redis.pcall('DEL', minute) end
 end
 
 -- Rings that no worker waits for stay, up to a number that wakes enough of them later.

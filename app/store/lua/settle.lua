@@ -193,7 +193,8 @@ local function settle_done()
   local is_published = record.chat_id ~= nil and record.chat_id == arg.stored_fields.chat_id
   if not task or not is_published or task.status == 'done' or task.status == 'skipped' then return ignore() end
   local breaker = feed(arg.has_acted and 'success' or 'neutral')
-  if arg.has_acted then task.attempts = (task.attempts or 0) + 1 end
+  -- A late answer is to a send that was counted when its grant ended.
+  if arg.has_acted and holds_grant() then task.attempts = (task.attempts or 0) + 1 end
   task.status, task.id = 'done', arg.message_id
   task.failure, task.refusal, task.look_only = nil, nil, nil
   go_on(id, record, {history = append_history(record, 'done', {task = arg.task})})
@@ -243,9 +244,10 @@ local function settle()
   return settle_task(record.tasks[arg.task])
 end
 
--- `take` took a token of the bucket for the first request.
+-- `take` took a token of the bucket for the first request. The tombstone shows that this settle is a repeat.
 local function charge_requests()
   if not arg.requests or not arg.rate_per_second then return end
+  if redis.call('GET', taken_key(arg.token)) == '' then return end
   local full_ms = arg.burst * 1000 / arg.rate_per_second
   local tat = math.max(now, clamped_instant(gate.tat, MAX_DELAY_MS + full_ms))
   gate.tat = string.format('%.3f', tat + (arg.requests - 1) * 1000 / rate_of(gate))

@@ -43,8 +43,13 @@ local function repeat_grant()
   if not record or record.grant_token ~= arg.token or set_of(record) ~= CALLING then
     return no_work('blocked', 0)
   end
+  local message_text = record.task == 'message' and redis.call('GET', text_key(id)) or nil
+  if record.task == 'message' and not message_text then
+    fail_task(id, record, TEXT_LOST, 'text_lost', {})   -- no worker has the grant: nothing was sent under it
+    return no_work('blocked', 0)
+  end
   tidy_up(id, record)
-  return reply('grant', id, text, record.task, record.task == 'message' and redis.call('GET', text_key(id)) or nil)
+  return reply('grant', id, text, record.task, message_text)
 end
 
 -- Redis' clock went back: the gate's instants go back with it, and what was due by the newest instant that the

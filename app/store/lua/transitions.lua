@@ -53,17 +53,24 @@ local function is_text_needed(record)
   return status ~= 'done'
 end
 
--- Never longer than the record, whose TTL is written by now.
-local function keep_text(id, record)
-  if not record.tasks or not record.tasks.message then return end
-  local left_ms = redis.call('PTTL', event_key(id))
-  if not is_text_needed(record) then
-    redis.call('DEL', text_key(id))
+-- The event's text and the look-up of its chat end with the record: in `left_ms`, or never (-1).
+local function end_key(name, left_ms)
+  if left_ms == -1 then
+    redis.call('PERSIST', name)
   elseif left_ms > 0 then
-    redis.call('PEXPIRE', text_key(id), left_ms)
+    redis.call('PEXPIRE', name, left_ms)
   else
-    redis.call('PERSIST', text_key(id))
+    redis.call('DEL', name)
   end
+end
+
+local function end_text(id, record, left_ms)
+  if record.tasks.message then end_key(text_key(id), left_ms) end
+end
+
+local function end_chat(id, record, left_ms)
+  local chat = record.chat_id and key('chat:' .. record.chat_id)
+  if chat and redis.call('GET', chat) == id then end_key(chat, left_ms) end
 end
 
 local function leave_sets_but(set, id)
@@ -72,11 +79,21 @@ local function leave_sets_but(set, id)
   end
 end
 
--- Removes what the record as it is written needs no longer, and what is left of a script that was stopped half-way.
--- The sets last: by its entry a take finds the event, and does this again.
-local function tidy_up(id, record)
-  keep_text(id, record)
+-- Removes what the record as it is written needs no longer. The sets last: by its entry a take finds the event, and
+-- tidies up.
+local function remove_unneeded(id, record)
+  if record.tasks and record.tasks.message and not is_text_needed(record) then redis.call('DEL', text_key(id)) end
   leave_sets_but(set_of(record), id)
+end
+
+-- Mends what is left of a script that was stopped half-way.
+local function tidy_up(id, record)
+  if record.tasks then
+    local left_ms = redis.call('PTTL', event_key(id))
+    end_text(id, record, left_ms)
+    end_chat(id, record, left_ms)
+  end
+  remove_unneeded(id, record)
 end
 
 -- Wakes those that wait for the event, or a worker.
@@ -91,18 +108,11 @@ local function index_under(name, id, record, life_ms)
   if redis.call('PTTL', name) < life_ms then redis.call('PEXPIRE', name, life_ms) end
 end
 
--- Makes an opened chat findable: without an end while tasks are left, and then for as long as the record. An entry
--- whose record has no such chat, or another user's, is passed over by look-ups.
+-- Makes an opened chat findable. An entry whose record has no such chat, or another user's, is passed over by
+-- look-ups.
 local function index_chat(id, record)
-  local chat, is_over = key('chat:' .. record.chat_id), is_complete(record)
-  if is_over then
-    redis.call('SET', chat, id, 'NX', 'PX', record.ttl_ms)
-  else
-    redis.call('SET', chat, id, 'NX')
-  end
-  if record.tasks and redis.call('GET', chat) == id then
-    if is_over then redis.call('PEXPIRE', chat, record.ttl_ms) else redis.call('PERSIST', chat) end
-  end
+  local is_over = is_complete(record)
+  redis.call('SET', key('chat:' .. record.chat_id), id, 'NX', 'PX', record.ttl_ms)
   -- Tasks have EVENT_DEADLINE_SECONDS, which is a window at most; written again when they are over.
   local life_ms = is_over and record.ttl_ms or 2 * record.ttl_ms
   index_under(key('user:' .. record.user_id), id, record, life_ms)
@@ -120,9 +130,15 @@ local function transition(id, record, status, at, changes)
   if set then redis.call('ZADD', set, set == FAILED and now + record.ttl_ms or at, id) end
   if record.chat_id and not record.grant_token then index_chat(id, record) end
   if set == FAILED then redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', now) end
+  -- A key without an end would stay for ever where the script is stopped here; one that ends too soon is kept by the
+  -- next transition.
+  local left_ms = is_over and record.ttl_ms or -1
+  if record.tasks then end_text(id, record, left_ms) end
+  if record.tasks and is_over then end_chat(id, record, left_ms) end
   local text
-  if is_over then text = update(id, record, {}, 'PX', record.ttl_ms) else text = update(id, record, {}) end
-  tidy_up(id, record)
+  if is_over then text = update(id, record, {}, 'PX', left_ms) else text = update(id, record, {}) end
+  if record.tasks and not is_over then end_chat(id, record, left_ms) end
+  remove_unneeded(id, record)
   notify(id, record, at)
   return text
 end
