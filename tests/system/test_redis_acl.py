@@ -19,6 +19,12 @@ from tools.stack.valkey import Valkey
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 [RULES] = re.findall(r"^~\{relay\}\* &\{relay\}\* .*$", OPERATING, re.MULTILINE)
 PASSWORD = "geheim"
+WITH_TASKS = {
+    "event_id": "whole",
+    "member_id": "m1",
+    "message": {"text": "Hello.", "bot_name": "Relay"},
+    "open": True,
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -55,6 +61,7 @@ def test_the_documented_acl_suffices(owner: Client, server: Valkey, tmp_path: Pa
         caller.wait_until_ready()
         ready = caller.get("/readyz").json()
         opened = caller.post({"event_id": "opened", "user_id": "u1"}, Prefer="wait=20").json()
+        whole = caller.post(WITH_TASKS, Prefer="wait=20").json()
         for behaviour, status in (
             (Behaviour.USER_NOT_FOUND, "failed"),
             (Behaviour.CREATE_THEN_CLOSE, "unknown"),
@@ -70,6 +77,7 @@ def test_the_documented_acl_suffices(owner: Client, server: Valkey, tmp_path: Pa
             caller.get(f"/v1/chats/{opened['chat']['id']}").json(),
             *caller.get("/v1/users/u1/chats").json()["chats"],
         ]
+        of_member = caller.get("/v1/members/m1/chats").json()["chats"]
         metrics = caller.get("/metrics").text
         operator = build_cli_context({"REDIS_URL": url})
         codes = {
@@ -88,12 +96,15 @@ def test_the_documented_acl_suffices(owner: Client, server: Valkey, tmp_path: Pa
                 "cancel throttled",
                 "list --code abandoned --user u1 --since 1h",
                 "forget --user u1 --yes",
+                "forget --member m1 --yes",
             )
         }
         denied = owner.execute_command("ACL", "LOG")
 
     assert {"status": "ok", "warnings": []} == ready
     assert [opened] * 3 == looked_up
+    assert [whole] == of_member
+    assert ["done", "done"] == [task["status"] for task in whole["tasks"].values()]
     assert "relay_backlog_events" in metrics
     assert {} == {command: code for command, code in codes.items() if code not in {0, 1}}
     assert [0, 0, 0] == [codes[name] for name in codes if name.startswith(("re", "st"))][:3]
