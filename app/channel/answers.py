@@ -107,7 +107,7 @@ def _denied(why: str) -> Callable[[UpstreamResponse], Outcome]:
 
 
 def _refused_by_proxy(answer: UpstreamResponse) -> Outcome:
-    return NotSent(f"Nothing was sent to Channel.io: {_proxy_answered(answer.status)}.")
+    return NotSent(f"The request was not sent to Channel.io: {_proxy_answered(answer.status)}.")
 
 
 def _user_not_found(answer: UpstreamResponse) -> Outcome:
@@ -244,7 +244,7 @@ def _apply(
     no_answer: Callable[[str], Outcome],
 ) -> ResultT_co | Outcome:
     if not attempt.is_sent:
-        return NotSent(f"Nothing was sent to Channel.io: {_why(attempt)}.")
+        return NotSent(f"The request was not sent to Channel.io: {_why(attempt)}.")
     answer = attempt.response
     if answer is None:
         return no_answer(_why(attempt))

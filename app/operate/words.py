@@ -33,7 +33,7 @@ DOING: dict[str, str] = {
 REPEATED = {
     "throttled": "was answered with 429",
     "denied": "was denied",
-    "not_sent": "sent nothing",
+    "not_sent": "was not sent",
     "look_failed": "could not read all that it had to",
     "refused": "was refused",
     "worker_lost": "lost its worker",

@@ -40,7 +40,7 @@ from tools.stack.channel_io import CHANNEL_ID, PERSONAL, Behaviour, ChannelIo
 
 CREATED = Created(Chat(CHAT_ID))
 PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-UNVERIFIED = "Nothing was sent to Channel.io: its TLS certificate could not be verified."
+UNVERIFIED = "The request was not sent to Channel.io: its TLS certificate could not be verified."
 
 
 def soon() -> float:
@@ -240,7 +240,7 @@ def test_a_reset_while_shaking_hands_is_not_sent() -> None:
     with RawServer(reset) as server:
         outcome = open_chat(server.url.replace("http:", "https:"))
 
-    assert NotSent("Nothing was sent to Channel.io: the connection was reset.") == outcome
+    assert NotSent("The request was not sent to Channel.io: the connection was reset.") == outcome
 
 
 def test_a_refused_connection_is_not_sent() -> None:
@@ -250,7 +250,7 @@ def test_a_refused_connection_is_not_sent() -> None:
 
     outcome = open_chat(url)
 
-    assert NotSent("Nothing was sent to Channel.io: the connection was refused.") == outcome
+    assert NotSent("The request was not sent to Channel.io: the connection was refused.") == outcome
 
 
 def test_an_unknown_host_is_not_sent() -> None:

@@ -47,7 +47,7 @@ from tools.stack.hanging_look_ups import HANGING_HOST
 from tools.stack.processes import wait_until
 
 HINTS = 100 * b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
-LATE = "Nothing was sent to Channel.io: time ran out."
+LATE = "The request was not sent to Channel.io: time ran out."
 HUGE = 10_000_000
 SOON_SECONDS = AMPLE_SECONDS / 2
 PATIENCE_SECONDS = 30

@@ -45,7 +45,7 @@ CREATED = Created(Chat(CHAT_ID))
 UNVERIFIED = "its TLS certificate could not be verified"
 SOON_SECONDS = AMPLE_SECONDS / 2
 PATIENCE_SECONDS = 30
-LATE = NotSent("Nothing was sent to Channel.io: at the proxy, time ran out.")
+LATE = NotSent("The request was not sent to Channel.io: at the proxy, time ran out.")
 # "user:päss@wörd", as RFC 7617 has it
 LOGIN = "user:p%C3%A4ss%40w%C3%B6rd"
 AUTHORIZATION = "Basic dXNlcjpww6Rzc0B3w7ZyZA=="
@@ -59,7 +59,7 @@ def open_chat(url: str, proxy: str) -> Outcome:
 
 def not_sent(why: str) -> NotSent:
     """The outcome of a request that did not get to Channel.io."""
-    return NotSent(f"Nothing was sent to Channel.io: {why}.")
+    return NotSent(f"The request was not sent to Channel.io: {why}.")
 
 
 # The way

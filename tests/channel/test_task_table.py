@@ -315,7 +315,7 @@ def test_a_write_that_was_not_sent_is_no_send(task: Task) -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/open/v4"
         outcome, requests = perform_counted(url, grant_for(task, CHAT_ID))
 
-    assert NotSent("Nothing was sent to Channel.io: the connection was refused.") == outcome
+    assert NotSent("The request was not sent to Channel.io: the connection was refused.") == outcome
     assert 1 == requests
 
 
@@ -336,7 +336,7 @@ def test_a_look_that_was_not_sent_is_not_sent(task: Task) -> None:
 
     outcome, requests = perform_counted(url, grant_for(task, CHAT_ID))
 
-    assert NotSent("Nothing was sent to Channel.io: the connection was refused.") == outcome
+    assert NotSent("The request was not sent to Channel.io: the connection was refused.") == outcome
     assert 0 == requests
 
 

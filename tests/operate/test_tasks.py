@@ -410,7 +410,7 @@ def test_the_time_line_is_in_order(operator: Operator) -> None:
     ("outcome", "why"),
     [
         (THROTTLED, "its last try was answered with 429"),
-        (NOT_SENT, "its last try sent nothing"),
+        (NOT_SENT, "its last try was not sent"),
         (LookFailed("No answer."), "its last try could not read all that it had to"),
     ],
 )
