@@ -22,8 +22,8 @@ class Fault:
 
     ``forgotten`` are events whose records Redis was made to lose; none of them may have a second
     chat. Unless ``may_recreate``, no event consented to a second call. ``most_messages`` of an
-    event may be made: two where the fault breaks a condition of the promise. ``redriven`` has the
-    events whose message an operator had sent once more.
+    event may be made: two where the fault breaks a condition of the promise. ``consents`` counts
+    an operator's to one more create of an event, ``redriven`` those to one more message.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Fault:
     forgotten: Collection[str] = ()
     may_recreate: bool = False
     most_messages: int = 1
+    consents: Mapping[str, int] = field(default_factory=dict)
     redriven: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
@@ -120,6 +121,7 @@ def _run_of(deployment: Deployment, doing: Fault) -> Run:
         opens=[opened for opened in run.opens if opened.chat_id not in lost],
         seen=[record for record in run.seen if record["event_id"] not in forgotten],
         received={*run.received} - lost,
+        consents=doing.consents,
         allowed_messages={
             event_id: doing.most_messages + doing.redriven.get(event_id, 0) for event_id in records
         },
