@@ -46,7 +46,17 @@ COMMANDS = (
 )
 STEPS = (
     *("begin_writing", "confirm", "ring_bell", "notify", "update", "end_lost_calls", "feed_back"),
-    *("leave_sets_but", "tidy_up", "keep_text", "index_under", "index_chat", "follow_clock"),
+    *(
+        "leave_sets_but",
+        "tidy_up",
+        "end_text",
+        "end_chat",
+        "end_key",
+        "remove_unneeded",
+        "index_under",
+        "index_chat",
+        "follow_clock",
+    ),
     *("note_worker", "note_failure", "end_lease", "schedule", "go_on", "fail", "fail_task"),
     *("skip_tasks", "transition", "end_unknown", "leave_unanswered", "lose_task", "open", "clamp"),
     *("expire", "pass_over", "slow_down", "trip_breaker", "use_kept_user", "charge_requests"),

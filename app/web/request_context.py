@@ -81,12 +81,12 @@ class RequestContext:
         method = request.method if request.method in METHODS else "_OTHER"
         route = request.url_rule.rule if request.url_rule else None
         outcome = self.result or self.problem
-        now = time.time()
+        seconds, now = self.seconds, time.time()  # in this order: no span begins before its request
         return Span(
             self.trace,
             f"{method} {route}" if route else "HTTP",
             "server",
-            began_at=now - self.seconds,
+            began_at=now - seconds,
             ended_at=now,
             attributes={
                 "http.request.method": method,
