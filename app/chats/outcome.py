@@ -182,5 +182,5 @@ def retry_delay_ms(attempts: int) -> int:
     They double with each attempt from one second to a minute; half of them is jitter, so that
     replicas do not march in step.
     """
-    longest_ms = min(MAX_RETRY_DELAY_MS, 1000 * 2 ** min(attempts - 1, 6))
+    longest_ms = min(MAX_RETRY_DELAY_MS, 1000 * 2 ** min(max(attempts - 1, 0), 6))
     return random.randint(longest_ms // 2, longest_ms)  # noqa: S311 - jitter, not a secret

@@ -586,7 +586,7 @@ KEPT = {name: scenario for name, scenario in SCENARIOS.items() if "-unlinked-" n
 def test_texts_and_chats_end_with_their_records(
     relay: StoreDriver, before: Setup, act: Act
 ) -> None:
-    """Where the script is not repeated, too: a worker that finds the event tidies up."""
+    """Also without a repeat of the script: a worker that finds the event tidies up."""
     given = before(relay)
 
     command = recorded(relay, lambda copy: act(copy, given))
