@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from app.chats.grant import Task
-from app.chats.record import FailureCode, Record, Status
+from app.chats.record import FailureCode, Record, Status, TaskStatus
 from app.store.history import EventHistory
 from app.store.operations import Operations
 
@@ -107,8 +107,13 @@ def describe_tasks(action: Action, record: Record) -> list[str]:
 def _describe_redrive(record: Record) -> list[str]:
     task, failure = record.failed_task or (None, None)
     if task is None or failure is None:
-        return ["No call made a chat, so it is called again. Its deadline begins anew."]
-    sentences = [f"Tries its {task} again. Its deadline begins anew."]
+        sentence = "No call made a chat, so it is called again. Its deadline begins anew."
+        return [sentence, *describe_tasks(Action.RECREATE, record)]
+    skipped = [
+        name for name, state in (record.tasks or {}).items() if state.status == TaskStatus.SKIPPED
+    ]
+    after = f", and its {' and '.join(skipped)} after that" if skipped else ""
+    sentences = [f"Tries its {task} again{after}. Its deadline begins anew."]
     if task == Task.MESSAGE and failure.code == FailureCode.NO_ANSWER:
         sentences.append(MAYBE_TWICE)
     return sentences

@@ -12,6 +12,7 @@ from app.operate.words import (
     explain,
     format_seconds,
     format_time,
+    format_times,
     list_moments,
 )
 from app.store.history import EventHistory
@@ -67,7 +68,7 @@ def format_event_history(history: EventHistory, stats: RelayStats) -> str:
     parts = [
         format_records([record], ""),
         _format_chats(record),
-        _format_tasks(record),
+        _format_tasks(history),
         _align(list_moments(history)),
         _format_names(history),
         _format_explanation(explain(history, stats)),
@@ -128,19 +129,17 @@ def _format_chats(record: Record) -> str:
     return "\n".join(lines)
 
 
-def _format_tasks(record: Record) -> str:
-    lines = []
+def _format_tasks(history: EventHistory) -> str:
+    lines, record = [], history.record
     for name, task in (record.tasks or {}).items():
+        is_doubtful = history.unanswered and name == record.pending_task
         parts = [f"{name}: {task.status}"]
         parts += [f"as {task.id}"] if task.id else []
-        parts += [f"sent {_format_times(task.attempts)}"] if task.attempts else []
+        parts += [f"sent {format_times(task.attempts)}"] if task.attempts else []
+        parts += ["not confirmed"] if is_doubtful else []
         parts += [f"{task.failure.code}: {task.failure.detail}"] if task.failure else []
         lines.append(", ".join(parts))
     return "\n".join(lines)
-
-
-def _format_times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _format_names(history: EventHistory) -> str:

@@ -19,10 +19,37 @@ OPENED = "Its chat is published and will not change"
 SKIPPED = "What was skipped is not done any more: do it in Channel.io's desk."
 LOST = "The text is lost, so it cannot be sent: write it in Channel.io's desk."
 DOUBT = "It may have been done: look into the chat first."
+PASSED = "Its deadline passed before it was done: see whether it is still wanted."
+CANCELLED = "An operator cancelled it before it was done."
 GIVEN_UP = (
     "An attempt may have made a chat, so it is not tried again. If the chat is found, give its id"
     " to the system that posted the event."
 )
+# What to do about a failure, by its code; a newer release's has none.
+EVENT_ADVICE: dict[str, str] = {
+    FailureCode.USER_NOT_FOUND: (
+        "Channel.io does not know the {person}: try it again once that is there."
+    ),
+    FailureCode.REJECTED: "Channel.io refuses it until the cause is mended: see its user.",
+    FailureCode.EXPIRED: PASSED,
+    FailureCode.ABANDONED: CANCELLED,
+}
+TASK_ADVICE: dict[str, str] = {
+    FailureCode.REJECTED: (
+        "Channel.io refuses it until the cause is mended: see the chat and its user."
+    ),
+    FailureCode.CHAT_NOT_FOUND: (
+        "See whether the chat is still there: nothing can be sent to a deleted one."
+    ),
+    FailureCode.BOT_NOT_FOUND: (
+        "Add a bot of that name in Channel.io; if the event names none, correct BOT_NAME and"
+        " restart the workers."
+    ),
+    FailureCode.EXPIRED: PASSED,
+    FailureCode.ABANDONED: CANCELLED,
+    FailureCode.NO_ANSWER: DOUBT,
+    FailureCode.TEXT_LOST: LOST,
+}
 BEHIND_CREATE = {Task.MESSAGE, Task.OPEN}
 DOING: dict[str, str] = {
     Task.RESOLVE: "finds its user",
@@ -56,6 +83,11 @@ def format_time(instant: datetime) -> str:
 def format_seconds(seconds: float) -> str:
     """Format a duration, to the second."""
     return f"{seconds:.0f} s"
+
+
+def format_times(count: int) -> str:
+    """Format how often something happened."""
+    return "once" if count == 1 else f"{count} times"
 
 
 def describe_why(record: Record) -> str:
@@ -124,14 +156,13 @@ def explain(history: EventHistory, stats: RelayStats) -> Explanation:
         case _ if record.created is None:
             return Explanation([GIVEN_UP])
         case _:
-            return Explanation(
-                ["No call made a chat."], [(f"redrive {event_id}", "to try it again")]
-            )
+            return _explain_failed(record, event_id)
 
 
 def _describe_entry(entry: HistoryEntry) -> str:
     task = f"{entry.task}: " if entry.task else ""
-    parts = [task + entry.what.replace("_", " "), f"(attempt {entry.attempt})"]
+    what = "user found" if entry.what == "resolved_user" else entry.what.replace("_", " ")
+    parts = [task + what, f"(attempt {entry.attempt})"]
     parts += [f"{entry.times} times in a row"] if entry.times > 1 else []
     parts += [f"by {entry.by}"] if entry.by else []
     parts += [f"({entry.action.replace('_', ' ')})"] if entry.action else []
@@ -146,32 +177,45 @@ def _explain_grant(history: EventHistory, task: str) -> str:
         return f"A worker calls. If that worker is lost, the event becomes unknown{by}."
     if history.look_from:
         by = f" from {format_time(history.look_from)} on"
-    return f"A worker {DOING.get(task, task)}. If that worker is lost, it is tried again{by}."
+    doing = DOING.get(task, task)
+    if history.is_last_look:
+        doing = f"looks whether its {task} is done, and sends nothing"
+    return f"A worker {doing}. If that worker is lost, it is tried again{by}."
 
 
-def _explain_opened(record: Record, event_id: str) -> Explanation:
-    if record.failed_task is None:
-        statuses = {task.status for task in (record.tasks or {}).values()}
-        rest = SKIPPED if TaskStatus.SKIPPED in statuses else "Nothing needs to be done."
-        return Explanation([f"{OPENED}. {rest}"])
-    name, failure = record.failed_task
-    sentences, purpose = [f"{OPENED}, but its {name} failed."], "to try that again"
-    if failure.code == FailureCode.TEXT_LOST:
-        return Explanation([*sentences, LOST])
-    if failure.code == FailureCode.NO_ANSWER:
-        sentences.append(DOUBT)
-        purpose += "; it may be seen twice" if name == Task.MESSAGE else ""
+def _explain_failed(record: Record, event_id: str) -> Explanation:
+    code = record.failure.code if record.failure else ""
+    person = f"member {record.member_id}" if record.member_id else f"user {record.user_id}"
+    advice = EVENT_ADVICE.get(code, "").format(person=person)
+    purpose = "to try it again" + (", and its tasks after it" if record.tasks else "")
+    sentences = ["No call made a chat.", *filter(None, [advice])]
     return Explanation(sentences, [(f"redrive {event_id}", purpose)])
 
 
+def _explain_opened(record: Record, event_id: str) -> Explanation:
+    tasks = record.tasks or {}
+    has_skipped = any(task.status == TaskStatus.SKIPPED for task in tasks.values())
+    if record.failed_task is None:
+        return Explanation([f"{OPENED}. {SKIPPED if has_skipped else 'Nothing needs to be done.'}"])
+    name, failure = record.failed_task
+    sentences = [f"{OPENED}, but its {name} failed."]
+    sentences += [TASK_ADVICE[failure.code]] if failure.code in TASK_ADVICE else []
+    if failure.code == FailureCode.TEXT_LOST:
+        sentences += [DOUBT] if tasks[name].attempts else []
+        return Explanation(sentences + ([SKIPPED] if has_skipped else []))
+    purpose = "to try that again" + (", and what was skipped" if has_skipped else "")
+    if name == Task.MESSAGE and failure.code == FailureCode.NO_ANSWER:
+        purpose += "; it may be seen twice"
+    commands = [(f"redrive {event_id}", purpose)]
+    if failure.code == FailureCode.BOT_NOT_FOUND:  # one setting fails many
+        command = f"redrive --all-failed --code {failure.code}"
+        commands.append((command, "to try all again that failed so"))
+    return Explanation(sentences, commands)
+
+
 def _explain_wait(history: EventHistory, stats: RelayStats, event_id: str) -> Explanation:
-    sentences = [_describe_wait(history.record)]
-    if history.look_from:
-        sentences.append(
-            f"It was sent without an answer: from {format_time(history.look_from)} on a worker"
-            " looks whether it is done, before anything is sent again."
-        )
-    if history.next_due_at:
+    sentences = [_describe_wait(history.record), *_describe_look(history)]
+    if history.next_due_at and history.next_due_at != history.look_from:
         sentences.append(f"It may be called from {_describe_due(history, history.next_due_at)}.")
     if history.queue_position:
         sentences.append(f"In line before it: {history.queue_position}.")
@@ -200,6 +244,22 @@ def _describe_wait(record: Record) -> str:
     if record.status is Status.OPENED:
         return f"Its chat is published. It waits for its {record.pending_task}."
     return "It waits for its call." if record.user_id else "It waits for its user to be found."
+
+
+def _describe_look(history: EventHistory) -> list[str]:
+    """Describe in a sentence the look that comes before any further send, if there is one."""
+    task = history.record.pending_task
+    if history.look_from:
+        is_last = history.is_last_look
+        then = f"; if it is not, its {task} fails" if is_last else ", before anything is sent again"
+        sentence = (
+            f"Its {task} was sent {format_times(history.unanswered)} without an answer: from"
+            f" {format_time(history.look_from)} on a worker looks whether it is done"
+        )
+        return [f"{sentence}{then}."]
+    if history.is_last_look:
+        return [f"Channel.io refused its {task}: one more look decides, and nothing is sent."]
+    return []
 
 
 def _describe_due(history: EventHistory, due_at: datetime) -> str:

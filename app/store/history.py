@@ -44,7 +44,9 @@ class EventHistory:
     ``queue_position`` is the number of events in line before it. ``granted_task`` is what a grant
     is out for, ``token`` the begin of that grant's token. ``look_from`` is when a message or an
     open that was sent without an answer, or may be sent by the grant, is looked for. ``None`` where
-    they do not apply. ``life`` is the record's ``accepted_ms``, by which log lines name the life.
+    they do not apply. ``unanswered`` counts the sends of the next task that had no answer;
+    ``is_last_look``: that task is not sent any more, one look decides. ``life`` is the record's
+    ``accepted_ms``, by which log lines name the life.
     """
 
     record: Record
@@ -54,5 +56,7 @@ class EventHistory:
     queue_position: int | None = None
     granted_task: str | None = None
     look_from: datetime | None = None
+    unanswered: int = 0
+    is_last_look: bool = False
     token: str | None = None
     denials: Denials | None = None

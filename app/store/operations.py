@@ -31,6 +31,7 @@ from app.store.scripts import Scripts
 
 PAGE = 500
 MAX_INDEXED = 100  # MAX_CHATS_OF_USER of relay.lua
+MAX_SENDS = 2  # of tasks.lua
 ABANDONED = Failure(FailureCode.ABANDONED, "An operator gave up on it; a chat may exist.")
 CANCELLED = Failure(FailureCode.ABANDONED, "An operator cancelled it while it waited.")
 
@@ -171,6 +172,7 @@ class Operations(RelayStatsReader):
         record = self._readable(event_id, fields)
         if record is None:
             raise _refusal("newer", event_id)
+        task = _pending_fields(record, fields)
         return EventHistory(
             record,
             read_history(fields),
@@ -178,7 +180,9 @@ class Operations(RelayStatsReader):
             next_due_at=to_datetime(int(float(due_at))) if due_at else None,
             queue_position=None if ahead == "" else int(ahead),
             granted_task=fields.get("task", Task.CREATE) if _has_grant(fields) else None,
-            look_from=_look_from(record, fields),
+            look_from=_look_from(task, fields),
+            unanswered=task.get("unanswered", 0),
+            is_last_look=task.get("sends", 0) >= MAX_SENDS or "refusal" in task,
             token=shorten_token(fields.get("grant_token")),
             denials=read_denials(fields),
         )
@@ -379,9 +383,13 @@ def _set_of(record: Record, fields: dict[str, Any]) -> str | None:
     return _SETS[Status.FAILED] if has_failed else None
 
 
-def _look_from(record: Record, fields: dict[str, Any]) -> datetime | None:
+def _pending_fields(record: Record, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the next task behind the create; none if none is left."""
+    return fields["tasks"][record.pending_task] if record.pending_task else {}
+
+
+def _look_from(task: dict[str, Any], fields: dict[str, Any]) -> datetime | None:
     """Return from when on a look shows what a send without an answer did, or one under way."""
-    task = fields["tasks"][record.pending_task] if record.pending_task else {}
     is_meant = "look_from_ms" in fields and ("unanswered" in task or "task" in fields)
     return to_datetime(fields["look_from_ms"]) if is_meant else None
 

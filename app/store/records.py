@@ -106,10 +106,10 @@ def read_denials(fields: dict[str, Any]) -> Denials | None:
 
 
 def tokens_of(fields: dict[str, Any]) -> dict[str, int]:
-    """Return the attempt of each token that the record or its history has."""
+    """Return the attempt of each token of a create that the record or its history has."""
     history = fields.get("history", ())
     tokens = {entry["token"]: entry["attempt"] for entry in history if "token" in entry}
-    if "grant_token" in fields:
+    if "grant_token" in fields and "task" not in fields:
         tokens[fields["grant_token"]] = fields["attempt"]
     return tokens
 

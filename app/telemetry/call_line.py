@@ -1,6 +1,6 @@
 """The canonical ``call`` log line: one definition for the worker and for ``recover --from-log``."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -45,6 +45,7 @@ class CreatedLine(CallLine):
     """The line of a call that created a chat. It has the sessions' ids without their keys."""
 
     user_id: UserId
+    task: Literal[Task.CREATE] = Task.CREATE
     chat_id: Annotated[str, AfterValidator(_check_chat_id)]
     channel_id: Text | None = None
     chat_state: Text | None = None

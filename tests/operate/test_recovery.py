@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.chats.grant import Grant, NoWork
-from app.chats.outcome import Done, Resolved
+from app.chats.outcome import Done, LookFailed, Outcome, Resolved
 from app.telemetry.call_line import EVENT, call_fields
 from tests.operate.operator import Operator
 from tests.operate.test_log_lines import CALL
@@ -392,19 +393,66 @@ def test_tasks_go_on_after_a_recovered_create(operator: Operator, log: Path) -> 
     assert 1 == len(intake.chats_of_user("u-8841", limit=5)[0])
 
 
-def test_lines_of_tasks_are_passed_over(operator: Operator, log: Path) -> None:
-    """They made no chat."""
-    operator.bench.accept("e1", message=MESSAGE)
-    operator.settle(operator.bench.grant(operator.worker()), created("chat-1"))
-    grant = operator.bench.grant(operator.worker())
-    call = {"event": EVENT} | call_fields(
-        grant, Done(has_acted=True, message_id="m-1"), trace_id="0" * 32, seconds=1.0
-    )
+@pytest.mark.parametrize("task", ["resolve", "message", "open"])
+def test_the_token_of_a_task_proves_no_create(operator: Operator, log: Path, task: str) -> None:
+    """Only a create makes a chat, so no worker wrote that line."""
+    grant = replace(grant_task(operator, task), user_id="u-8841")
+    before = operator.bench.text()
+
+    forged = line(grant, member_id="m1")
+
+    assert [("e1", "logged", "other_token")] == recover(operator, log, forged)
+    assert before == operator.bench.text()
+
+
+@pytest.mark.parametrize("task", ["resolve", "message", "open"])
+@pytest.mark.parametrize("options", [[], ["--trust-log"]], ids=["", "trusted"])
+def test_a_line_of_a_task_that_made_a_chat_cannot_be_read(
+    operator: Operator, log: Path, task: str, options: list[str]
+) -> None:
+    """However much the log is trusted."""
+    grant = replace(grant_task(operator, task), user_id="u-8841")
+    before = operator.bench.text()
+    log.write_text(f"{line(grant, member_id='m1', task=task)}\n")
+
+    result = operator.run("recover", "--from-log", str(log), *options)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "passed over: 1, of a created chat, cannot be read: line 1" in result.stderr
+    assert before == operator.bench.text()
+
+
+@pytest.mark.parametrize("outcome", [LookFailed("No answer."), UNKNOWN, Done(has_acted=True)])
+@pytest.mark.parametrize("task", ["resolve", "message", "open"])
+@pytest.mark.parametrize("options", [[], ["--trust-log"]], ids=["", "trusted"])
+def test_a_tasks_own_line_settles_nothing(
+    operator: Operator, log: Path, task: str, outcome: Outcome, options: list[str]
+) -> None:
+    """Whatever its outcome, and however much the log is trusted."""
+    grant = grant_task(operator, task)
+    before = operator.bench.text()
+    call = {"event": EVENT} | call_fields(grant, outcome, trace_id="0" * 32, seconds=1.0)
     log.write_text(f"{json.dumps(call)}\n")
 
-    said = operator.refused("recover", "--from-log", str(log))
+    said = operator.refused("recover", "--from-log", str(log), *options)
 
     assert "the log holds no line of a call that created a chat." == said
+    assert before == operator.bench.text()
+
+
+def grant_task(operator: Operator, task: str) -> Grant:
+    """Let a worker have the grant of a task of a member's event."""
+    operator.bench.accept("e1", member_id="m1", message=MESSAGE, open=True)
+    before: dict[str, list[Outcome]] = {
+        "resolve": [],
+        "message": [Resolved("u-8841"), created("chat-1")],
+        "open": [Resolved("u-8841"), created("chat-1"), Done(has_acted=True, message_id="m-1")],
+    }
+    for outcome in before[task]:
+        operator.settle(operator.bench.grant(operator.worker()), outcome)
+    grant = operator.bench.grant(operator.worker())
+    assert task == grant.task
+    return grant
 
 
 def test_a_merged_members_line_is_believed(operator: Operator, log: Path) -> None:

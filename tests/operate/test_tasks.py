@@ -398,7 +398,7 @@ def test_the_time_line_is_in_order(operator: Operator) -> None:
 
     said = operator.run("explain", "e1").stdout
 
-    marks = ["accepted\n", "resolved user (attempt 1)", "opened\n", "message: done (attempt 3)"]
+    marks = ["accepted\n", "user found (attempt 1)", "opened\n", "message: done (attempt 3)"]
     marks += ["open: done (attempt 4)", "complete; kept until "]
     places = [said.index(mark, said.index("accepted\n")) for mark in marks]
     assert sorted(places) == places
@@ -440,7 +440,8 @@ def test_explain_says_that_a_message_may_have_been_sent(operator: Operator) -> N
     said = operator.run("explain", "e1").stdout
 
     look_from = datetime.fromisoformat(about["look_from"])
-    sentence = f"It was sent without an answer: from {look_from:%Y-%m-%d %H:%M:%S} on a worker"
+    since = f"{look_from:%Y-%m-%d %H:%M:%S}"
+    sentence = f"Its message was sent once without an answer: from {since} on a worker"
     assert about["next_look"] == about["look_from"]
     assert f"{sentence} looks whether it is done, before anything is sent again." in said
     assert "to let its message fail, and skip what comes after" in said
