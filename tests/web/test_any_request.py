@@ -109,7 +109,10 @@ def test_any_header(
 @hostile
 @given(
     method=st.sampled_from(["GET", "HEAD", "PUT", "OPTIONS"]) | st.from_regex(r"\A[!-~]{1,9}\Z"),
-    path=st.tuples(PREFIX, PATH.map(quote), SUFFIX).map("".join),
+    # Flask's test client would take what stands behind two slashes for a host.
+    path=st.tuples(PREFIX, PATH.map(quote), SUFFIX)
+    .map("".join)
+    .filter(lambda path: not path.startswith("//")),
     query=st.dictionaries(st.just("limit") | PATH, PATH),
     accept=HEADER,
 )
